@@ -1,0 +1,2 @@
+//! manifold
+fn main() {}

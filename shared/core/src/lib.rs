@@ -1,0 +1,28 @@
+//! The pure heart of Manifold: state and event in, new state and effects out.
+//!
+//! **Invariant:** no tokio, no AWS SDK, no clock, no randomness, no environment. Time, nonces and
+//! identifiers are arguments. Cargo enforces it: look at this crate's manifest.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`ids`] | validated names: accounts, regions, apps, runs, targets |
+//! | [`time`] | [`time::Timestamp`], the only notion of time |
+//! | [`release`] | what is deployed, and who released it |
+//! | [`plan`] | the immutable list of targets of a run, with every choice made |
+//! | [`event`] | the lenient decoder of what AWS sends |
+//! | [`run`] | the state machine: heads, targets, attempts, outcomes, verdicts |
+//! | [`ledger`] | keys and items as they are stored, with their schema version |
+//! | [`message`] | what functions send each other through queues |
+//! | [`console`] | links into the AWS consoles of each partition |
+//! | [`summary`] | the model of the one message, and its Slack form |
+
+pub mod console;
+pub mod event;
+pub mod ids;
+pub mod ledger;
+pub mod message;
+pub mod plan;
+pub mod release;
+pub mod run;
+pub mod summary;
+pub mod time;

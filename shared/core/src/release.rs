@@ -1,0 +1,70 @@
+//! What is deployed: the source execution and its revision.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{ExecutionRef, PipelineName};
+use crate::time::Timestamp;
+
+/// One successful execution of an app's release pipeline, with all that a reader wants to know of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Release {
+    /// The execution in the hub account that produced the release.
+    pub source: ExecutionRef,
+    /// The release pipeline.
+    pub pipeline: PipelineName,
+    /// The revision that every target gets, pinned. `None` when the source reported none; then no target
+    /// may be started with a pinned revision, and the run says so.
+    pub revision: Option<Revision>,
+    /// Who or what started the release pipeline.
+    pub trigger: Trigger,
+    /// When the release pipeline succeeded, by the event's own clock (whole seconds).
+    pub released_at: Timestamp,
+}
+
+/// The source revision of a release. Every text in it is untrusted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revision {
+    /// Commit id, image digest or object version.
+    pub id: String,
+    /// The source action that produced it, in the release pipeline.
+    pub action: String,
+    /// The commit message or revision summary, whole.
+    pub message: Option<String>,
+    /// A link to the revision at its provider.
+    pub url: Option<String>,
+    /// The commit's author, as the provider names them.
+    pub author: Option<String>,
+    /// `owner/name` at the provider.
+    pub repository: Option<String>,
+    /// The branch or tag.
+    pub reference: Option<String>,
+}
+
+/// Who or what started an execution (CodePipeline's `ExecutionTrigger`).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Trigger {
+    /// `StartPipelineExecution`, `Webhook`, `ManualRollback` and so on; kept as AWS spells it.
+    pub kind: Option<String>,
+    /// A user or role ARN, a webhook or a connection ARN.
+    pub detail: Option<String>,
+}
+
+impl Revision {
+    /// A commit id as people quote it: its first 8 characters when it is hexadecimal, else the whole id.
+    #[must_use]
+    pub fn short_id(&self) -> &str {
+        let hex = self.id.len() >= 12 && self.id.chars().all(|c| c.is_ascii_hexdigit());
+        if hex { &self.id[..8] } else { &self.id }
+    }
+}
+
+impl Trigger {
+    /// The human part: a session or user name cut from an ARN, else what started it.
+    #[must_use]
+    pub fn who(&self) -> Option<&str> {
+        match self.detail.as_deref() {
+            Some(arn) if arn.contains(":assumed-role/") || arn.contains(":user/") => arn.rsplit('/').next(),
+            _ => self.kind.as_deref(),
+        }
+    }
+}
