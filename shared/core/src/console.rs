@@ -1,1 +1,89 @@
-//! console
+//! Links into the AWS consoles. A link does not choose an account: a reader who is signed in to another one sees
+//! "not found", so print the account beside each link.
+
+use crate::ids::{ExecutionId, Partition, PipelineName, Region};
+
+/// The console's host in a partition; the isolated ones have no public console.
+#[must_use]
+pub const fn host(partition: Partition) -> Option<&'static str> {
+    match partition {
+        Partition::Aws => Some("console.aws.amazon.com"),
+        Partition::AwsCn => Some("console.amazonaws.cn"),
+        Partition::AwsUsGov => Some("console.amazonaws-us-gov.com"),
+        Partition::AwsEusc => Some("console.amazonaws-eusc.eu"),
+        Partition::AwsIso => None,
+    }
+}
+
+/// The page of one pipeline execution.
+#[must_use]
+pub fn execution(region: &Region, pipeline: &PipelineName, execution: &ExecutionId) -> Option<String> {
+    let pipelines = pipelines(region)?;
+    Some(format!(
+        "{pipelines}/{}/executions/{}/visualization?region={region}",
+        encode(pipeline.as_str()),
+        encode(execution.as_str())
+    ))
+}
+
+/// The page of a pipeline.
+#[must_use]
+pub fn pipeline(region: &Region, pipeline: &PipelineName) -> Option<String> {
+    Some(format!("{}/{}/view?region={region}", pipelines(region)?, encode(pipeline.as_str())))
+}
+
+fn pipelines(region: &Region) -> Option<String> {
+    host(region.partition()).map(|host| format!("https://{region}.{host}/codesuite/codepipeline/pipelines"))
+}
+
+/// Whether a link that a provider sent may be shown: HTTPS, and a host of one of the consoles.
+#[must_use]
+pub fn is_console_link(url: &str) -> bool {
+    let Some(rest) = url.strip_prefix("https://") else { return false };
+    let host_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let found = &rest[..host_end];
+    !url.contains(|c: char| c.is_whitespace() || c.is_control() || matches!(c, '<' | '>' | '|' | '"'))
+        && [Partition::Aws, Partition::AwsCn, Partition::AwsUsGov, Partition::AwsEusc]
+            .into_iter()
+            .filter_map(host)
+            .any(|known| found == known || found.strip_suffix(known).is_some_and(|front| front.ends_with('.')))
+}
+
+/// Percent-encodes everything but the unreserved characters of RFC 3986; `@` is legal in a pipeline's name.
+fn encode(text: &str) -> String {
+    text.bytes().fold(String::with_capacity(text.len()), |mut out, byte| {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+        out
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_partition_has_its_own_console() {
+        let link =
+            |region: &str| execution(&region.parse().unwrap(), &"svc@1".parse().unwrap(), &"3f8c1f0a".parse().unwrap());
+        assert_eq!(
+            link("eu-west-1").unwrap(),
+            "https://eu-west-1.console.aws.amazon.com/codesuite/codepipeline/pipelines/svc%401/executions/3f8c1f0a/visualization?region=eu-west-1"
+        );
+        assert!(link("cn-north-1").unwrap().starts_with("https://cn-north-1.console.amazonaws.cn/"));
+        assert!(link("us-gov-west-1").unwrap().starts_with("https://us-gov-west-1.console.amazonaws-us-gov.com/"));
+        assert_eq!(link("us-iso-east-1"), None);
+    }
+
+    #[test]
+    fn only_console_hosts_are_linked() {
+        assert!(is_console_link("https://eu-west-1.console.aws.amazon.com/codedeploy/home?#/deployments/d-ABC123DEF"));
+        assert!(!is_console_link("https://console.aws.amazon.com.evil.example/x"));
+        assert!(!is_console_link("https://evilconsole.aws.amazon.com/x"));
+        assert!(!is_console_link("http://console.aws.amazon.com/x"));
+        assert!(!is_console_link("https://console.aws.amazon.com/x|y>"));
+    }
+}

@@ -1,1 +1,215 @@
-//! ledger
+//! Keys and items as they are stored: one table, string keys, a schema version on each item.
+//!
+//! | item | partition key | sort key |
+//! |---|---|---|
+//! | run / head | `run#<run>` | `head` |
+//! | run / plan | `run#<run>` | `plan#<chunk>` |
+//! | run / target | `run#<run>` | `target#<account>#<region>` |
+//! | run / summary | `run#<run>` | `summary` |
+//! | execution / link | `execution#<account>#<region>#<id>` | `link` |
+//! | app / queue | `app#<app>` | `queue` |
+//!
+//! No item lists all targets, and a target's item is written when it is first claimed: opening a run of 10,000
+//! targets writes the plan, 25 targets an item, and nothing else.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{AppName, Attempt, ExecutionRef, Nonce, RunId, TargetKey};
+use crate::plan::PlannedTarget;
+use crate::run::machine::AppQueue;
+use crate::run::posting::Posting;
+use crate::run::{Head, Observation, Step, Target};
+use crate::time::{Span, Timestamp};
+
+/// The schema of items that this version writes. Law 9: it reads every earlier one.
+pub const SCHEMA: u32 = 1;
+
+/// How long a finished run stays in the table: CodePipeline keeps its history for 12 months.
+pub const RUN_RETENTION: Span = Span::from_minutes(60 * 24 * 400);
+/// How long an event of an execution that nobody has claimed is kept.
+pub const ORPHAN_RETENTION: Span = Span::from_minutes(60 * 24 * 2);
+
+/// Where an item is stored.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Key {
+    /// The run as a whole.
+    Head(RunId),
+    /// A slice of its plan.
+    Plan(RunId, u32),
+    /// One target.
+    Target(RunId, TargetKey),
+    /// Its Slack message.
+    Summary(RunId),
+    /// Whose execution it is.
+    Link(ExecutionRef),
+    /// The runs of an app.
+    Queue(AppName),
+}
+
+impl Key {
+    /// The partition key.
+    #[must_use]
+    pub fn partition(&self) -> String {
+        match self {
+            Self::Head(run) | Self::Plan(run, _) | Self::Target(run, _) | Self::Summary(run) => format!("run#{run}"),
+            Self::Link(ExecutionRef { target, id }) => format!("execution#{}#{}#{id}", target.account, target.region),
+            Self::Queue(app) => format!("app#{app}"),
+        }
+    }
+
+    /// The sort key.
+    #[must_use]
+    pub fn sort(&self) -> String {
+        match self {
+            Self::Head(_) => "head".to_owned(),
+            Self::Plan(_, chunk) => format!("plan#{chunk:05}"),
+            Self::Target(_, key) => format!("{TARGET_PREFIX}{}#{}", key.account, key.region),
+            Self::Summary(_) => "summary".to_owned(),
+            Self::Link(_) => "link".to_owned(),
+            Self::Queue(_) => "queue".to_owned(),
+        }
+    }
+}
+
+/// Begins the sort key of every target of a run.
+pub const TARGET_PREFIX: &str = "target#";
+
+/// A slice of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanChunk {
+    /// Consecutive targets.
+    pub targets: Vec<PlannedTarget>,
+}
+
+/// Whose execution it is. Written by whichever comes first: the worker that started it, or an early event.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Link {
+    /// The attempt that it belongs to, once that is known.
+    pub owner: Option<LinkOwner>,
+    /// What was observed before that; folded in when the owner is known. At most [`Link::MAX_EARLY`].
+    pub early: Vec<Observation>,
+}
+
+impl Link {
+    /// More early events than an execution has states would be noise.
+    pub const MAX_EARLY: usize = 32;
+}
+
+/// The attempt that an execution belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkOwner {
+    /// The run.
+    pub run: RunId,
+    /// The attempt.
+    pub attempt: Attempt,
+}
+
+/// What is stored under a [`Key`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data", rename_all = "snake_case")]
+pub enum Item {
+    /// Under [`Key::Head`].
+    Head(Box<Head>),
+    /// Under [`Key::Plan`].
+    Plan(PlanChunk),
+    /// Under [`Key::Target`].
+    Target(Box<Target>),
+    /// Under [`Key::Summary`].
+    Summary(Posting),
+    /// Under [`Key::Link`].
+    Link(Link),
+    /// Under [`Key::Queue`].
+    Queue(AppQueue),
+}
+
+/// An item as read, with what is needed to replace it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Counts the writes of this item, from 1.
+    pub version: u64,
+    /// Who wrote it last.
+    pub nonce: Nonce,
+    /// The item.
+    pub item: Item,
+}
+
+/// What must be true of a stored item for a write to happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expect {
+    /// There is none.
+    Absent,
+    /// It is of this version.
+    Version(u64),
+    /// Nothing: the item's content follows from its key, so writing it twice changes nothing.
+    Anything,
+}
+
+/// One conditional write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Write {
+    /// Where.
+    pub key: Key,
+    /// What.
+    pub item: Item,
+    /// On which condition.
+    pub expect: Expect,
+    /// When the table may forget it.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// Writes that happen together or not at all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub struct Commit {
+    /// The writes; at most [`Commit::MAX_WRITES`], each to another key.
+    pub writes: Vec<Write>,
+    /// The writer's mark, new for every commit: if a condition fails although the item carries this mark, an
+    /// earlier try of the same commit had landed.
+    pub nonce: Nonce,
+}
+
+impl Commit {
+    /// DynamoDB: "up to 100 distinct items" in a `TransactWriteItems`.
+    pub const MAX_WRITES: usize = 100;
+}
+
+/// The versions of a run's items as they were read: the conditions of the write that follows.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Versions(BTreeMap<Key, u64>);
+
+impl Versions {
+    /// Remembers that an item was read in this version.
+    pub fn note(&mut self, key: Key, version: u64) {
+        self.0.insert(key, version);
+    }
+
+    /// The condition under which an item may be replaced.
+    #[must_use]
+    pub fn expect(&self, key: &Key) -> Expect {
+        self.0.get(key).map_or(Expect::Absent, |version| Expect::Version(*version))
+    }
+
+    /// A write of `item`, on the condition that nobody has written it since it was read.
+    #[must_use]
+    pub fn write(&self, key: Key, item: Item, expires_at: Option<Timestamp>) -> Write {
+        Write { expect: self.expect(&key), key, item, expires_at }
+    }
+
+    /// The writes of a step of `run`.
+    #[must_use]
+    pub fn writes(&self, run: &RunId, app: &AppName, opened_at: Timestamp, step: &Step) -> Vec<Write> {
+        let expires_at = Some(opened_at.plus(RUN_RETENTION));
+        let head = step
+            .head
+            .iter()
+            .map(|head| self.write(Key::Head(run.clone()), Item::Head(Box::new(head.clone())), expires_at));
+        let queue =
+            step.queue.iter().map(|queue| self.write(Key::Queue(app.clone()), Item::Queue(queue.clone()), None));
+        let targets = step.targets.iter().map(|target| {
+            self.write(Key::Target(run.clone(), target.key.clone()), Item::Target(Box::new(target.clone())), expires_at)
+        });
+        head.chain(queue).chain(targets).collect()
+    }
+}

@@ -1,1 +1,176 @@
-//! message
+//! What functions send each other through queues. A message is a hint: it may arrive twice, late or never, and
+//! carries only keys, so what it means is read from the ledger.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{Attempt, ExecutionId, RunId, TargetKey};
+use crate::run::Effect;
+use crate::time::Span;
+
+/// The schema of messages that this version writes. Law 9: it reads every earlier one.
+pub const SCHEMA: u32 = 1;
+
+/// The queues between the functions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Queue {
+    /// Read by `deploy`.
+    Deploy,
+    /// Read by `collect`; the hub's rules deliver state changes to it, too.
+    Collect,
+    /// Read by `summarize`.
+    Summarize,
+}
+
+/// A message's payload.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data", rename_all = "snake_case")]
+pub enum Payload {
+    /// Start an attempt.
+    Start {
+        /// The run.
+        run: RunId,
+        /// The target's index in the plan.
+        index: u32,
+        /// The attempt.
+        attempt: Attempt,
+    },
+    /// Ask the engine why an execution failed.
+    Explain {
+        /// The run.
+        run: RunId,
+        /// The target.
+        target: TargetKey,
+        /// The execution.
+        execution: ExecutionId,
+    },
+    /// Bring a run's summary up to date.
+    Summarize {
+        /// The run.
+        run: RunId,
+    },
+    /// A run's turn has come.
+    Activate {
+        /// The run.
+        run: RunId,
+    },
+    /// A run's deadline has passed.
+    Deadline {
+        /// The run.
+        run: RunId,
+    },
+}
+
+/// A message on one of Manifold's own queues.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// [`SCHEMA`] of the version that wrote it.
+    pub schema: u32,
+    /// What it says.
+    pub payload: Payload,
+}
+
+/// A message on its way out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outgoing {
+    /// Where to.
+    pub queue: Queue,
+    /// What.
+    pub payload: Payload,
+    /// Not before this much time has passed. SQS allows at most 900 s (`SendMessage`, `DelaySeconds`).
+    pub delay: Span,
+}
+
+/// Why a body is not a message of ours.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MessageError {
+    /// Not JSON, or not of the right shape.
+    #[error("not a message: {0}")]
+    Malformed(String),
+    /// Written by a newer version.
+    #[error("message schema {found} is newer than {SCHEMA}, the newest that this version reads")]
+    TooNew {
+        /// The schema that was found.
+        found: u32,
+    },
+}
+
+impl Message {
+    /// A message of the current schema.
+    #[must_use]
+    pub fn new(payload: Payload) -> Self {
+        Self { schema: SCHEMA, payload }
+    }
+
+    /// As JSON.
+    ///
+    /// # Errors
+    /// Never for the payloads of this version; serialisation is fallible by type.
+    pub fn encode(&self) -> Result<String, serde_json::Error> {
+        serde_json::to_string(self)
+    }
+
+    /// Reads a message.
+    ///
+    /// # Errors
+    /// The body is not JSON, not of a known type, or of a newer schema.
+    pub fn decode(body: &str) -> Result<Self, MessageError> {
+        #[derive(Deserialize)]
+        struct Versioned {
+            schema: u32,
+        }
+        let malformed = |error: serde_json::Error| MessageError::Malformed(error.to_string());
+        let Versioned { schema } = serde_json::from_str(body).map_err(malformed)?;
+        if schema > SCHEMA {
+            return Err(MessageError::TooNew { found: schema });
+        }
+        serde_json::from_str(body).map_err(malformed)
+    }
+}
+
+impl From<Effect> for Outgoing {
+    fn from(effect: Effect) -> Self {
+        let now = Span::from_millis(0);
+        match effect {
+            Effect::Start { run, index, attempt, delay } => {
+                Self { queue: Queue::Deploy, payload: Payload::Start { run, index, attempt }, delay }
+            }
+            Effect::Explain { run, target, execution } => {
+                Self { queue: Queue::Deploy, payload: Payload::Explain { run, target, execution }, delay: now }
+            }
+            Effect::Summarize { run } => {
+                Self { queue: Queue::Summarize, payload: Payload::Summarize { run }, delay: now }
+            }
+            Effect::Activate { run } => Self { queue: Queue::Collect, payload: Payload::Activate { run }, delay: now },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn start() -> Message {
+        let run = "web-0f3a5b7c9d1e2f40".parse().unwrap();
+        Message::new(Payload::Start { run, index: 3, attempt: Attempt(2) })
+    }
+
+    #[test]
+    fn messages_read_back_what_was_written() {
+        let text = start().encode().unwrap();
+        assert_eq!(
+            text,
+            r#"{"schema":1,"payload":{"type":"start","data":{"run":"web-0f3a5b7c9d1e2f40","index":3,"attempt":2}}}"#
+        );
+        assert_eq!(Message::decode(&text), Ok(start()));
+    }
+
+    #[test]
+    fn a_message_of_a_newer_schema_is_refused_by_name_and_unknown_fields_are_not() {
+        let text = start().encode().unwrap();
+        let newer = text.replace("\"schema\":1", "\"schema\":2");
+        assert_eq!(Message::decode(&newer), Err(MessageError::TooNew { found: 2 }));
+        let extra = text.replace("\"schema\":1", "\"schema\":1,\"later\":true");
+        assert_eq!(Message::decode(&extra), Ok(start()));
+        assert!(matches!(Message::decode("this is not json"), Err(MessageError::Malformed(_))));
+    }
+}

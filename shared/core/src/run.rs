@@ -1,1 +1,32 @@
-//! run
+//! The run as a state machine.
+//!
+//! ```text
+//!             activate                release            claim            start              events
+//!  Waiting ───────────► Active ─ wave ─────────► queued ───────► claimed ───────► running ──────────► ended
+//!     │                   │                                         │  refused, unreachable             │
+//!     │ newer release     │ all ended, halted or past deadline      └───────────────────────────────────┤
+//!     ▼                   ▼                                                                             │
+//!   Closed ◄─────────── Closed ── verdict once nothing is in flight ◄────────────────────────────────────┘
+//! ```
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`seen`] | what was observed of one execution, merged without regard to order |
+//! | [`target`] | one target: facts, and the status derived from them |
+//! | [`head`] | the run as a whole: waves, counts, verdict |
+//! | [`machine`] | [`machine::Run`]: one event in, new facts and effects out |
+//! | [`posting`] | the life of the one Slack message |
+//!
+//! **Invariant:** status is derived from facts and never stored beside them. Effects are derived from state:
+//! a duplicate event changes nothing, and yields the effects that its first arrival may have lost.
+
+pub mod head;
+pub mod machine;
+pub mod posting;
+pub mod seen;
+pub mod target;
+
+pub use head::{Closing, Head, Phase, Tally, Verdict, Wave};
+pub use machine::{Effect, Event, Observation, Observed, Refusal, Run, Step, Told};
+pub use seen::Seen;
+pub use target::{Outcome, Reason, ReasonSource, Status, Target};

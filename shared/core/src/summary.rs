@@ -1,1 +1,362 @@
-//! summary
+//! The model of the one message: what a person must know about a run, derived from its facts.
+//!
+//! [`Summary::of`] derives; the renderers only lay out. [`slack`] is the message as Slack takes it.
+
+pub mod slack;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::console;
+use crate::ids::{AccountId, AppName, Attempt, ExecutionId, PipelineName, Region, RunId, TargetKey};
+use crate::plan::PlannedTarget;
+use crate::release::Release;
+use crate::run::{Closing, Head, Outcome, Phase, Status, Tally, Target, Verdict};
+use crate::time::{Span, Timestamp};
+
+/// What a person must know about a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// The run.
+    pub run: RunId,
+    /// The app.
+    pub app: AppName,
+    /// The release.
+    pub release: Release,
+    /// The verdict; `None` while the run is in progress.
+    pub verdict: Option<Verdict>,
+    /// Why the run closed, once it did.
+    pub closing: Option<Closing>,
+    /// What nothing moves for, in words, while the run is in progress (law 8).
+    pub waits_for: Vec<String>,
+    /// How many targets were retried in their own account after the run had closed.
+    pub reopened: u32,
+    /// When the run was opened.
+    pub opened_at: Timestamp,
+    /// When the last target ended, once the verdict is given.
+    pub ended_at: Option<Timestamp>,
+    /// When the run must have its verdict.
+    pub due_at: Option<Timestamp>,
+    /// How the ended targets did.
+    pub tally: Tally,
+    /// How many targets the run has.
+    pub size: u32,
+    /// Its waves, in order.
+    pub waves: Vec<WaveLine>,
+    /// The accounts, in the order of the plan.
+    pub accounts: Vec<AccountColumn>,
+    /// The Regions, in the order of the plan.
+    pub regions: Vec<Region>,
+    /// Every target, in the order of the plan.
+    pub targets: Vec<TargetLine>,
+    /// The failures, grouped by cause, largest group first.
+    pub causes: Vec<CauseGroup>,
+}
+
+/// One wave in a summary.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WaveLine {
+    /// Its name.
+    pub name: String,
+    /// How many targets it has.
+    pub size: u32,
+    /// How many are neither waiting nor ended.
+    pub in_flight: u32,
+    /// How many still wait for their turn.
+    pub waiting: u32,
+    /// How the ended ones did.
+    pub tally: Tally,
+}
+
+/// One account in a summary.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AccountColumn {
+    /// Its id.
+    pub id: AccountId,
+    /// Its name in the fleet file.
+    pub name: String,
+}
+
+/// One target in a summary.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TargetLine {
+    /// Account and Region.
+    pub key: TargetKey,
+    /// The account's name.
+    pub account_name: String,
+    /// The position of its wave.
+    pub wave: u32,
+    /// Where it stands.
+    pub status: Status,
+    /// The attempt that this is about.
+    pub attempt: Attempt,
+    /// The pipeline.
+    pub pipeline: PipelineName,
+    /// What was started.
+    pub execution: Option<ExecutionId>,
+    /// The execution's page in the right console.
+    pub link: Option<String>,
+    /// When it was started.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// How long it ran.
+    pub took: Option<Span>,
+    /// What its failure is grouped by.
+    pub cause: Option<String>,
+    /// The provider's own words. Untrusted.
+    pub detail: Option<String>,
+    /// A state that this version does not know.
+    pub unrecognised: Option<String>,
+    /// Whether it was retried in its own account after the run had closed.
+    pub reopened_after_close: bool,
+}
+
+/// Targets that did not get the release for the same reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CauseGroup {
+    /// The reason.
+    pub cause: String,
+    /// How they ended.
+    pub outcome: Outcome,
+    /// Positions in [`Summary::targets`].
+    pub targets: Vec<usize>,
+}
+
+/// A target that the run has, by its plan, and what is known of it.
+impl Summary {
+    /// Derives the summary of a run. `plan` is the whole plan in order; `targets` are those that were ever
+    /// claimed. Targets without an item are waiting, queued or, in a closed run, skipped.
+    #[must_use]
+    pub fn of(head: &Head, plan: &[PlannedTarget], targets: &[Target]) -> Self {
+        let known: BTreeMap<&TargetKey, &Target> = targets.iter().map(|target| (&target.key, target)).collect();
+        let lines: Vec<TargetLine> =
+            plan.iter().map(|planned| line(head, planned, known.get(&planned.key).copied())).collect();
+        let verdict = head.verdict();
+        let mut accounts: Vec<AccountColumn> = Vec::new();
+        let mut regions: Vec<Region> = Vec::new();
+        let (mut seen_accounts, mut seen_regions) = (BTreeSet::new(), BTreeSet::new());
+        for planned in plan {
+            if seen_accounts.insert(&planned.key.account) {
+                accounts.push(AccountColumn { id: planned.key.account.clone(), name: planned.account_name.clone() });
+            }
+            if seen_regions.insert(&planned.key.region) {
+                regions.push(planned.key.region.clone());
+            }
+        }
+        let ended_at = verdict.and(match &head.phase {
+            Phase::Closed { at, .. } => {
+                Some(lines.iter().filter_map(|line| line.ended_at).fold(*at, Timestamp::max).max(*at))
+            }
+            Phase::Waiting { .. } | Phase::Active { .. } => None,
+        });
+        Self {
+            run: head.run.clone(),
+            app: head.app.clone(),
+            release: head.release.clone(),
+            verdict,
+            closing: match &head.phase {
+                Phase::Closed { because, .. } => Some(because.clone()),
+                Phase::Waiting { .. } | Phase::Active { .. } => None,
+            },
+            waits_for: waits_for(head, &lines),
+            reopened: head.reopened,
+            opened_at: head.opened_at,
+            ended_at,
+            due_at: head.due_at(),
+            tally: lines.iter().filter_map(|line| line.status.outcome()).fold(
+                Tally::default(),
+                |mut tally, outcome| {
+                    tally.count(outcome, true);
+                    tally
+                },
+            ),
+            size: head.size(),
+            waves: head
+                .waves
+                .iter()
+                .map(|wave| WaveLine {
+                    name: wave.plan.name.clone(),
+                    size: wave.plan.size,
+                    in_flight: wave.in_flight(),
+                    waiting: wave.plan.size.saturating_sub(wave.released),
+                    tally: wave.tally,
+                })
+                .collect(),
+            accounts,
+            regions,
+            causes: causes(&lines),
+            targets: lines,
+        }
+    }
+
+    /// From opening to the end; `None` while the run is in progress, so that a message changes only when
+    /// something else does.
+    #[must_use]
+    pub fn took(&self) -> Option<Span> {
+        self.ended_at.map(|ended| ended.since(self.opened_at))
+    }
+
+    /// Whether some failure's reason is still being asked for.
+    #[must_use]
+    pub fn has_unexplained(&self) -> bool {
+        self.causes.iter().any(|group| group.cause == UNEXPLAINED)
+    }
+
+    /// What a reader should do next, in one sentence; `None` when there is nothing to do.
+    #[must_use]
+    pub fn next_step(&self) -> Option<String> {
+        match self.verdict? {
+            Verdict::Succeeded => None,
+            Verdict::Overtaken => Some("Nothing to do: the newer release carries this one's changes.".to_owned()),
+            Verdict::Incomplete => Some(
+                "Check what overtook or changed the pipelines named above; release again if they should have this \
+                 revision."
+                    .to_owned(),
+            ),
+            Verdict::TimedOut => Some(
+                "Open the targets without an answer: if they still run, their result is added here when it comes."
+                    .to_owned(),
+            ),
+            Verdict::Failed | Verdict::CompletedWithFailures => Some(
+                "Open the failed executions, mend the cause, then retry the failed stage there (the result is added \
+                 here) or release again."
+                    .to_owned(),
+            ),
+        }
+    }
+}
+
+/// The cause of a failure whose reason is not known yet.
+pub const UNEXPLAINED: &str = "Reason not known yet";
+
+fn line(head: &Head, planned: &PlannedTarget, target: Option<&Target>) -> TargetLine {
+    let released = head.is_released(planned.index);
+    let status = match target {
+        Some(target) => target.status(),
+        None if head.is_closed() => Status::Ended(Outcome::Skipped),
+        None if released => Status::Queued,
+        None => Status::Waiting,
+    };
+    let execution = target.and_then(|target| target.execution.clone());
+    let started_at = target.and_then(|target| target.started_at);
+    let ended_at = target.and_then(Target::ended_at);
+    let without_release = status.outcome().is_some_and(|outcome| match outcome {
+        Outcome::Failed | Outcome::TimedOut | Outcome::Unreachable => true,
+        Outcome::Succeeded | Outcome::Superseded | Outcome::Canceled | Outcome::Skipped => false,
+    });
+    let reason = target.and_then(|target| target.reason.as_ref()).filter(|_| without_release);
+    let unexplained = without_release && target.is_some_and(Target::is_unexplained);
+    TargetLine {
+        key: planned.key.clone(),
+        account_name: planned.account_name.clone(),
+        wave: planned.wave,
+        status,
+        attempt: target.map_or(Attempt::FIRST, |target| target.attempt),
+        pipeline: planned.pipeline.clone(),
+        link: match &execution {
+            Some(execution) => console::execution(&planned.key.region, &planned.pipeline, execution),
+            None => console::pipeline(&planned.key.region, &planned.pipeline),
+        },
+        execution,
+        started_at,
+        ended_at,
+        took: started_at.zip(ended_at).map(|(started, ended)| ended.since(started)),
+        cause: match reason {
+            _ if unexplained => Some(UNEXPLAINED.to_owned()),
+            Some(reason) => Some(reason.cause.clone()),
+            None => match status {
+                Status::Ended(Outcome::Superseded) => Some("Superseded by a newer execution in the target".to_owned()),
+                Status::Ended(Outcome::Canceled) => Some("Canceled: the target's pipeline was changed".to_owned()),
+                Status::Ended(Outcome::Failed | Outcome::TimedOut | Outcome::Unreachable) => {
+                    Some(UNEXPLAINED.to_owned())
+                }
+                Status::Ended(Outcome::Succeeded | Outcome::Skipped)
+                | Status::Waiting
+                | Status::Queued
+                | Status::Starting
+                | Status::Running
+                | Status::Stopping => None,
+            },
+        },
+        detail: reason.and_then(|reason| reason.detail.clone()),
+        unrecognised: target.and_then(|target| target.unrecognised.clone()),
+        reopened_after_close: target.is_some_and(|target| target.reopened_after_close),
+    }
+}
+
+fn causes(lines: &[TargetLine]) -> Vec<CauseGroup> {
+    let mut groups: BTreeMap<(Outcome, &str), Vec<usize>> = BTreeMap::new();
+    for (index, line) in lines.iter().enumerate() {
+        if let (Some(cause), Some(outcome)) = (&line.cause, line.status.outcome()) {
+            groups.entry((outcome, cause)).or_default().push(index);
+        }
+    }
+    let mut groups: Vec<CauseGroup> = groups
+        .into_iter()
+        .map(|((outcome, cause), targets)| CauseGroup { cause: cause.to_owned(), outcome, targets })
+        .collect();
+    groups.sort_by_key(|group| (!group.outcome.is_failure(), std::cmp::Reverse(group.targets.len())));
+    groups
+}
+
+fn waits_for(head: &Head, lines: &[TargetLine]) -> Vec<String> {
+    if head.verdict().is_some() {
+        return Vec::new();
+    }
+    if let Phase::Waiting { behind } = &head.phase {
+        return vec![format!("run {behind} of the same app to finish")];
+    }
+    let count = |wanted: fn(Status) -> bool| lines.iter().filter(|line| wanted(line.status)).count();
+    let mut waits = Vec::new();
+    let mut wait = |count: usize, one: &str, many: &str| match count {
+        0 => {}
+        1 => waits.push(format!("1 {one}")),
+        count => waits.push(format!("{count} {many}")),
+    };
+    wait(count(|s| matches!(s, Status::Running)), "execution to finish", "executions to finish");
+    wait(count(|s| matches!(s, Status::Stopping)), "execution to stop", "executions to stop");
+    wait(count(|s| matches!(s, Status::Queued | Status::Starting)), "target to be started", "targets to be started");
+    if let Some(over) = head.wave_over_tolerance() {
+        waits
+            .push(format!("wave {} to end: it is over its failure tolerance, nothing more is started", over.plan.name));
+    } else if let Some(wave) = head.waves.iter().find(|wave| !wave.is_complete()) {
+        let waiting = wave.plan.size.saturating_sub(wave.released);
+        if waiting > 0 {
+            waits.push(format!(
+                "a free slot for {waiting} more in wave {} (at most {} at once)",
+                wave.plan.name, wave.plan.max_concurrent
+            ));
+        }
+    }
+    waits
+}
+
+/// A tally in words, in the order in which a reader looks: `8 succeeded, 1 failed, 1 skipped`.
+#[must_use]
+pub fn tally_words(tally: Tally) -> String {
+    [
+        (tally.failed, Outcome::Failed),
+        (tally.unreachable, Outcome::Unreachable),
+        (tally.timed_out, Outcome::TimedOut),
+        (tally.superseded, Outcome::Superseded),
+        (tally.canceled, Outcome::Canceled),
+        (tally.skipped, Outcome::Skipped),
+        (tally.succeeded, Outcome::Succeeded),
+    ]
+    .into_iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, outcome)| format!("{count} {}", outcome.words()))
+    .collect::<Vec<_>>()
+    .join(", ")
+}
+
+/// A message as Slack's Web API takes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Payload {
+    /// The fallback that notifications show, at most 4,000 characters (`chat.postMessage`, `text`).
+    pub text: String,
+    /// Block Kit blocks, as JSON.
+    pub blocks: Vec<serde_json::Value>,
+}

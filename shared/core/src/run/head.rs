@@ -1,0 +1,380 @@
+//! The run as a whole: its release, waves, counts and verdict.
+
+use serde::{Deserialize, Serialize};
+
+use super::target::{Outcome, Status, Unlocked};
+use crate::ids::{AppName, RunId};
+use crate::plan::{Channel, Plan, PlannedWave};
+use crate::release::Release;
+use crate::time::{Span, Timestamp};
+
+/// How many targets ended how. Only ended targets are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Tally {
+    /// [`Outcome::Succeeded`].
+    pub succeeded: u32,
+    /// [`Outcome::Failed`].
+    pub failed: u32,
+    /// [`Outcome::TimedOut`].
+    pub timed_out: u32,
+    /// [`Outcome::Superseded`].
+    pub superseded: u32,
+    /// [`Outcome::Canceled`].
+    pub canceled: u32,
+    /// [`Outcome::Unreachable`].
+    pub unreachable: u32,
+    /// [`Outcome::Skipped`].
+    pub skipped: u32,
+}
+
+impl Tally {
+    fn slot(&mut self, outcome: Outcome) -> &mut u32 {
+        match outcome {
+            Outcome::Succeeded => &mut self.succeeded,
+            Outcome::Failed => &mut self.failed,
+            Outcome::TimedOut => &mut self.timed_out,
+            Outcome::Superseded => &mut self.superseded,
+            Outcome::Canceled => &mut self.canceled,
+            Outcome::Unreachable => &mut self.unreachable,
+            Outcome::Skipped => &mut self.skipped,
+        }
+    }
+
+    /// Counts one more (or, with `ended` false, one less) of `outcome`.
+    pub fn count(&mut self, outcome: Outcome, ended: bool) {
+        let slot = self.slot(outcome);
+        *slot = if ended { slot.saturating_add(1) } else { slot.saturating_sub(1) };
+    }
+
+    /// How many ended.
+    #[must_use]
+    pub const fn ended(&self) -> u32 {
+        self.succeeded + self.without_release()
+    }
+
+    /// How many ended without the release: what a wave's failure tolerance bounds.
+    #[must_use]
+    pub const fn without_release(&self) -> u32 {
+        self.failures() + self.superseded + self.canceled + self.skipped
+    }
+
+    /// How many ended in failure.
+    #[must_use]
+    pub const fn failures(&self) -> u32 {
+        self.failed + self.timed_out + self.unreachable
+    }
+
+    /// The sum of two tallies.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self {
+            succeeded: self.succeeded + other.succeeded,
+            failed: self.failed + other.failed,
+            timed_out: self.timed_out + other.timed_out,
+            superseded: self.superseded + other.superseded,
+            canceled: self.canceled + other.canceled,
+            unreachable: self.unreachable + other.unreachable,
+            skipped: self.skipped + other.skipped,
+        }
+    }
+}
+
+/// One wave and how far it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wave {
+    /// As planned.
+    pub plan: PlannedWave,
+    /// How many of its targets, from its first, have had their turn.
+    pub released: u32,
+    /// How those that ended did.
+    pub tally: Tally,
+}
+
+impl Wave {
+    /// How many are neither waiting nor ended.
+    #[must_use]
+    pub const fn in_flight(&self) -> u32 {
+        self.released.saturating_sub(self.tally.ended())
+    }
+
+    /// Whether every target of it ended.
+    #[must_use]
+    pub const fn is_complete(&self) -> bool {
+        self.tally.ended() >= self.plan.size
+    }
+
+    /// Whether more targets ended without the release than the wave tolerates.
+    #[must_use]
+    pub const fn is_over_tolerance(&self) -> bool {
+        self.tally.without_release() > self.plan.failure_tolerance
+    }
+}
+
+/// Where a run stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "phase", rename_all = "snake_case")]
+pub enum Phase {
+    /// Another run of the app goes first.
+    Waiting {
+        /// Which.
+        behind: RunId,
+    },
+    /// Targets are started as their turn comes.
+    Active {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// Nothing more is started.
+    Closed {
+        /// When the run became active; `None` if it never did.
+        since: Option<Timestamp>,
+        /// When it closed.
+        at: Timestamp,
+        /// Why.
+        because: Closing,
+    },
+}
+
+/// Why nothing more is started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Closing {
+    /// Every target ended.
+    Complete,
+    /// A wave was over its tolerance, and what was in flight has ended.
+    Halted {
+        /// The wave's name.
+        wave: String,
+    },
+    /// The deadline passed.
+    DeadlinePassed,
+    /// A newer release took its place before its turn came.
+    Overtaken {
+        /// By which run.
+        by: RunId,
+    },
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Every target has the release.
+    Succeeded,
+    /// Every target had its turn; some failed, within tolerance. Still not green.
+    CompletedWithFailures,
+    /// Nothing failed, yet some targets do not have the release: superseded, canceled or skipped.
+    Incomplete,
+    /// A wave failed beyond its tolerance; what had not started was skipped.
+    Failed,
+    /// The deadline passed before every target had answered.
+    TimedOut,
+    /// A newer release took its place before anything was started.
+    Overtaken,
+}
+
+impl Verdict {
+    /// The verdict in words.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::CompletedWithFailures => "completed with failures",
+            Self::Incomplete => "incomplete",
+            Self::Failed => "failed",
+            Self::TimedOut => "timed out",
+            Self::Overtaken => "overtaken by a newer release",
+        }
+    }
+}
+
+/// The facts about a run as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// The run.
+    pub run: RunId,
+    /// The app it deploys.
+    pub app: AppName,
+    /// The release it deploys.
+    pub release: Release,
+    /// Its waves, in order.
+    pub waves: Vec<Wave>,
+    /// How many executions one target may get.
+    pub max_attempts: u32,
+    /// How long it may take once it is active.
+    pub deadline: Span,
+    /// Where its summary goes.
+    pub channel: Channel,
+    /// When it was opened.
+    pub opened_at: Timestamp,
+    /// Where it stands.
+    pub phase: Phase,
+    /// How many times a target was retried in its own account after the run had closed.
+    pub reopened: u32,
+    /// The run whose turn came when this one closed.
+    pub handed_to: Option<RunId>,
+}
+
+impl Head {
+    /// A run that waits behind `behind`, or is active at once.
+    #[must_use]
+    pub fn open(
+        run: RunId,
+        app: AppName,
+        release: Release,
+        plan: &Plan,
+        behind: Option<RunId>,
+        now: Timestamp,
+    ) -> Self {
+        let wave = |plan: &PlannedWave| Wave { plan: plan.clone(), released: 0, tally: Tally::default() };
+        Self {
+            run,
+            app,
+            release,
+            waves: plan.waves.iter().map(wave).collect(),
+            max_attempts: plan.max_attempts,
+            deadline: plan.deadline,
+            channel: plan.channel.clone(),
+            opened_at: now,
+            phase: match behind {
+                Some(behind) => Phase::Waiting { behind },
+                None => Phase::Active { since: now },
+            },
+            reopened: 0,
+            handed_to: None,
+        }
+    }
+
+    /// How many targets the run has.
+    #[must_use]
+    pub fn size(&self) -> u32 {
+        self.waves.iter().map(|wave| wave.plan.size).sum()
+    }
+
+    /// How many targets have had their turn.
+    #[must_use]
+    pub fn released(&self) -> u32 {
+        self.waves.iter().map(|wave| wave.released).sum()
+    }
+
+    /// How many targets are neither waiting nor ended.
+    #[must_use]
+    pub fn in_flight(&self) -> u32 {
+        self.waves.iter().map(Wave::in_flight).sum()
+    }
+
+    /// The sum of all waves' tallies.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        self.waves.iter().fold(Tally::default(), |sum, wave| sum.plus(wave.tally))
+    }
+
+    /// Whether a target of the plan has had its turn.
+    #[must_use]
+    pub fn is_released(&self, index: u32) -> bool {
+        self.waves.iter().any(|wave| {
+            let first = wave.plan.first;
+            (first..first.saturating_add(wave.released)).contains(&index)
+        })
+    }
+
+    /// Whether anything more may be started.
+    #[must_use]
+    pub const fn is_closed(&self) -> bool {
+        match self.phase {
+            Phase::Closed { .. } => true,
+            Phase::Waiting { .. } | Phase::Active { .. } => false,
+        }
+    }
+
+    /// When the run became active.
+    #[must_use]
+    pub const fn active_since(&self) -> Option<Timestamp> {
+        match self.phase {
+            Phase::Waiting { .. } => None,
+            Phase::Active { since } => Some(since),
+            Phase::Closed { since, .. } => since,
+        }
+    }
+
+    /// When the run must have its verdict.
+    #[must_use]
+    pub fn due_at(&self) -> Option<Timestamp> {
+        self.active_since().map(|since| since.plus(self.deadline))
+    }
+
+    /// The first wave that is over its tolerance.
+    #[must_use]
+    pub fn wave_over_tolerance(&self) -> Option<&Wave> {
+        self.waves.iter().find(|wave| wave.is_over_tolerance())
+    }
+
+    /// The verdict: given once the run is closed and nothing is in flight. Derived, never stored; a target
+    /// that is retried in its own account later takes it back until that target has ended again.
+    #[must_use]
+    pub fn verdict(&self) -> Option<Verdict> {
+        let Phase::Closed { because, .. } = &self.phase else { return None };
+        if self.in_flight() > 0 {
+            return None;
+        }
+        let tally = self.tally();
+        Some(match because {
+            Closing::Overtaken { .. } => Verdict::Overtaken,
+            _ if tally.succeeded == self.size() => Verdict::Succeeded,
+            Closing::DeadlinePassed => Verdict::TimedOut,
+            Closing::Halted { .. } if tally.failures() > 0 => Verdict::Failed,
+            Closing::Halted { .. } => Verdict::Incomplete,
+            Closing::Complete if tally.failures() > 0 => Verdict::CompletedWithFailures,
+            Closing::Complete => Verdict::Incomplete,
+        })
+    }
+
+    /// Counts a target's change of status.
+    pub(super) fn recount(&mut self, wave: u32, before: Status, after: Status) {
+        if before == after {
+            return;
+        }
+        let closed = self.is_closed();
+        let Some(wave) = usize::try_from(wave).ok().and_then(|index| self.waves.get_mut(index)) else { return };
+        if let Some(outcome) = before.outcome() {
+            wave.tally.count(outcome, false);
+        }
+        match after.outcome() {
+            Some(outcome) => wave.tally.count(outcome, true),
+            None if closed => self.reopened = self.reopened.saturating_add(1),
+            None => {}
+        }
+    }
+
+    /// Gives the next targets their turn, or closes the run when there is nothing left to do. Returns the
+    /// indexes whose turn came.
+    pub(super) fn advance(&mut self, now: Timestamp) -> Option<Unlocked> {
+        let Phase::Active { since } = self.phase else { return None };
+        if let Some(wave) = self.wave_over_tolerance() {
+            if self.in_flight() == 0 {
+                // The last wave over its tolerance halts the run too; there was just nothing left to skip.
+                let because = Closing::Halted { wave: wave.plan.name.clone() };
+                self.phase = Phase::Closed { since: Some(since), at: now, because };
+            }
+            return None;
+        }
+        let Some(wave) = self.waves.iter_mut().find(|wave| !wave.is_complete()) else {
+            self.phase = Phase::Closed { since: Some(since), at: now, because: Closing::Complete };
+            return None;
+        };
+        let free = wave.plan.max_concurrent.saturating_sub(wave.in_flight());
+        let count = free.min(wave.plan.size.saturating_sub(wave.released));
+        let first = wave.plan.first + wave.released;
+        wave.released += count;
+        (count > 0).then_some(Unlocked { first, end: first + count })
+    }
+
+    /// The indexes that had their turn when the run became active.
+    #[must_use]
+    pub fn first_unlocked(&self) -> Option<Unlocked> {
+        self.active_since()?;
+        let wave = self.waves.first()?;
+        let count = wave.plan.max_concurrent.min(wave.plan.size);
+        Some(Unlocked { first: wave.plan.first, end: wave.plan.first + count })
+    }
+}

@@ -1,0 +1,267 @@
+//! One target of one run: the facts, and the status derived from them.
+
+use serde::{Deserialize, Serialize};
+
+use super::seen::Seen;
+use crate::ids::{Attempt, ExecutionId, ExecutionRef, Nonce, PipelineName, TargetKey};
+use crate::plan::PlannedTarget;
+use crate::time::Timestamp;
+
+/// How one target ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The execution succeeded: the release is there.
+    Succeeded,
+    /// The execution failed or was stopped, or it could not be started.
+    Failed,
+    /// The run's deadline passed without an answer.
+    TimedOut,
+    /// A newer execution overtook this one in the target's own pipeline. Not a failure of the release.
+    Superseded,
+    /// The target's pipeline was changed while it ran. Not a failure of the release.
+    Canceled,
+    /// The target account could not be entered or did not answer.
+    Unreachable,
+    /// Never started: the run was halted or overtaken before its turn.
+    Skipped,
+}
+
+impl Outcome {
+    /// Whether it counts as a failure of the run (superseded, canceled and skipped do not).
+    #[must_use]
+    pub const fn is_failure(self) -> bool {
+        match self {
+            Self::Failed | Self::TimedOut | Self::Unreachable => true,
+            Self::Succeeded | Self::Superseded | Self::Canceled | Self::Skipped => false,
+        }
+    }
+
+    /// The outcome in words: `timed out`.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::TimedOut => "timed out",
+            Self::Superseded => "superseded",
+            Self::Canceled => "canceled",
+            Self::Unreachable => "unreachable",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
+/// Where a target stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state", content = "outcome")]
+pub enum Status {
+    /// Its turn has not come: an earlier wave or a free slot is waited for.
+    Waiting,
+    /// Its turn has come; no worker has taken it yet, or it waits to be tried again.
+    Queued,
+    /// A worker is about to start it, or has and could not record it yet.
+    Starting,
+    /// The execution runs.
+    Running,
+    /// Somebody asked the execution to stop; it has not yet.
+    Stopping,
+    /// It is over.
+    Ended(Outcome),
+}
+
+impl Status {
+    /// The outcome, once there is one.
+    #[must_use]
+    pub const fn outcome(self) -> Option<Outcome> {
+        match self {
+            Self::Ended(outcome) => Some(outcome),
+            Self::Waiting | Self::Queued | Self::Starting | Self::Running | Self::Stopping => None,
+        }
+    }
+}
+
+/// Why a target did not get the release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reason {
+    /// What failures are grouped by, without anything specific to the target:
+    /// `JobFailed in action Deploy`, `AccessDenied on role ManifoldTarget`.
+    pub cause: String,
+    /// The provider's own words. Untrusted.
+    pub detail: Option<String>,
+    /// A link to the failed action, if the provider gave one. Untrusted: check the host before linking.
+    pub link: Option<String>,
+    /// Who said so.
+    pub source: ReasonSource,
+    /// CodePipeline's attempt that it explains.
+    pub attempt: u32,
+}
+
+/// Who explained a failure. A later variant is preferred over an earlier one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReasonSource {
+    /// A failed action's event.
+    Event,
+    /// The engine, when asked.
+    Engine,
+    /// Manifold itself: the execution was not started, or did not answer.
+    Manifold,
+}
+
+impl Reason {
+    /// The better of two reasons: the later attempt, then the better source, then a fixed order, so that
+    /// the order of arrival does not matter.
+    #[must_use]
+    pub fn merge(self, other: Self) -> Self {
+        let rank =
+            |r: &Self| (r.attempt, r.source, std::cmp::Reverse((r.cause.clone(), r.detail.clone(), r.link.clone())));
+        if rank(&self) >= rank(&other) { self } else { other }
+    }
+}
+
+/// A claim on an attempt, written before the engine is called (law 1).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// Who holds it.
+    pub nonce: Nonce,
+    /// When it was taken.
+    pub at: Timestamp,
+    /// From then on another worker may take it over, after looking for what the first one may have started.
+    pub lease_until: Timestamp,
+}
+
+/// An earlier try at the same target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PastAttempt {
+    /// Which.
+    pub attempt: Attempt,
+    /// What it started, if anything.
+    pub execution: Option<ExecutionId>,
+    /// Why it was not enough.
+    pub reason: Option<Reason>,
+}
+
+/// The end that Manifold itself declared, because the engine could not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GaveUp {
+    /// As what.
+    pub outcome: Outcome,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Indexes of the targets whose turn came when this one ended: `first..end`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unlocked {
+    /// The first index.
+    pub first: u32,
+    /// One past the last.
+    pub end: u32,
+}
+
+/// The facts about one target of one run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// Account and Region.
+    pub key: TargetKey,
+    /// Its position in the plan.
+    pub index: u32,
+    /// The position of its wave.
+    pub wave: u32,
+    /// The account's name in the fleet file.
+    pub account_name: String,
+    /// The pipeline that is started there.
+    pub pipeline: PipelineName,
+    /// The current attempt.
+    pub attempt: Attempt,
+    /// How often the current attempt was put back because the engine was busy or did not answer.
+    pub put_back: u32,
+    /// When the current attempt was first claimed; bounds how long it is put back.
+    pub first_claimed_at: Option<Timestamp>,
+    /// Who is starting the current attempt.
+    pub claim: Option<Claim>,
+    /// What the current attempt started.
+    pub execution: Option<ExecutionId>,
+    /// When it was started, by Manifold's clock, or by the STARTED event's if that came first.
+    pub started_at: Option<Timestamp>,
+    /// The furthest state observed of the execution.
+    pub seen: Option<Seen>,
+    /// The end that Manifold declared. An end that the engine reports goes before it.
+    pub gave_up: Option<GaveUp>,
+    /// Why it failed, as far as it is known.
+    pub reason: Option<Reason>,
+    /// A state that this version does not know, kept to be shown.
+    pub unrecognised: Option<String>,
+    /// Earlier attempts, oldest first.
+    pub past: Vec<PastAttempt>,
+    /// What its ending made possible.
+    pub unlocked: Option<Unlocked>,
+    /// Whether it was retried in its own account after the run had closed.
+    pub reopened_after_close: bool,
+}
+
+impl Target {
+    /// A target whose turn has come and that nobody has touched.
+    #[must_use]
+    pub fn queued(planned: &PlannedTarget) -> Self {
+        Self {
+            key: planned.key.clone(),
+            index: planned.index,
+            wave: planned.wave,
+            account_name: planned.account_name.clone(),
+            pipeline: planned.pipeline.clone(),
+            attempt: Attempt::FIRST,
+            put_back: 0,
+            first_claimed_at: None,
+            claim: None,
+            execution: None,
+            started_at: None,
+            seen: None,
+            gave_up: None,
+            reason: None,
+            unrecognised: None,
+            past: Vec::new(),
+            unlocked: None,
+            reopened_after_close: false,
+        }
+    }
+
+    /// Where it stands. What the engine reported goes before what Manifold assumed.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let reported = self.seen.as_ref().map(Seen::status);
+        match (reported, self.gave_up) {
+            (Some(Status::Ended(outcome)), _) => Status::Ended(outcome),
+            (_, Some(gave_up)) => Status::Ended(gave_up.outcome),
+            (Some(status), None) => status,
+            (None, None) if self.execution.is_some() => Status::Running,
+            (None, None) if self.claim.is_some() => Status::Starting,
+            (None, None) => Status::Queued,
+        }
+    }
+
+    /// When it ended.
+    #[must_use]
+    pub fn ended_at(&self) -> Option<Timestamp> {
+        match (self.seen.as_ref().map(|seen| (seen.status(), seen.at())), self.gave_up) {
+            (Some((Status::Ended(_), at)), _) => Some(at),
+            (_, Some(gave_up)) => Some(gave_up.at),
+            (_, None) => None,
+        }
+    }
+
+    /// The execution of the current attempt, with its place.
+    #[must_use]
+    pub fn execution_ref(&self) -> Option<ExecutionRef> {
+        self.execution.as_ref().map(|id| ExecutionRef { target: self.key.clone(), id: id.clone() })
+    }
+
+    /// Whether it failed for a reason that nobody has told yet.
+    #[must_use]
+    pub fn is_unexplained(&self) -> bool {
+        self.status() == Status::Ended(Outcome::Failed)
+            && self.execution.is_some()
+            && self.reason.as_ref().is_none_or(|reason| reason.attempt < self.seen.as_ref().map_or(1, Seen::attempt))
+    }
+}

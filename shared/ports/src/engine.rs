@@ -1,0 +1,63 @@
+//! The service that does the work in a target account.
+
+use std::future::Future;
+
+use manifold_core::ids::{Attempt, ExecutionId, RunId};
+use manifold_core::plan::PlannedTarget;
+use manifold_core::run::{Reason, Refusal};
+use manifold_core::time::Timestamp;
+
+/// One attempt on one target, whole.
+#[derive(Debug, Clone, Copy)]
+pub struct Order<'a> {
+    /// The run.
+    pub run: &'a RunId,
+    /// The target, as planned.
+    pub planned: &'a PlannedTarget,
+    /// The attempt.
+    pub attempt: Attempt,
+}
+
+/// Starts, finds and explains executions in target accounts, with a role that is assumed there.
+pub trait Engine: Send + Sync {
+    /// Starts the attempt's execution. Called again with the same order, it starts nothing more: the token is
+    /// derived from run, target and attempt.
+    fn start(&self, order: Order<'_>) -> impl Future<Output = Result<ExecutionId, Refusal>> + Send;
+
+    /// Looks for the execution that an earlier worker may have started for this run, not before `since`, and that
+    /// is none of `except`.
+    fn find(
+        &self,
+        order: Order<'_>,
+        since: Timestamp,
+        except: &[ExecutionId],
+    ) -> impl Future<Output = Result<Option<ExecutionId>, Refusal>> + Send;
+
+    /// Asks why an execution failed.
+    fn explain(
+        &self,
+        order: Order<'_>,
+        execution: &ExecutionId,
+    ) -> impl Future<Output = Result<Reason, Refusal>> + Send;
+}
+
+impl<T: Engine> Engine for &T {
+    fn start(&self, order: Order<'_>) -> impl Future<Output = Result<ExecutionId, Refusal>> + Send {
+        (**self).start(order)
+    }
+    fn find(
+        &self,
+        order: Order<'_>,
+        since: Timestamp,
+        except: &[ExecutionId],
+    ) -> impl Future<Output = Result<Option<ExecutionId>, Refusal>> + Send {
+        (**self).find(order, since, except)
+    }
+    fn explain(
+        &self,
+        order: Order<'_>,
+        execution: &ExecutionId,
+    ) -> impl Future<Output = Result<Reason, Refusal>> + Send {
+        (**self).explain(order, execution)
+    }
+}
