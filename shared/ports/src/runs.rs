@@ -9,8 +9,10 @@
 //! Commit first, then send. A worker that dies in between loses nothing: the message that it worked on comes again,
 //! changes nothing, and yields the same effects.
 
+use std::collections::BTreeMap;
+
 use manifold_core::ids::{RunId, TargetKey};
-use manifold_core::ledger::{Commit, Expect, Item, Key, PlanChunk, Record, Versions, Write};
+use manifold_core::ledger::{Commit, Expect, Item, Key, Link, PlanChunk, Record, Versions, Write};
 use manifold_core::message::Outgoing;
 use manifold_core::plan::{PlannedTarget, chunk_of};
 use manifold_core::run::{AppQueue, Effect, Head, Run, Target};
@@ -106,6 +108,18 @@ fn chunk_in(key: &Key, record: Record) -> Result<PlanChunk, LedgerError> {
     match record.item {
         Item::Plan(chunk) => Ok(chunk),
         Item::Head(_) | Item::Target(_) | Item::Summary(_) | Item::Link(_) | Item::Queue(_) => Err(unreadable(key)),
+    }
+}
+
+/// The link in a record, or an empty one.
+#[must_use]
+pub fn link_of(record: Option<Record>) -> Link {
+    match record.map(|record| record.item) {
+        Some(Item::Link(link)) => link,
+        // The key of a link holds nothing else; were it so, the conditional write would replace it.
+        None | Some(Item::Head(_) | Item::Plan(_) | Item::Target(_) | Item::Summary(_) | Item::Queue(_)) => {
+            Link::default()
+        }
     }
 }
 
@@ -242,8 +256,20 @@ pub async fn plan(ledger: &impl Ledger, run: &RunId, size: u32) -> Result<Vec<Pl
     Ok(targets)
 }
 
-/// A write whose content follows from its key: writing it twice changes nothing.
+/// The writes that store a plan. Its content follows from the run, so writing it twice changes nothing.
 #[must_use]
-pub fn immutable(key: Key, item: Item, expires_at: Timestamp) -> Write {
-    Write { key, item, expect: Expect::Anything, expires_at: Some(expires_at) }
+pub fn plan_writes(run: &RunId, plan: &[PlannedTarget], expires_at: Timestamp) -> Vec<Write> {
+    let mut chunks: BTreeMap<u32, Vec<PlannedTarget>> = BTreeMap::new();
+    for planned in plan {
+        chunks.entry(chunk_of(planned.index)).or_default().push(planned.clone());
+    }
+    chunks
+        .into_iter()
+        .map(|(chunk, targets)| Write {
+            key: Key::Plan(run.clone(), chunk),
+            item: Item::Plan(PlanChunk { targets }),
+            expect: Expect::Anything,
+            expires_at: Some(expires_at),
+        })
+        .collect()
 }

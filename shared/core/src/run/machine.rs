@@ -197,7 +197,7 @@ pub struct Run {
     head: Head,
     queue: AppQueue,
     targets: BTreeMap<TargetKey, Target>,
-    before: (Head, AppQueue),
+    before: (Option<Head>, AppQueue),
     changed: BTreeSet<TargetKey>,
     effects: BTreeSet<Effect>,
 }
@@ -216,7 +216,7 @@ impl Run {
     #[must_use]
     pub fn load(head: Head, queue: AppQueue, targets: impl IntoIterator<Item = Target>) -> Self {
         Self {
-            before: (head.clone(), queue.clone()),
+            before: (Some(head.clone()), queue.clone()),
             head,
             queue,
             targets: targets.into_iter().map(|target| (target.key.clone(), target)).collect(),
@@ -247,7 +247,7 @@ impl Run {
             }
         }
         let mut opened = Self {
-            before: (head.clone(), before),
+            before: (None, before),
             head,
             queue,
             targets: BTreeMap::new(),
@@ -314,7 +314,7 @@ impl Run {
         let (head, queue) = self.before;
         let mut targets = self.targets;
         Step {
-            head: (self.head != head).then_some(self.head),
+            head: (head.as_ref() != Some(&self.head)).then_some(self.head),
             queue: (self.queue != queue).then_some(self.queue),
             targets: self.changed.iter().filter_map(|key| targets.remove(key)).collect(),
             effects: self.effects.into_iter().collect(),
