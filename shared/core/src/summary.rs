@@ -2,6 +2,7 @@
 //!
 //! [`Summary::of`] derives; the renderers only lay out. [`slack`] is the message as Slack takes it.
 
+pub mod payload;
 pub mod slack;
 
 use std::collections::{BTreeMap, BTreeSet};

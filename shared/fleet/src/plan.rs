@@ -89,7 +89,7 @@ impl App {
     /// When the release has no revision to pin, lacks a part that a parameter uses, or makes a value that
     /// CodePipeline does not take. The first such target is named.
     pub fn plan(&self, run: &RunId, release: &Release) -> Result<Plan, PlanError> {
-        if run.app() != self.name.as_str() {
+        if run.app() != self.name {
             return Err(PlanError::OtherApp { run: run.clone(), app: self.name.to_string() });
         }
         let Some(revision) = release.revision.as_ref().filter(|revision| !revision.id.is_empty()) else {

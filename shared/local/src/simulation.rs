@@ -102,8 +102,7 @@ impl Simulation {
         let envelope = decode_event(&setup.event)?;
         let told = check_release(&setup.fleet, &envelope)?;
         let behaviours = behaviours(&setup.fleet, &envelope, told, &setup.chosen)?;
-        let world =
-            World::new(envelope.at, setup.seed, behaviours, setup.faults, release_facts(told));
+        let world = World::new(envelope.at, setup.seed, behaviours, setup.faults, release_facts(told));
         world.deliver(Inbox::Dispatch, setup.event, Span::from_millis(0));
         let handlers = Handlers {
             dispatch: Dispatch {
@@ -296,8 +295,8 @@ fn check_release<'a>(fleet: &Fleet, envelope: &'a Envelope) -> Result<&'a Pipeli
     if fleet.released_by(&envelope.account, &envelope.region, &told.pipeline).is_empty() {
         let known: Vec<String> = fleet
             .apps()
-            .flat_map(|app| app.release_pipelines().iter().map(move |pipeline| (app, pipeline)))
-            .map(|(app, pipeline)| format!("{pipeline} in {} ({})", app.release_region(), app.name()))
+            .flat_map(|app| app.releases().iter().map(move |release| (app, release)))
+            .map(|(app, release)| format!("{} in {} (app {})", release.name(), release.region(), app.name()))
             .collect();
         return Err(SimulationError::NoRelease(format!(
             "it is of pipeline {} in account {}, {}; the fleet's release pipelines, in account {}, are {}",
@@ -366,6 +365,9 @@ fn release_facts(told: &PipelineEvent) -> ReleaseFacts {
 
 impl std::fmt::Debug for Simulation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Simulation").field("steps", &self.steps).field("tasks", &self.tasks.len()).finish_non_exhaustive()
+        f.debug_struct("Simulation")
+            .field("steps", &self.steps)
+            .field("tasks", &self.tasks.len())
+            .finish_non_exhaustive()
     }
 }

@@ -376,7 +376,8 @@ impl World {
             let named = inner.named_points.entry(name).or_default();
             let nth = *named;
             *named += 1;
-            let by_name = inner.faults.kill_at_named.as_ref().is_some_and(|(at, nths)| *at == name && nths.contains(&nth));
+            let by_name =
+                inner.faults.kill_at_named.as_ref().is_some_and(|(at, nths)| *at == name && nths.contains(&nth));
             let killed = inner.faults.kill_at == Some(here) || by_name;
             if killed {
                 let task = inner.task;
@@ -447,7 +448,11 @@ impl Inner {
     /// Has an event arrive at the hub, some time after it happened.
     fn emit(&mut self, happens_in: Span, event: &Value) {
         let forwarded = Span::from_millis(self.random.i64(300..=2500));
-        self.deliver(Inbox::Collect, event.to_string(), Span::from_millis(happens_in.as_millis() + forwarded.as_millis()));
+        self.deliver(
+            Inbox::Collect,
+            event.to_string(),
+            Span::from_millis(happens_in.as_millis() + forwarded.as_millis()),
+        );
     }
 
     /// Schedules what an execution will tell, by its target's behaviour.
@@ -460,14 +465,14 @@ impl Inner {
         };
         let took = Span::from_millis(self.random.i64(90_000..=240_000));
         let half = Span::from_millis(took.as_millis() / 2);
-        let mut tell = |inner: &mut Self, after: Span, state: PipelineState, attempt: u32, by: Option<&str>| {
+        let tell = |inner: &mut Self, after: Span, state: PipelineState, attempt: u32, by: Option<&str>| {
             let id = inner.uuid();
             let event = subject.state(&id, &state, attempt, inner.now.plus(after), by);
             inner.emit(after, &event);
         };
         let second = Span::from_seconds(1);
         tell(self, second, PipelineState::Started, 1, Some(session));
-        let mut fail = |inner: &mut Self, code: &str| {
+        let fail = |inner: &mut Self, code: &str| {
             let id = inner.uuid();
             let event = subject.action_failed(&id, code, 1, inner.now.plus(took));
             inner.emit(took, &event);
@@ -670,10 +675,9 @@ impl Engine for World {
         Ok(Reason {
             source: ReasonSource::Engine,
             ..match code {
-                Some(code) => reason(
-                    format!("{code} in action Deploy"),
-                    &format!("Simulated: the deployment ended with {code}"),
-                ),
+                Some(code) => {
+                    reason(format!("{code} in action Deploy"), &format!("Simulated: the deployment ended with {code}"))
+                }
                 None => reason("Failed without a failed action".to_owned(), "Simulated"),
             }
         })
@@ -707,9 +711,7 @@ impl Inner {
                 let refused = self.refusals.entry(planned.key.clone()).or_default();
                 *refused += 1;
                 if *refused <= 2 {
-                    return Err(Refusal::Later {
-                        reason: reason("Throttled".to_owned(), "Simulated: Rate exceeded"),
-                    });
+                    return Err(Refusal::Later { reason: reason("Throttled".to_owned(), "Simulated: Rate exceeded") });
                 }
             }
             Behaviour::Succeeds
