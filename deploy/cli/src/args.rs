@@ -113,7 +113,10 @@ pub(crate) struct Validate {
 }
 
 fn chance(text: &str) -> Result<f64, String> {
-    text.parse().ok().filter(|chance| (0.0..=1.0).contains(chance)).ok_or_else(|| "expected a number from 0 to 1".to_owned())
+    text.parse()
+        .ok()
+        .filter(|chance| (0.0..=1.0).contains(chance))
+        .ok_or_else(|| "expected a number from 0 to 1".to_owned())
 }
 
 fn fail_help() -> String {

@@ -113,10 +113,15 @@ impl Progress {
         for (index, wave) in summary.waves.iter().enumerate() {
             let ended = wave.tally.ended();
             let words = tally_words(wave.tally);
-            let state = format!("{ended} of {} ended, {} in flight{}{words}", wave.size, wave.in_flight, match words.is_empty() {
-                true => "",
-                false => ": ",
-            });
+            let state = format!(
+                "{ended} of {} ended, {} in flight{}{words}",
+                wave.size,
+                wave.in_flight,
+                match words.is_empty() {
+                    true => "",
+                    false => ": ",
+                }
+            );
             if self.waves.insert((summary.run.clone(), index), state.clone()).as_ref() == Some(&state) {
                 continue;
             }

@@ -42,7 +42,7 @@ pub(crate) fn validate(options: &Validate) -> Result<ExitCode> {
 }
 
 pub(crate) fn schema() -> Result<ExitCode> {
-    write!(std::io::stdout().lock(), "{}", manifold_fleet::schema())?;
+    writeln!(std::io::stdout().lock(), "{:#}", manifold_fleet::json_schema())?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -83,9 +83,8 @@ fn draw<'a>(out: &mut impl Write, name: &str, text: &str, problems: impl Iterato
             "" => problem.message().to_owned(),
             path => format!("{} ({path})", problem.message()),
         };
-        let mut group = Group::with_title(Level::ERROR.primary_title(title)).element(
-            Snippet::source(text).path(name).annotation(AnnotationKind::Primary.span(problem.range())),
-        );
+        let mut group = Group::with_title(Level::ERROR.primary_title(title))
+            .element(Snippet::source(text).path(name).annotation(AnnotationKind::Primary.span(problem.range())));
         if let Some(help) = problem.help() {
             group = group.element(Level::HELP.message(help));
         }

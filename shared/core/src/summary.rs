@@ -4,6 +4,7 @@
 
 pub mod payload;
 pub mod slack;
+pub mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
 
