@@ -90,7 +90,7 @@ pub struct Simulation {
     next_task: u64,
     steps: u64,
     stray_events: u32,
-    killed: u32,
+    killed: BTreeMap<&'static str, u32>,
 }
 
 impl Simulation {
@@ -133,7 +133,7 @@ impl Simulation {
             next_task: 0,
             steps: 0,
             stray_events: 0,
-            killed: 0,
+            killed: BTreeMap::new(),
         })
     }
 
@@ -149,10 +149,10 @@ impl Simulation {
         self.stray_events
     }
 
-    /// How many handlers were killed.
+    /// How many invocations of a function were killed.
     #[must_use]
-    pub fn killed(&self) -> u32 {
-        self.killed
+    pub fn killed(&self, function: &str) -> u32 {
+        self.killed.get(function).copied().unwrap_or(0)
     }
 
     /// Does what is due next. Returns the virtual time, or nothing once all is done.
@@ -256,7 +256,8 @@ impl Simulation {
             Poll::Ready(answer) => answer,
             Poll::Pending if self.world.is_killed(id) => {
                 // SQS makes the messages of a dead function visible again.
-                self.killed += 1;
+                let function = task.letters.first().map_or("none", |letter| letter.inbox.function());
+                *self.killed.entry(function).or_default() += 1;
                 Ok((BatchResponse::failing(task.letters.iter().map(|letter| letter.id.clone())), 0))
             }
             Poll::Pending => return,

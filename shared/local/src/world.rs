@@ -115,6 +115,9 @@ pub struct Faults {
     pub duplicates: f64,
     /// Every message is late by up to this much, so their order is lost.
     pub disorder: Span,
+    /// The engine does not remember its tokens: AWS does not document for how long CodePipeline does. Then the
+    /// claim alone must keep an attempt from starting twice.
+    pub tokens_forgotten: bool,
     /// The handler that passes this point is killed there, once. Points are counted from 0 over the whole simulation.
     pub kill_at: Option<u64>,
     /// The handlers that pass a point of this name for these times (counted from 0) are killed there.
@@ -147,7 +150,7 @@ struct Inner {
     random: fastrand::Rng,
     records: BTreeMap<(String, String), Record>,
     heads: BTreeSet<RunId>,
-    executions: BTreeMap<String, Execution>,
+    executions: Vec<Execution>,
     refusals: BTreeMap<TargetKey, u32>,
     sessions: BTreeSet<(String, RunId)>,
     behaviours: Behaviours,
@@ -162,7 +165,7 @@ struct Inner {
     points: u64,
     named_points: BTreeMap<&'static str, u64>,
     task: u64,
-    killed: BTreeSet<u64>,
+    killed: BTreeMap<u64, &'static str>,
 }
 
 /// A handle to the world; clones share it.
@@ -189,7 +192,7 @@ impl World {
             random: fastrand::Rng::with_seed(seed),
             records: BTreeMap::new(),
             heads: BTreeSet::new(),
-            executions: BTreeMap::new(),
+            executions: Vec::new(),
             refusals: BTreeMap::new(),
             sessions: BTreeSet::new(),
             behaviours,
@@ -204,7 +207,7 @@ impl World {
             points: 0,
             named_points: BTreeMap::new(),
             task: 0,
-            killed: BTreeSet::new(),
+            killed: BTreeMap::new(),
         })))
     }
 
@@ -239,10 +242,10 @@ impl World {
         self.lock().records.get(&(key.partition(), key.sort())).cloned()
     }
 
-    /// Every execution that was started, in no particular order.
+    /// Every execution that was started, in order.
     #[must_use]
     pub fn executions(&self) -> Vec<Execution> {
-        self.lock().executions.values().cloned().collect()
+        self.lock().executions.clone()
     }
 
     /// Every call of Slack's API, in order.
@@ -267,6 +270,12 @@ impl World {
     #[must_use]
     pub fn points(&self) -> u64 {
         self.lock().points
+    }
+
+    /// The points at which handlers were killed.
+    #[must_use]
+    pub fn killed_at(&self) -> Vec<&'static str> {
+        self.lock().killed.values().copied().collect()
     }
 
     /// Takes what is due next, and moves the clock there. A batch is what waits in one inbox within a second.
@@ -351,7 +360,7 @@ impl World {
 
     /// Whether a task was killed.
     pub(crate) fn is_killed(&self, task: u64) -> bool {
-        self.lock().killed.contains(&task)
+        self.lock().killed.contains_key(&task)
     }
 
     /// Takes a message back that was not done: it comes again, or becomes a dead letter.
@@ -381,7 +390,7 @@ impl World {
             let killed = inner.faults.kill_at == Some(here) || by_name;
             if killed {
                 let task = inner.task;
-                inner.killed.insert(task);
+                inner.killed.insert(task, name);
             }
             let millis = inner.random.i64(least..=most);
             (inner.now.plus(Span::from_millis(millis)), killed)
@@ -659,7 +668,7 @@ impl Engine for World {
         let inner = self.lock();
         let found = inner
             .executions
-            .values()
+            .iter()
             .filter(|e| e.run == *order.run && e.target == order.planned.key && e.started_at >= since)
             .filter(|e| !except.contains(&e.id))
             .min_by_key(|e| e.started_at);
@@ -671,7 +680,7 @@ impl Engine for World {
         self.count("engine.explain");
         self.point("engine.explain", 80, 200).await;
         let inner = self.lock();
-        let code = inner.executions.values().find(|e| e.id == *execution).and_then(|e| e.error_code.clone());
+        let code = inner.executions.iter().find(|e| e.id == *execution).and_then(|e| e.error_code.clone());
         Ok(Reason {
             source: ReasonSource::Engine,
             ..match code {
@@ -693,7 +702,8 @@ impl Inner {
         session: &str,
     ) -> Result<ExecutionId, Refusal> {
         let token = run.attempt_token(&planned.key, attempt);
-        if let Some(known) = self.executions.get(&token) {
+        let known = self.executions.iter().find(|execution| execution.token == token);
+        if let Some(known) = known.filter(|_| !self.faults.tokens_forgotten) {
             return Ok(known.id.clone());
         }
         let behaviour = self.behaviours.of(&planned.key);
@@ -731,7 +741,7 @@ impl Inner {
         let execution = Execution {
             target: planned.key.clone(),
             id: id.clone(),
-            token: token.clone(),
+            token,
             revision: planned.source_revision.as_ref().map(|revision| revision.value.clone()),
             variables: planned.variables.clone(),
             run: run.clone(),
@@ -751,7 +761,7 @@ impl Inner {
             },
         };
         self.play(&execution, &planned.pipeline, &behaviour, session);
-        self.executions.insert(token, execution);
+        self.executions.push(execution);
         Ok(id)
     }
 }

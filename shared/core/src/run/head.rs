@@ -320,7 +320,9 @@ impl Head {
         let tally = self.tally();
         Some(match because {
             Closing::Overtaken { .. } => Verdict::Overtaken,
-            _ if tally.succeeded == self.size() => Verdict::Succeeded,
+            Closing::Halted { .. } | Closing::Complete | Closing::DeadlinePassed if tally.succeeded == self.size() => {
+                Verdict::Succeeded
+            }
             Closing::DeadlinePassed => Verdict::TimedOut,
             Closing::Halted { .. } if tally.failures() > 0 => Verdict::Failed,
             Closing::Halted { .. } => Verdict::Incomplete,
@@ -350,18 +352,22 @@ impl Head {
     /// indexes whose turn came.
     pub(super) fn advance(&mut self, now: Timestamp) -> Option<Unlocked> {
         let Phase::Active { since } = self.phase else { return None };
-        if let Some(wave) = self.wave_over_tolerance() {
+        let past_due = now >= since.plus(self.deadline);
+        let because = match self.wave_over_tolerance() {
+            // Without the targets that timed out it might not be over its tolerance.
+            Some(_) if self.tally().timed_out > 0 => Some(Closing::DeadlinePassed),
+            Some(wave) => Some(Closing::Halted { wave: wave.plan.name.clone() }),
+            None if self.waves.iter().all(Wave::is_complete) => Some(Closing::Complete),
+            None if past_due => Some(Closing::DeadlinePassed),
+            None => None,
+        };
+        if let Some(because) = because {
             if self.in_flight() == 0 {
-                // The last wave over its tolerance halts the run too; there was just nothing left to skip.
-                let because = Closing::Halted { wave: wave.plan.name.clone() };
                 self.phase = Phase::Closed { since: Some(since), at: now, because };
             }
             return None;
         }
-        let Some(wave) = self.waves.iter_mut().find(|wave| !wave.is_complete()) else {
-            self.phase = Phase::Closed { since: Some(since), at: now, because: Closing::Complete };
-            return None;
-        };
+        let wave = self.waves.iter_mut().find(|wave| !wave.is_complete())?;
         let free = wave.plan.max_concurrent.saturating_sub(wave.in_flight());
         let count = free.min(wave.plan.size.saturating_sub(wave.released));
         let first = wave.plan.first + wave.released;
