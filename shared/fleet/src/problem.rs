@@ -37,7 +37,7 @@ pub struct Problem {
     range: Range<usize>,
     path: String,
     message: String,
-    /// Whether the message is read as "… in <path>", not as "<path>: …".
+    /// Whether the message reads "… in `path`" instead of "`path`: …".
     inside: bool,
     help: Option<String>,
     did_you_mean: Option<String>,
