@@ -239,6 +239,8 @@ fn unclaimed_values(file: &File, levels: &Levels<'_>, out: &mut Sink) {
             }
         }
     }
+    let mut names: Vec<&str> = settable.iter().copied().collect();
+    names.sort_unstable();
     for written in &levels.written {
         if settable.contains(written.name) {
             continue;
@@ -249,11 +251,14 @@ fn unclaimed_values(file: &File, levels: &Levels<'_>, out: &mut Sink) {
                     .help(format!("remove it, or replace the parameter's \"value\" in app {app} by \"default\""))
             }
             None => {
-                let mut names: Vec<&str> = settable.iter().copied().collect();
-                names.sort_unstable();
-                Draft::new(format!("no app has a parameter {:?}", written.name))
-                    .help(format!("declare it in an app's parameters; there are {}", listed(names.iter().copied())))
-                    .suggest(closest(written.name, names.iter().copied()))
+                let draft = Draft::new(format!("no app has a parameter {:?}", written.name));
+                if out.may_suggest() {
+                    draft
+                        .help(format!("declare it in an app's parameters; there are {}", listed(names.iter().copied())))
+                        .suggest(closest(written.name, names.iter().copied()))
+                } else {
+                    draft
+                }
             }
         };
         written.report(written.name_span, draft, out);

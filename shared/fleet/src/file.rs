@@ -133,6 +133,7 @@ mapping! {
             /// What the app is, for readers of this file.
             description: Spanned<Prose>,
             /// What the target pipelines are given, by the pipeline variable's name. At most 50.
+            #[schemars(extend("maxProperties" = 50))]
             parameters: Map<ParameterName, Maybe<ParameterSpec>>,
             /// Where the app is deployed; every account in every Region when left out.
             targets: Selector,

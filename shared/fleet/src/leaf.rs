@@ -11,7 +11,8 @@ use crate::decode::{Fault, Leaf};
 use crate::problem::{Draft, closest, quoted};
 
 fn refused(text: &str, expected: &str) -> Draft {
-    Draft::new(format!("{} is not {expected}", quoted(text)))
+    let shown = if looks_secret(text) { "this secret".to_owned() } else { quoted(text) };
+    Draft::new(format!("{shown} is not {expected}"))
 }
 
 /// Types that the core reads.
@@ -136,7 +137,7 @@ text_leaf!(
     /// A Slack channel.
     ChannelName,
     "a Slack channel: an id such as C0123456789, or a name, without blanks",
-    "^\\S{1,80}$", (1..=80), |t| !t.contains(|c: char| c.is_whitespace() || c.is_control())
+    "^\\S{1,80}$", (1..=80), |t| !t.contains(|c: char| c.is_whitespace() || c.is_control()) && !looks_secret(t)
 );
 
 /// The name or ARN of a secret. A secret itself, put here by mistake, is refused without being repeated.

@@ -37,7 +37,7 @@ pub struct Problem {
     range: Range<usize>,
     path: String,
     message: String,
-    /// Whether the message is read as "… in <path>", not as "<path>: …".
+    /// Whether the message reads "… in `path`" instead of "`path`: …".
     inside: bool,
     help: Option<String>,
     did_you_mean: Option<String>,
@@ -213,6 +213,13 @@ impl Sink {
         self.drafts.push((span, path.to_string(), draft));
     }
 
+    /// Whether names may still be suggested for a problem. After many problems they may not: thousands of
+    /// unknown names compared with thousands of known ones would take minutes.
+    pub(crate) fn may_suggest(&self) -> bool {
+        const SUGGESTED: usize = 100;
+        self.drafts.len() < SUGGESTED
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.drafts.is_empty()
     }
@@ -300,11 +307,14 @@ impl<'t> Lines<'t> {
 
 /// The candidate that was probably meant by `name`: close in spelling, or the same but for case.
 pub(crate) fn closest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    const COMPARED: usize = 2000;
     let lower = name.to_lowercase();
     // A third of the characters may be off: enough for a typo, too few to turn one word into another.
     let allowed = (name.chars().count() / 3).clamp(1, 3);
     candidates
         .into_iter()
+        .take(COMPARED)
+        .filter(|candidate| candidate.len().abs_diff(name.len()) <= 4 * allowed)
         .map(|candidate| (strsim::damerau_levenshtein(&lower, &candidate.to_lowercase()), candidate))
         .filter(|(distance, candidate)| *distance <= allowed && *candidate != name)
         .min_by_key(|(distance, _)| *distance)

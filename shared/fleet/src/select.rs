@@ -123,9 +123,12 @@ impl<'f> Grid<'f> {
         let found = self.region_index.get(region.value.as_str()).copied();
         if found.is_none() && self.regions_known {
             let all = || self.regions.iter().map(|row| row.region.as_str());
-            let draft = Draft::new(format!("unknown Region {}", quoted(region.value.as_str())))
-                .help(format!("expected one of this file's regions: {}", listed(all())))
-                .suggest(closest(region.value.as_str(), all()));
+            let mut draft = Draft::new(format!("unknown Region {}", quoted(region.value.as_str())));
+            if out.may_suggest() {
+                draft = draft
+                    .help(format!("expected one of this file's regions: {}", listed(all())))
+                    .suggest(closest(region.value.as_str(), all()));
+            }
             out.report(region.span, path, draft);
         }
         found
@@ -136,13 +139,16 @@ impl<'f> Grid<'f> {
         let found = self.account_index.get(text).copied();
         if found.is_none() && self.accounts_known {
             let all = || self.accounts.iter().map(|row| row.name);
-            let id = |row: &&AccountRow<'_>| {
-                row.spec.and_then(|spec| spec.id.given()).is_some_and(|id| id.value.as_str() == text)
-            };
-            let by_id = self.accounts.iter().find(id).map(|row| row.name);
-            let draft = Draft::new(format!("unknown account {}", quoted(text)))
-                .help(format!("expected one of this file's accounts by name: {}", listed(all())))
-                .suggest(by_id.or_else(|| closest(text, all())));
+            let mut draft = Draft::new(format!("unknown account {}", quoted(text)));
+            if out.may_suggest() {
+                let id = |row: &&AccountRow<'_>| {
+                    row.spec.and_then(|spec| spec.id.given()).is_some_and(|id| id.value.as_str() == text)
+                };
+                let by_id = self.accounts.iter().find(id).map(|row| row.name);
+                draft = draft
+                    .help(format!("expected one of this file's accounts by name: {}", listed(all())))
+                    .suggest(by_id.or_else(|| closest(text, all())));
+            }
             out.report(name.span, path, draft);
         }
         found

@@ -49,7 +49,7 @@ const NAMES: &[(&str, Uses)] = &[
 /// The prefix of a name that is one of the account's own tags.
 const TAG: &str = "account.tags.";
 
-/// Every filter: those that cannot fail on a text.
+/// Every filter. None can fail for one text and not for another, so trying a template once is enough.
 const FILTERS: &[&str] = &["default", "lower", "replace", "trim", "upper"];
 
 /// What a template depends on.

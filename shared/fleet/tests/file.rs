@@ -162,6 +162,33 @@ fn anchors_aliases_and_merge_keys_work() {
 }
 
 #[test]
+fn columns_count_characters_and_ranges_count_bytes() {
+    let text = "\u{feff}version: 1\r\nhub: { näme: é, région: x }\r\n";
+    let problems = Fleet::parse("fleet.yaml", text).unwrap_err();
+    let shown = problems.iter().filter(|problem| problem.message().starts_with("unknown field"));
+    let shown: Vec<_> = shown.map(|problem| (problem.line(), problem.column(), &text[problem.range()])).collect();
+    assert_eq!(shown, [(2, 8, "näme"), (2, 17, "région")]);
+}
+
+#[test]
+fn a_great_many_mistakes_are_told_in_reasonable_time() {
+    let names: String = (0..20_000).map(|at| format!("  account-{at}: {{ id: \"{at:012}\" }}\n")).collect();
+    let unknown: String = (0..20_000).map(|at| format!("          - acount-{at}\n")).collect();
+    let text = home_with(&[
+        ("accounts:\n", &format!("accounts:\n{names}")),
+        ("        select: { accounts: dev }\n", &format!("        select:\n          accounts:\n{unknown}")),
+    ]);
+    // One more: the new accounts lack the tag that a parameter uses.
+    assert_eq!(Fleet::parse("fleet.yaml", &text).unwrap_err().len(), 20_001);
+}
+
+#[test]
+fn a_fleet_can_be_shared_between_threads() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Fleet>();
+}
+
+#[test]
 fn a_file_beyond_the_size_limit_is_refused_unread() {
     let text = "#".repeat(manifold_fleet::MAX_BYTES + 1);
     assert_eq!(problems(&text), "fleet.yaml:1:1: the file has 8388609 bytes; at most 8388608 are read");

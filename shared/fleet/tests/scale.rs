@@ -1,5 +1,7 @@
 //! Ten thousand targets.
 
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test, whose output is a measurement")]
+
 mod support;
 
 use std::time::Instant;
