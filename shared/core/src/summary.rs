@@ -1,10 +1,12 @@
 //! The model of the one message: what a person must know about a run, derived from its facts.
 //!
-//! [`Summary::of`] derives; the renderers only lay out. [`slack`] is the message as Slack takes it.
+//! [`Summary::of`] derives; the renderers only lay out. [`slack`] is the message as Slack takes it, [`text`] the same
+//! for a terminal.
 
 mod clean;
 mod layout;
 pub mod slack;
+pub mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
 
