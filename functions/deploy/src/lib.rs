@@ -1,1 +1,254 @@
-//! manifold-deploy
+//! `deploy`: one attempt on one target. Claim, assume the role, start, record.
+//!
+//! ```text
+//!  claim committed ─► engine called ─► execution recorded
+//!        │                 │                 │
+//!        │ dies here:      │ dies here:      │ dies here: the message comes again, and there is nothing to do
+//!        │ nothing was     │ the STARTED event's session name tells the run, or the next worker
+//!        │ started         │ looks for the execution before it starts one
+//! ```
+//!
+//! It is the only function that may assume a role in a target account, so it also asks why an execution failed.
+
+use futures::future::join_all;
+use manifold_core::event::{BatchResponse, DecodeError, SqsRecord};
+use manifold_core::ids::{Attempt, ExecutionId, ExecutionRef, RunId, TargetKey};
+use manifold_core::ledger::{Item, Key, Link, LinkOwner, RUN_RETENTION};
+use manifold_core::message::{Message, MessageError, Payload};
+use manifold_core::plan::PlannedTarget;
+use manifold_core::run::{Event, Reason, ReasonSource, Refusal, Seen, Target, Told};
+use manifold_core::time::{Span, Timestamp};
+use manifold_ports::batch::{self, OutOfTime, Report};
+use manifold_ports::clock::Clock;
+use manifold_ports::engine::{Engine, Order};
+use manifold_ports::ledger::Ledger;
+use manifold_ports::queues::Queues;
+use manifold_ports::runs::{self, RunError, Stepped};
+use serde_json::Value;
+use tracing::Instrument;
+
+/// How long a claim keeps other workers away. Longer than the function may run, so that a live worker is never
+/// taken for a dead one; shorter than the queue's visibility timeout, so that a redelivery finds it run out.
+pub const LEASE: Span = Span::from_seconds(120);
+
+/// The function's handler over its ports.
+#[derive(Debug)]
+pub struct Deploy<L, Q, E, C> {
+    /// Where the facts are.
+    pub ledger: L,
+    /// Where effects go.
+    pub queues: Q,
+    /// What does the work in target accounts.
+    pub engine: E,
+    /// Time and nonces.
+    pub clock: C,
+}
+
+/// Why a message is to come again.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Message(#[from] MessageError),
+    #[error("a {0} message does not belong on this queue")]
+    Misplaced(&'static str),
+    #[error(transparent)]
+    Run(#[from] RunError),
+    #[error("another worker is starting this target until {until}")]
+    Held { until: Timestamp },
+    #[error("the engine could not be asked: {0}")]
+    Asked(String),
+    #[error(transparent)]
+    OutOfTime(#[from] OutOfTime),
+}
+
+impl<L: Ledger, Q: Queues, E: Engine, C: Clock> Deploy<L, Q, E, C> {
+    /// Handles one SQS batch. `deadline` is when Lambda ends the invocation.
+    ///
+    /// # Errors
+    /// The input is not an SQS batch.
+    pub async fn handle(&self, input: &Value, deadline: Timestamp) -> Result<BatchResponse, DecodeError> {
+        let batch = batch::open(input)?;
+        let done = join_all(batch.records.iter().map(|record| async move {
+            match batch::has_time(&self.clock, deadline) {
+                true => (record, self.message(record).await),
+                false => (record, Err(OutOfTime.into())),
+            }
+        }))
+        .await;
+        let mut report = Report::default();
+        for (record, done) in done {
+            match done {
+                Ok(what) => report.count(what),
+                Err(failure) => report.fail(&record.message_id, record.receive_count, &failure),
+            }
+        }
+        Ok(report.close("deploy", batch.records.len()))
+    }
+
+    async fn message(&self, record: &SqsRecord) -> Result<&'static str, Failure> {
+        match Message::decode(&record.body)?.payload {
+            Payload::Start { run, index, attempt } => {
+                let planned = match runs::planned(&self.ledger, &run, index).await {
+                    Ok(planned) => planned,
+                    Err(RunError::NoTarget { .. }) => return Ok("stray"),
+                    Err(error) => return Err(error.into()),
+                };
+                let span = tracing::info_span!("start", %run, target = %planned.key, %attempt);
+                self.start(&run, &planned, attempt).instrument(span).await
+            }
+            Payload::Explain { run, target, execution } => {
+                let span = tracing::info_span!("explain", %run, %target, %execution);
+                self.explain(&run, &target, &execution).instrument(span).await
+            }
+            Payload::Summarize { .. } => Err(Failure::Misplaced("summarize")),
+            Payload::Activate { .. } => Err(Failure::Misplaced("activate")),
+            Payload::Deadline { .. } => Err(Failure::Misplaced("deadline")),
+        }
+    }
+
+    async fn start(&self, run: &RunId, planned: &PlannedTarget, attempt: Attempt) -> Result<&'static str, Failure> {
+        let nonce = self.clock.nonce();
+        let claimed =
+            runs::advance(&self.ledger, &self.clock, run, std::slice::from_ref(&planned.key), &[], |loaded, now| {
+                let claim =
+                    Event::Claim { planned: Box::new(planned.clone()), attempt, nonce: nonce.clone(), lease: LEASE };
+                let (run, told) = loaded.run.step(claim, now);
+                let target = run.target(&planned.key).cloned();
+                Stepped { run, answer: (told, target), writes: Vec::new() }
+            })
+            .await;
+        let claimed = match claimed {
+            Ok(claimed) => claimed,
+            Err(RunError::Unknown(_)) => return Ok("stray"),
+            Err(error) => return Err(error.into()),
+        };
+        runs::perform(&self.queues, claimed.effects).await.map_err(RunError::from)?;
+        let (takeover, target) = match claimed.answer {
+            (Told::Claimed { takeover }, Some(target)) => (takeover, target),
+            (Told::Held { until }, _) => return Err(Failure::Held { until }),
+            (Told::Stray(why), _) => {
+                tracing::warn!(why, "not started");
+                return Ok("stray");
+            }
+            (Told::TooLate | Told::Changed | Told::Duplicate | Told::Claimed { .. }, _) => return Ok("nothing to do"),
+        };
+        match self.execution(run, planned, &target, takeover).await {
+            Ok(execution) => {
+                tracing::info!(%execution, takeover, "started");
+                self.record(run, planned, attempt, &execution).await?;
+                Ok("started")
+            }
+            Err(refusal) => {
+                tracing::warn!(?refusal, "not started");
+                let event = |refusal: &Refusal| Event::Refused {
+                    target: planned.key.clone(),
+                    attempt,
+                    refusal: refusal.clone(),
+                };
+                let key = std::slice::from_ref(&planned.key);
+                let refused = runs::advance(&self.ledger, &self.clock, run, key, &[], |loaded, now| {
+                    let (run, told) = loaded.run.step(event(&refusal), now);
+                    Stepped { run, answer: told, writes: Vec::new() }
+                })
+                .await?;
+                runs::perform(&self.queues, refused.effects).await.map_err(RunError::from)?;
+                Ok("refused")
+            }
+        }
+    }
+
+    /// The attempt's one execution: found, if an earlier worker may have started it, else started.
+    async fn execution(
+        &self,
+        run: &RunId,
+        planned: &PlannedTarget,
+        target: &Target,
+        takeover: bool,
+    ) -> Result<ExecutionId, Refusal> {
+        let order = Order { run, planned, attempt: target.attempt };
+        // An attempt that was put back may have been started by a call that seemed to fail.
+        if takeover || target.put_back > 0 {
+            let since = target.first_claimed_at.unwrap_or_else(|| self.clock.now());
+            let past: Vec<ExecutionId> = target.past.iter().filter_map(|past| past.execution.clone()).collect();
+            if let Some(found) = self.engine.find(order, since, &past).await? {
+                return Ok(found);
+            }
+        }
+        self.engine.start(order).await
+    }
+
+    /// Records the start, and folds in what was observed of the execution before anybody knew whose it is.
+    async fn record(
+        &self,
+        run: &RunId,
+        planned: &PlannedTarget,
+        attempt: Attempt,
+        execution: &ExecutionId,
+    ) -> Result<(), Failure> {
+        let link = Key::Link(ExecutionRef { target: planned.key.clone(), id: execution.clone() });
+        let recorded = runs::advance(
+            &self.ledger,
+            &self.clock,
+            run,
+            std::slice::from_ref(&planned.key),
+            std::slice::from_ref(&link),
+            |loaded, now| {
+                let known = runs::link_of(loaded.extra.into_iter().next().flatten());
+                let event = Event::Started { target: planned.key.clone(), attempt, execution: execution.clone() };
+                let (mut run, told) = loaded.run.step(event, now);
+                for early in &known.early {
+                    (run, _) = run.step(Event::Observed(Box::new(early.clone())), now);
+                }
+                let owner = Some(LinkOwner { run: run.head().run.clone(), attempt });
+                let mut writes = Vec::new();
+                if known.owner != owner || !known.early.is_empty() {
+                    let expires_at = run.head().opened_at.plus(RUN_RETENTION);
+                    let item = Item::Link(Link { owner, early: Vec::new() });
+                    writes.push(loaded.versions.write(link.clone(), item, Some(expires_at)));
+                }
+                Stepped { run, answer: told, writes }
+            },
+        )
+        .await?;
+        if let Told::Stray(why) = recorded.answer {
+            tracing::error!(why, %execution, "a second execution was started");
+        }
+        runs::perform(&self.queues, recorded.effects).await.map_err(RunError::from)?;
+        Ok(())
+    }
+
+    async fn explain(&self, run: &RunId, key: &TargetKey, execution: &ExecutionId) -> Result<&'static str, Failure> {
+        let loaded = match runs::load(&self.ledger, run, std::slice::from_ref(key), &[]).await {
+            Ok(loaded) => loaded,
+            Err(RunError::Unknown(_)) => return Ok("stray"),
+            Err(error) => return Err(error.into()),
+        };
+        let Some(target) = loaded.run.target(key).filter(|target| target.execution.as_ref() == Some(execution)) else {
+            return Ok("stray");
+        };
+        if !target.is_unexplained() {
+            return Ok("nothing to do");
+        }
+        let attempt = target.seen.as_ref().map_or(1, Seen::attempt);
+        let planned = runs::planned(&self.ledger, run, target.index).await?;
+        let order = Order { run, planned: &planned, attempt: target.attempt };
+        let reason = match self.engine.explain(order, execution).await {
+            Ok(reason) => Reason { attempt, ..reason },
+            Err(Refusal::Permanent { reason, .. }) => Reason {
+                cause: format!("Failed, and its reason can't be read: {}", reason.cause),
+                source: ReasonSource::Engine,
+                attempt,
+                ..reason
+            },
+            Err(Refusal::Busy { reason } | Refusal::Later { reason }) => return Err(Failure::Asked(reason.cause)),
+        };
+        let explained = runs::advance(&self.ledger, &self.clock, run, std::slice::from_ref(key), &[], |loaded, now| {
+            let event = Event::Explained { target: key.clone(), execution: execution.clone(), reason: reason.clone() };
+            let (run, told) = loaded.run.step(event, now);
+            Stepped { run, answer: told, writes: Vec::new() }
+        })
+        .await?;
+        runs::perform(&self.queues, explained.effects).await.map_err(RunError::from)?;
+        Ok("explained")
+    }
+}

@@ -1,1 +1,197 @@
-//! manifold-dispatch
+//! `dispatch`: a release event opens one run for each app that the release pipeline releases.
+//!
+//! The run's id is derived from the source execution, so a duplicate event finds the run there and only derives its
+//! first effects again. The plan is written before the head: a run exists once its head does.
+
+use futures::{StreamExt, TryStreamExt, stream};
+use manifold_core::event::{self, BatchResponse, DecodeError, Envelope, PipelineEvent, PipelineState, decode_event};
+use manifold_core::ids::{ExecutionRef, RunId, TargetKey};
+use manifold_core::ledger::{Commit, Key, RUN_RETENTION, Versions};
+use manifold_core::message::Outgoing;
+use manifold_core::plan::PlannedTarget;
+use manifold_core::release::Release;
+use manifold_core::run::{Effect, Run};
+use manifold_core::time::Timestamp;
+use manifold_fleet::{App, Fleet, PlanError};
+use manifold_ports::batch::{self, OutOfTime, Report};
+use manifold_ports::clock::Clock;
+use manifold_ports::ledger::{CommitError, Ledger, LedgerError};
+use manifold_ports::queues::{Queues, SendError};
+use manifold_ports::releases::{ReleaseError, Releases};
+use manifold_ports::runs;
+use serde_json::Value;
+use tracing::Instrument;
+
+/// How often opening is tried again after another writer was first.
+const TRIES: u32 = 10;
+
+/// The function's handler over its ports.
+#[derive(Debug)]
+pub struct Dispatch<L, Q, R, C> {
+    /// What may be deployed, and where.
+    pub fleet: Fleet,
+    /// Where the facts are.
+    pub ledger: L,
+    /// Where effects go.
+    pub queues: Q,
+    /// Where releases come from.
+    pub releases: R,
+    /// Time and nonces.
+    pub clock: C,
+}
+
+/// Why a message is to come again.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("failed to read the event: {0}")]
+    Event(#[from] DecodeError),
+    #[error(transparent)]
+    Release(#[from] ReleaseError),
+    #[error("the release can't be deployed: {0}")]
+    Plan(#[from] PlanError),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error("failed to open the run: {0}")]
+    Commit(#[from] CommitError),
+    #[error("the app's queue is contended: gave up after {TRIES} tries")]
+    Contended,
+    #[error(transparent)]
+    Send(#[from] SendError),
+    #[error(transparent)]
+    OutOfTime(#[from] OutOfTime),
+}
+
+impl<L: Ledger, Q: Queues, R: Releases, C: Clock> Dispatch<L, Q, R, C> {
+    /// Handles one SQS batch. `deadline` is when Lambda ends the invocation.
+    ///
+    /// # Errors
+    /// The input is not an SQS batch.
+    pub async fn handle(&self, input: &Value, deadline: Timestamp) -> Result<BatchResponse, DecodeError> {
+        let batch = batch::open(input)?;
+        let mut report = Report::default();
+        for record in &batch.records {
+            let done = match batch::has_time(&self.clock, deadline) {
+                true => self.message(&record.body).await,
+                false => Err(OutOfTime.into()),
+            };
+            match done {
+                Ok(what) => report.count(what),
+                Err(failure) => report.fail(&record.message_id, record.receive_count, &failure),
+            }
+        }
+        Ok(report.close("dispatch", batch.records.len()))
+    }
+
+    async fn message(&self, body: &str) -> Result<&'static str, Failure> {
+        let envelope = decode_event(body)?;
+        let told = match &envelope.event {
+            event::Event::Pipeline(told) if told.state == PipelineState::Succeeded => told,
+            event::Event::Pipeline(_)
+            | event::Event::Stage(_)
+            | event::Event::Action(_)
+            | event::Event::Scheduled { .. }
+            | event::Event::Other { .. } => return Ok("ignored"),
+        };
+        let apps = self.fleet.released_by(&envelope.account, &envelope.region, &told.pipeline);
+        if apps.is_empty() {
+            tracing::info!(
+                account = %envelope.account, region = %envelope.region, pipeline = %told.pipeline,
+                "not a release pipeline of this fleet"
+            );
+            return Ok("ignored");
+        }
+        let source = ExecutionRef {
+            target: TargetKey { account: envelope.account.clone(), region: envelope.region.clone() },
+            id: told.execution.clone(),
+        };
+        let mut what = "duplicate";
+        for app in apps {
+            let run = RunId::derive(app.name(), &source);
+            let span = tracing::info_span!("open", %run);
+            if self.open(&run, app, &envelope, told, &source).instrument(span).await? {
+                what = "opened";
+            }
+        }
+        Ok(what)
+    }
+
+    /// Opens a run, unless it is open already. Says whether it did.
+    async fn open(
+        &self,
+        run: &RunId,
+        app: &App,
+        envelope: &Envelope,
+        told: &PipelineEvent,
+        source: &ExecutionRef,
+    ) -> Result<bool, Failure> {
+        let mut planned = None;
+        for _ in 0..TRIES {
+            let keys = [Key::Head(run.clone()), Key::Queue(app.name().clone())];
+            let mut records = self.ledger.get(&keys).await?.into_iter();
+            let mut versions = Versions::default();
+            let (head, queue) = (records.next().flatten(), records.next().flatten());
+            if let Some(record) = &queue {
+                versions.note(keys[1].clone(), record.version);
+            }
+            let queue = runs::queue_of(&keys[1], queue)?;
+            if let Some(head) = head {
+                let head = runs::head_of(&keys[0], head)?;
+                tracing::info!("this release has its run already");
+                self.perform(Run::load(head, queue, []).opened_again().finish().effects).await?;
+                return Ok(false);
+            }
+            // Asked only once the run is known to be new: a duplicate event costs one read.
+            let (release, plan) = match planned.take() {
+                Some(known) => known,
+                None => {
+                    let details = self.releases.describe(&told.pipeline, source).await?;
+                    let release = Release::announced(envelope, told, details.revisions, details.trigger);
+                    let plan = app.plan(run, &release)?;
+                    self.store_plan(run, &plan.targets).await?;
+                    (release, plan)
+                }
+            };
+            let now = self.clock.now();
+            let opened = Run::open(run.clone(), app.name().clone(), release.clone(), &plan, queue.clone(), now);
+            let step = opened.run.finish();
+            let mut effects = step.effects.clone();
+            let mut writes = versions.writes(run, now, &step);
+            if let Some(overtaken) = opened.overtakes {
+                let key = Key::Head(overtaken.clone());
+                if let Some(record) = self.ledger.get(std::slice::from_ref(&key)).await?.pop().flatten() {
+                    let mut versions = Versions::default();
+                    versions.note(key.clone(), record.version);
+                    let head = runs::head_of(&key, record)?;
+                    let opened_at = head.opened_at;
+                    let step = Run::load(head, queue, []).overtake(run.clone(), now).finish();
+                    writes.extend(versions.writes(&overtaken, opened_at, &step));
+                    effects.extend(step.effects);
+                }
+            }
+            match self.ledger.commit(Commit { writes, nonce: self.clock.nonce() }).await {
+                Ok(()) => {
+                    tracing::info!(targets = plan.targets.len(), waves = plan.waves.len(), "run opened");
+                    self.perform(effects).await?;
+                    return Ok(true);
+                }
+                Err(CommitError::Conflict { .. }) => planned = Some((release, plan)),
+                Err(error @ CommitError::Ledger(_)) => return Err(error.into()),
+            }
+        }
+        Err(Failure::Contended)
+    }
+
+    async fn store_plan(&self, run: &RunId, plan: &[PlannedTarget]) -> Result<(), Failure> {
+        let expires_at = self.clock.now().plus(RUN_RETENTION);
+        let chunks = runs::plan_writes(run, plan, expires_at)
+            .into_iter()
+            .map(|write| self.ledger.commit(Commit { writes: vec![write], nonce: self.clock.nonce() }));
+        // A plan of 10,000 targets has 400 parts; eight writes at a time keep one connection pool busy.
+        Ok(stream::iter(chunks).buffer_unordered(8).try_collect::<()>().await?)
+    }
+
+    async fn perform(&self, effects: Vec<Effect>) -> Result<(), Failure> {
+        self.queues.send(effects.into_iter().map(Outgoing::from).collect()).await?;
+        Ok(())
+    }
+}

@@ -1,1 +1,322 @@
-//! manifold-summarize
+//! `summarize`: the only function that talks to Slack. One message a run, edited in place, details in its thread.
+//!
+//! A message on its queue says "look at this run", nothing more. What to post is derived from the ledger, and posted
+//! only if it differs from what stands in Slack. Before Slack is called the worker takes a lease, and what Slack
+//! answered is stored with it, so two workers never post side by side. One gap remains: a worker that dies after
+//! Slack took the *first* message and before its `ts` is stored leaves a message that nobody can edit, and the next
+//! worker posts another. Slack offers no idempotency key that would close it.
+
+use std::collections::BTreeMap;
+
+use manifold_core::event::{BatchResponse, DecodeError};
+use manifold_core::ids::RunId;
+use manifold_core::ledger::{Commit, Item, Key, RUN_RETENTION, Record, Versions};
+use manifold_core::message::{Message, MessageError, Outgoing, Payload, Queue};
+use manifold_core::plan::Channel;
+use manifold_core::run::posting::{Decision, Draft, Posted, Posting};
+use manifold_core::summary::{self, Summary, slack};
+use manifold_core::time::{Span, Timestamp};
+use manifold_ports::batch::{self, OutOfTime, Report};
+use manifold_ports::clock::Clock;
+use manifold_ports::ledger::{CommitError, Ledger, LedgerError};
+use manifold_ports::queues::{Queues, SendError};
+use manifold_ports::runs::{self, RunError};
+use manifold_ports::slack::{MessageRef, Slack, SlackError};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use tracing::Instrument;
+
+/// The function's handler over its ports.
+#[derive(Debug)]
+pub struct Summarize<L, Q, S, C> {
+    /// Where the facts are.
+    pub ledger: L,
+    /// Where "look again later" goes.
+    pub queues: Q,
+    /// Slack.
+    pub slack: S,
+    /// Time and nonces.
+    pub clock: C,
+}
+
+/// Why a message is to come again.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Message(#[from] MessageError),
+    #[error("a message of another function's does not belong on this queue")]
+    Misplaced,
+    #[error(transparent)]
+    Run(#[from] RunError),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error("failed to record what was posted: {0}")]
+    Commit(#[from] CommitError),
+    #[error(transparent)]
+    Slack(#[from] SlackError),
+    #[error(transparent)]
+    Send(#[from] SendError),
+    #[error(transparent)]
+    OutOfTime(#[from] OutOfTime),
+}
+
+/// What would be posted now.
+struct Drafts {
+    channel: Channel,
+    message: summary::Payload,
+    thread: Option<summary::Payload>,
+    is_final: bool,
+    unexplained_since: Option<Timestamp>,
+    expires_at: Timestamp,
+}
+
+impl<L: Ledger, Q: Queues, S: Slack, C: Clock> Summarize<L, Q, S, C> {
+    /// Handles one SQS batch; a run that is named twice is looked at once. `deadline` is when Lambda ends the
+    /// invocation.
+    ///
+    /// # Errors
+    /// The input is not an SQS batch.
+    pub async fn handle(&self, input: &Value, deadline: Timestamp) -> Result<BatchResponse, DecodeError> {
+        let batch = batch::open(input)?;
+        let mut report = Report::default();
+        let mut by_run: BTreeMap<RunId, Vec<usize>> = BTreeMap::new();
+        for (index, record) in batch.records.iter().enumerate() {
+            match read(&record.body) {
+                Ok(run) => by_run.entry(run).or_default().push(index),
+                Err(failure) => report.fail(&record.message_id, record.receive_count, &failure),
+            }
+        }
+        for (run, messages) in by_run {
+            let span = tracing::info_span!("summarize", %run);
+            let done = match batch::has_time(&self.clock, deadline) {
+                true => self.run(&run).instrument(span).await,
+                false => Err(OutOfTime.into()),
+            };
+            for record in messages.into_iter().filter_map(|index| batch.records.get(index)) {
+                match &done {
+                    Ok(what) => report.count(what),
+                    Err(failure) => report.fail(&record.message_id, record.receive_count, failure),
+                }
+            }
+        }
+        Ok(report.close("summarize", batch.records.len()))
+    }
+
+    async fn run(&self, run: &RunId) -> Result<&'static str, Failure> {
+        let key = Key::Summary(run.clone());
+        let loaded = match runs::load(&self.ledger, run, &[], std::slice::from_ref(&key)).await {
+            Ok(loaded) => loaded,
+            Err(RunError::Unknown(_)) => return Ok("stray"),
+            Err(error) => return Err(error.into()),
+        };
+        let posting = posting_in(loaded.extra.into_iter().next().flatten());
+        let head = loaded.run.head();
+        if head.channel == Channel::Silent {
+            return Ok("silent");
+        }
+        let plan = runs::plan(&self.ledger, run, head.size()).await?;
+        let targets = self.ledger.targets(run).await?;
+        let summary = Summary::of(head, &plan, &targets);
+        let drafts = Drafts {
+            channel: head.channel.clone(),
+            message: slack::message(&summary),
+            thread: slack::thread(&summary).filter(|_| summary.verdict.is_some()),
+            is_final: summary.verdict.is_some(),
+            unexplained_since: summary.ended_at.filter(|_| summary.has_unexplained()),
+            expires_at: head.opened_at.plus(RUN_RETENTION),
+        };
+        self.bring_up_to_date(run, posting, loaded.versions, &drafts).await
+    }
+
+    async fn bring_up_to_date(
+        &self,
+        run: &RunId,
+        posting: Posting,
+        versions: Versions,
+        drafts: &Drafts,
+    ) -> Result<&'static str, Failure> {
+        let nonce = self.clock.nonce();
+        let can_edit = matches!(drafts.channel, Channel::Bot { .. });
+        let digest = digest(&drafts.message);
+        // A webhook's message has no thread.
+        let thread_digest = drafts.thread.as_ref().filter(|_| can_edit).map(self::digest);
+        let draft = Draft {
+            digest: &digest,
+            thread_digest: thread_digest.as_deref(),
+            is_final: drafts.is_final,
+            can_edit,
+            unexplained_since: drafts.unexplained_since,
+        };
+        match posting.decide(draft, &nonce, self.clock.now()) {
+            Decision::Nothing(why) => {
+                tracing::info!(why, "nothing to post");
+                Ok("nothing to do")
+            }
+            Decision::Later { posting, delay } => {
+                match self.store(run, &versions, posting, drafts).await {
+                    Ok(()) => self.look_again(run, delay).await?,
+                    // Whoever was first has the lease or has promised to look again.
+                    Err(CommitError::Conflict { .. }) => self.look_again(run, delay).await?,
+                    Err(error @ CommitError::Ledger(_)) => return Err(error.into()),
+                }
+                Ok("later")
+            }
+            Decision::Send { posting } => {
+                match self.store(run, &versions, posting.clone(), drafts).await {
+                    Ok(()) => {}
+                    Err(CommitError::Conflict { .. }) => {
+                        self.look_again(run, Span::from_seconds(1)).await?;
+                        return Ok("later");
+                    }
+                    Err(error @ CommitError::Ledger(_)) => return Err(error.into()),
+                }
+                self.post(run, posting, drafts, &digest, thread_digest.as_deref()).await
+            }
+        }
+    }
+
+    /// Talks to Slack, with the lease held, and stores what it answered.
+    async fn post(
+        &self,
+        run: &RunId,
+        mut posting: Posting,
+        drafts: &Drafts,
+        digest: &str,
+        thread_digest: Option<&str>,
+    ) -> Result<&'static str, Failure> {
+        let mut done = self.post_message(&mut posting, drafts, digest).await;
+        if let (Ok(()), Some(payload), Some(digest)) = (&done, &drafts.thread, thread_digest) {
+            // The first message's place is stored before anything else may fail.
+            self.store_own(run, posting.clone(), drafts).await?;
+            done = self.post_thread(&mut posting, drafts, payload, digest).await;
+        }
+        let released = posting.released();
+        match done {
+            Ok(()) => {
+                self.store_own(run, released, drafts).await?;
+                // What changed meanwhile found the lease taken, and may have nobody else to show it.
+                self.look_again(run, manifold_core::run::posting::EDIT_EVERY).await.map(|()| "posted")
+            }
+            Err(SlackError::RateLimited { retry_after }) => {
+                tracing::warn!(%retry_after, "Slack asks to wait");
+                self.store_own(run, released, drafts).await?;
+                self.look_again(run, retry_after).await.map(|()| "rate limited")
+            }
+            Err(SlackError::Refused { code }) => {
+                tracing::error!(code, "Slack refused this run's summary for good");
+                self.store_own(run, Posting { refused: Some(code), ..released }, drafts).await?;
+                Ok("refused")
+            }
+            Err(error @ SlackError::Unavailable { .. }) => {
+                self.store_own(run, released, drafts).await?;
+                Err(error.into())
+            }
+        }
+    }
+
+    async fn post_message(&self, posting: &mut Posting, drafts: &Drafts, digest: &str) -> Result<(), SlackError> {
+        if posting.message.as_ref().is_some_and(|posted| posted.digest == digest) {
+            return Ok(());
+        }
+        let place = self.put(&drafts.channel, posting.message.as_ref(), None, &drafts.message).await?;
+        posting.message = Some(self.posted(place, digest));
+        Ok(())
+    }
+
+    async fn post_thread(
+        &self,
+        posting: &mut Posting,
+        drafts: &Drafts,
+        payload: &summary::Payload,
+        digest: &str,
+    ) -> Result<(), SlackError> {
+        if posting.thread.as_ref().is_some_and(|posted| posted.digest == digest) {
+            return Ok(());
+        }
+        let parent = posting.message.as_ref().map(place_of);
+        let place = self.put(&drafts.channel, posting.thread.as_ref(), parent.as_ref(), payload).await?;
+        posting.thread = Some(self.posted(place, digest));
+        Ok(())
+    }
+
+    /// Edits the message that stands there, or posts it.
+    async fn put(
+        &self,
+        channel: &Channel,
+        standing: Option<&Posted>,
+        thread: Option<&MessageRef>,
+        payload: &summary::Payload,
+    ) -> Result<MessageRef, SlackError> {
+        match standing.map(place_of) {
+            Some(place) => self.slack.edit(channel, &place, payload).await.map(|()| place),
+            None => self.slack.post(channel, thread, payload).await,
+        }
+    }
+
+    fn posted(&self, place: MessageRef, digest: &str) -> Posted {
+        Posted { channel: place.channel, ts: place.ts, digest: digest.to_owned(), at: self.clock.now() }
+    }
+
+    async fn store(
+        &self,
+        run: &RunId,
+        versions: &Versions,
+        posting: Posting,
+        drafts: &Drafts,
+    ) -> Result<(), CommitError> {
+        let write = versions.write(Key::Summary(run.clone()), Item::Summary(posting), Some(drafts.expires_at));
+        self.ledger.commit(Commit { writes: vec![write], nonce: self.clock.nonce() }).await
+    }
+
+    /// Stores what Slack answered. The lease is ours, so only a promise to look again can have come between.
+    async fn store_own(&self, run: &RunId, posting: Posting, drafts: &Drafts) -> Result<(), Failure> {
+        let key = Key::Summary(run.clone());
+        loop {
+            let record = self.ledger.get(std::slice::from_ref(&key)).await?.pop().flatten();
+            let mut versions = Versions::default();
+            if let Some(record) = &record {
+                versions.note(key.clone(), record.version);
+            }
+            let promised_at = posting_in(record).promised_at;
+            match self.store(run, &versions, Posting { promised_at, ..posting.clone() }, drafts).await {
+                Ok(()) => return Ok(()),
+                Err(CommitError::Conflict { .. }) => {}
+                Err(error @ CommitError::Ledger(_)) => return Err(error.into()),
+            }
+        }
+    }
+
+    async fn look_again(&self, run: &RunId, delay: Span) -> Result<(), Failure> {
+        let payload = Payload::Summarize { run: run.clone() };
+        self.queues.send(vec![Outgoing { queue: Queue::Summarize, payload, delay }]).await?;
+        Ok(())
+    }
+}
+
+fn read(body: &str) -> Result<RunId, Failure> {
+    match Message::decode(body)?.payload {
+        Payload::Summarize { run } => Ok(run),
+        Payload::Start { .. } | Payload::Explain { .. } | Payload::Activate { .. } | Payload::Deadline { .. } => {
+            Err(Failure::Misplaced)
+        }
+    }
+}
+
+fn place_of(posted: &Posted) -> MessageRef {
+    MessageRef { channel: posted.channel.clone(), ts: posted.ts.clone() }
+}
+
+fn posting_in(record: Option<Record>) -> Posting {
+    match record.map(|record| record.item) {
+        Some(Item::Summary(posting)) => posting,
+        // The key of a summary holds nothing else; were it so, the conditional write would replace it.
+        None | Some(Item::Head(_) | Item::Plan(_) | Item::Target(_) | Item::Link(_) | Item::Queue(_)) => {
+            Posting::default()
+        }
+    }
+}
+
+fn digest(payload: &summary::Payload) -> String {
+    let text = format!("{}\n{}", payload.text, Value::from(payload.blocks.clone()));
+    Sha256::digest(text.as_bytes()).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}

@@ -254,8 +254,9 @@ impl RunId {
 
     /// The app that the run deploys.
     #[must_use]
-    pub fn app(&self) -> &str {
-        self.0.rsplit_once('-').map_or("", |(app, _)| app)
+    pub fn app(&self) -> AppName {
+        // A run id was checked to begin with an app's name.
+        AppName(self.0.rsplit_once('-').map_or(self.0.as_str(), |(app, _)| app).to_owned())
     }
 
     /// The role session name (2–64 of `[\w+=,.@-]`, STS API reference). It carries the run, because

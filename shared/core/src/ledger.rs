@@ -199,14 +199,13 @@ impl Versions {
 
     /// The writes of a step of `run`.
     #[must_use]
-    pub fn writes(&self, run: &RunId, app: &AppName, opened_at: Timestamp, step: &Step) -> Vec<Write> {
+    pub fn writes(&self, run: &RunId, opened_at: Timestamp, step: &Step) -> Vec<Write> {
         let expires_at = Some(opened_at.plus(RUN_RETENTION));
         let head = step
             .head
             .iter()
             .map(|head| self.write(Key::Head(run.clone()), Item::Head(Box::new(head.clone())), expires_at));
-        let queue =
-            step.queue.iter().map(|queue| self.write(Key::Queue(app.clone()), Item::Queue(queue.clone()), None));
+        let queue = step.queue.iter().map(|queue| self.write(Key::Queue(run.app()), Item::Queue(queue.clone()), None));
         let targets = step.targets.iter().map(|target| {
             self.write(Key::Target(run.clone(), target.key.clone()), Item::Target(Box::new(target.clone())), expires_at)
         });

@@ -109,6 +109,18 @@ impl Message {
         serde_json::to_string(self)
     }
 
+    /// Whether a body claims to be a message of ours, and not an event: it carries our schema.
+    #[must_use]
+    pub fn is_ours(body: &str) -> bool {
+        #[derive(Deserialize)]
+        struct Shape {
+            schema: Option<serde::de::IgnoredAny>,
+            #[serde(rename = "detail-type")]
+            detail_type: Option<serde::de::IgnoredAny>,
+        }
+        serde_json::from_str::<Shape>(body).is_ok_and(|shape| shape.schema.is_some() && shape.detail_type.is_none())
+    }
+
     /// Reads a message.
     ///
     /// # Errors

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{ExecutionRef, PipelineName};
+use crate::event::{Envelope, PipelineEvent};
+use crate::ids::{ExecutionRef, PipelineName, TargetKey};
 use crate::time::Timestamp;
 
 /// One successful execution of an app's release pipeline, with all that a reader wants to know of it.
@@ -47,6 +48,53 @@ pub struct Trigger {
     pub kind: Option<String>,
     /// A user or role ARN, a webhook or a connection ARN.
     pub detail: Option<String>,
+}
+
+impl Release {
+    /// The release that a SUCCEEDED event of a release pipeline announces.
+    ///
+    /// `revisions` and `trigger` are the execution's own, as the engine tells them; the event adds what only it
+    /// knows (author, branch). Of several source revisions the one that triggered the execution is the release,
+    /// else the first.
+    #[must_use]
+    pub fn announced(envelope: &Envelope, told: &PipelineEvent, revisions: Vec<Revision>, trigger: Trigger) -> Self {
+        let git = told.trigger.as_ref().and_then(|trigger| trigger.git.clone()).unwrap_or_default();
+        let triggering = revisions.iter().position(|revision| Some(&revision.id) == git.commit_id.as_ref());
+        let revision = revisions.into_iter().nth(triggering.unwrap_or(0));
+        let from_event = || {
+            git.commit_id.clone().map(|id| Revision {
+                id,
+                action: String::new(),
+                message: None,
+                url: None,
+                author: None,
+                repository: None,
+                reference: None,
+            })
+        };
+        let is_git = |revision: &Revision| git.commit_id.is_none() || Some(&revision.id) == git.commit_id.as_ref();
+        let revision = revision.or_else(from_event).map(|revision| match is_git(&revision) {
+            true => Revision {
+                message: revision.message.or(git.commit_message),
+                author: revision.author.or(git.author),
+                repository: revision.repository.or(git.repository),
+                reference: revision.reference.or(git.branch).or(git.tag),
+                ..revision
+            },
+            false => revision,
+        });
+        let in_event = told.trigger.clone().unwrap_or_default();
+        Self {
+            source: ExecutionRef {
+                target: TargetKey { account: envelope.account.clone(), region: envelope.region.clone() },
+                id: told.execution.clone(),
+            },
+            pipeline: told.pipeline.clone(),
+            revision,
+            trigger: Trigger { kind: trigger.kind.or(in_event.kind), detail: trigger.detail.or(in_event.detail) },
+            released_at: envelope.at,
+        }
+    }
 }
 
 impl Revision {

@@ -14,6 +14,7 @@
 //! | [`seen`] | what was observed of one execution, merged without regard to order |
 //! | [`target`] | one target: facts, and the status derived from them |
 //! | [`head`] | the run as a whole: waves, counts, verdict |
+//! | [`observation`] | what an event tells, cut down to what moves a run |
 //! | [`machine`] | [`machine::Run`]: one event in, new facts and effects out |
 //! | [`posting`] | the life of the one Slack message |
 //!
@@ -22,11 +23,13 @@
 
 pub mod head;
 pub mod machine;
+pub mod observation;
 pub mod posting;
 pub mod seen;
 pub mod target;
 
 pub use head::{Closing, Head, Phase, Tally, Verdict, Wave};
-pub use machine::{Effect, Event, Observation, Observed, Refusal, Run, Step, Told};
+pub use machine::{AppQueue, Effect, Event, Opened, Refusal, Run, Step, Told};
+pub use observation::{Observation, Observed};
 pub use seen::Seen;
 pub use target::{Outcome, Reason, ReasonSource, Status, Target};

@@ -5,6 +5,7 @@
 
 mod clean;
 mod layout;
+pub mod payload;
 pub mod slack;
 pub mod text;
 

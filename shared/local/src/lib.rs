@@ -1,1 +1,18 @@
-//! manifold-local
+//! The embedded default: the real handlers and the real core in one process, over an in-memory ledger, in-memory
+//! queues, simulated targets, and virtual time.
+//!
+//! For trying Manifold, for rehearsing a fleet file, for replaying recorded events, and for tests. Nothing sleeps: the
+//! clock jumps to whatever is due next. Everything random comes from one seed, so a run can be repeated.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`behaviour`] | what a simulated target does when it is started |
+//! | [`world`] | the ledger, queues, engine, release pipeline, Slack and clock that the handlers are given |
+//! | [`simulation`] | the loop that delivers messages to the handlers, as SQS and Lambda would |
+//! | [`report`] | what a simulation found, for people and for scripts |
+
+pub mod behaviour;
+mod envelope;
+pub mod report;
+pub mod simulation;
+pub mod world;

@@ -1,14 +1,18 @@
 //! One event in, new facts and effects out.
+//!
+//! [`Run::step`] consumes the run and names every arm: an event is taken in, is a tolerated duplicate, or does not
+//! belong here. Nothing is sent from here, and nothing is read.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::head::{Closing, Head, Phase};
+use super::observation::{Observation, Observed};
 use super::seen::Seen;
 use super::target::{Claim, GaveUp, Outcome, PastAttempt, Reason, ReasonSource, Status, Target, Unlocked};
 use crate::event::PipelineState;
-use crate::ids::{AppName, Attempt, ExecutionId, Nonce, PipelineName, RunId, TargetKey};
+use crate::ids::{AppName, Attempt, ExecutionId, Nonce, RunId, TargetKey};
 use crate::plan::{Plan, PlannedTarget};
 use crate::release::Release;
 use crate::time::{Span, Timestamp};
@@ -39,43 +43,6 @@ pub struct Newest {
     pub run: RunId,
     /// When its release pipeline succeeded.
     pub released_at: Timestamp,
-}
-
-/// Something that happened at the engine, told by an event or by asking.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Observation {
-    /// The account and Region of the event's *envelope*: the only part of an event that its sender can't choose.
-    pub target: TargetKey,
-    /// The pipeline.
-    pub pipeline: PipelineName,
-    /// The execution.
-    pub execution: ExecutionId,
-    /// The event's time stamp. Shown, never used for ordering.
-    pub at: Timestamp,
-    /// The ARN of whoever started the execution, if told.
-    pub started_by: Option<String>,
-    /// What was observed.
-    pub what: Observed,
-}
-
-/// The kinds of observation that move a run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Observed {
-    /// The execution reached a state.
-    State {
-        /// Which.
-        state: PipelineState,
-        /// CodePipeline's attempt.
-        attempt: Option<u32>,
-        /// What the person who stopped it wrote. Untrusted.
-        comments: Option<String>,
-    },
-    /// One of its actions failed, and this is why.
-    ActionFailed {
-        /// The reason.
-        reason: Reason,
-    },
 }
 
 /// Why an attempt was not started.
@@ -230,7 +197,7 @@ pub struct Run {
     head: Head,
     queue: AppQueue,
     targets: BTreeMap<TargetKey, Target>,
-    before: (Head, AppQueue),
+    before: (Option<Head>, AppQueue),
     changed: BTreeSet<TargetKey>,
     effects: BTreeSet<Effect>,
 }
@@ -249,7 +216,7 @@ impl Run {
     #[must_use]
     pub fn load(head: Head, queue: AppQueue, targets: impl IntoIterator<Item = Target>) -> Self {
         Self {
-            before: (head.clone(), queue.clone()),
+            before: (Some(head.clone()), queue.clone()),
             head,
             queue,
             targets: targets.into_iter().map(|target| (target.key.clone(), target)).collect(),
@@ -272,7 +239,7 @@ impl Run {
         if let Some(newer) = newer {
             head.phase = Phase::Closed { since: None, at: now, because: Closing::Overtaken { by: newer.run } };
         } else {
-            queue.newest = Some(super::machine::Newest { run: run.clone(), released_at });
+            queue.newest = Some(Newest { run: run.clone(), released_at });
             if behind.is_some() {
                 overtakes = queue.next.replace(run.clone()).filter(|next| *next != run);
             } else {
@@ -280,7 +247,7 @@ impl Run {
             }
         }
         let mut opened = Self {
-            before: (head.clone(), before),
+            before: (None, before),
             head,
             queue,
             targets: BTreeMap::new(),
@@ -347,7 +314,7 @@ impl Run {
         let (head, queue) = self.before;
         let mut targets = self.targets;
         Step {
-            head: (self.head != head).then_some(self.head),
+            head: (head.as_ref() != Some(&self.head)).then_some(self.head),
             queue: (self.queue != queue).then_some(self.queue),
             targets: self.changed.iter().filter_map(|key| targets.remove(key)).collect(),
             effects: self.effects.into_iter().collect(),

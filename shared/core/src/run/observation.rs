@@ -1,0 +1,114 @@
+//! What an event tells about an execution, cut down to what moves a run.
+
+use serde::{Deserialize, Serialize};
+
+use super::target::{Reason, ReasonSource};
+use crate::event::{self, ActionState, Envelope, PipelineState};
+use crate::ids::{ExecutionId, ExecutionRef, PipelineName, RunId, TargetKey};
+use crate::time::Timestamp;
+
+/// Something that happened at the engine, told by an event or by asking.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observation {
+    /// The account and Region of the event's *envelope*: the only part of an event that its sender can't choose.
+    pub target: TargetKey,
+    /// The pipeline.
+    pub pipeline: PipelineName,
+    /// The execution.
+    pub execution: ExecutionId,
+    /// The event's time stamp. Shown, never used for ordering.
+    pub at: Timestamp,
+    /// The ARN of whoever started the execution, if told.
+    pub started_by: Option<String>,
+    /// What was observed.
+    pub what: Observed,
+}
+
+/// The kinds of observation that move a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Observed {
+    /// The execution reached a state.
+    State {
+        /// Which.
+        state: PipelineState,
+        /// CodePipeline's attempt.
+        attempt: Option<u32>,
+        /// What the person who stopped it wrote. Untrusted.
+        comments: Option<String>,
+    },
+    /// One of its actions failed, and this is why.
+    ActionFailed {
+        /// The reason.
+        reason: Reason,
+    },
+}
+
+impl Observation {
+    /// What an event tells, or nothing when it moves no run: stages, actions that did not fail, schedules.
+    ///
+    /// Account and Region are the envelope's. An action's own `region` may be another one, and is not used.
+    #[must_use]
+    pub fn of(envelope: &Envelope) -> Option<Self> {
+        let target = TargetKey { account: envelope.account.clone(), region: envelope.region.clone() };
+        match &envelope.event {
+            event::Event::Pipeline(told) => Some(Self {
+                target,
+                pipeline: told.pipeline.clone(),
+                execution: told.execution.clone(),
+                at: envelope.at,
+                started_by: told.trigger.as_ref().and_then(|trigger| trigger.detail.clone()),
+                what: Observed::State {
+                    state: told.state.clone(),
+                    attempt: told.attempt,
+                    comments: told.stop_comments.clone(),
+                },
+            }),
+            event::Event::Action(told) if told.state == ActionState::Failed => {
+                let result = told.result.clone().unwrap_or_default();
+                let error = result.error_code.unwrap_or_else(|| "Failed".to_owned());
+                Some(Self {
+                    target,
+                    pipeline: told.pipeline.clone(),
+                    execution: told.execution.clone(),
+                    at: envelope.at,
+                    started_by: None,
+                    what: Observed::ActionFailed {
+                        reason: Reason {
+                            cause: format!("{error} in action {}", told.action),
+                            detail: result.summary,
+                            link: result.url,
+                            source: ReasonSource::Event,
+                            attempt: told.attempt_from_one(),
+                        },
+                    },
+                })
+            }
+            event::Event::Action(_)
+            | event::Event::Stage(_)
+            | event::Event::Scheduled { .. }
+            | event::Event::Other { .. } => None,
+        }
+    }
+
+    /// The execution, with its place.
+    #[must_use]
+    pub fn execution_ref(&self) -> ExecutionRef {
+        ExecutionRef { target: self.target.clone(), id: self.execution.clone() }
+    }
+
+    /// The run that started the execution, if the event tells: the role session's name carries it.
+    #[must_use]
+    pub fn session_run(&self) -> Option<RunId> {
+        self.started_by.as_deref().and_then(RunId::from_session_arn)
+    }
+
+    /// Whether it tells that the execution ended or runs; an action's failure alone does not.
+    #[must_use]
+    pub fn state(&self) -> Option<&PipelineState> {
+        match &self.what {
+            Observed::State { state, .. } => Some(state),
+            Observed::ActionFailed { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,998 @@
+//! What spans more than one place: names that refer to something, values that reach every target, waves that
+//! cover everything once. Ends with the model.
+//!
+//! A check is left out when something it depends on was refused already: one mistake, one message.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use manifold_core::ids::{AccountId, PipelineName, RoleArn, TargetKey};
+use manifold_core::plan::{Channel, MAX_VARIABLES_BYTES, PlannedWave, RevisionKind};
+use manifold_core::time::Span as TimeSpan;
+use minijinja::value::Value;
+
+use crate::decode::{Slot, Spanned};
+use crate::file::{AppSpec, File, HubSpec, ParameterSpec, SlackSpec, WaveSpec};
+use crate::model::{Account, App, Fleet, Hub, ReleasePipeline, Shared, Target, Variable};
+use crate::path::Path;
+use crate::problem::{Draft, Sink, Span, closest, listed, quoted, some_of};
+use crate::select::{Grid, Matcher};
+use crate::template::{self, RenderError, Scope, Template, Templates, value_fault};
+use crate::values::{Cell, Levels, Origin, Written};
+
+/// How many variables `StartPipelineExecution` takes.
+const MAX_PARAMETERS: usize = 50;
+
+/// How many targets of a wave may be in flight when the file does not say.
+const DEFAULT_MAX_CONCURRENT: u32 = 10;
+
+/// How long a run may take when the file does not say, in minutes.
+const DEFAULT_DEADLINE_MINUTES: i64 = 120;
+
+/// Checks a file that has been read as far as possible, and builds the model when there is no problem at all.
+pub(crate) fn check(file: &File, out: &mut Sink) -> Option<Fleet> {
+    let grid = Grid::new(file);
+    not_empty(file, out);
+    let hub = hub(file.hub.given());
+    partitions(&grid, hub.as_ref(), out);
+    account_ids(&grid, out);
+    let (accounts, complete) = accounts(file, &grid, hub.as_ref(), out);
+    let levels = Levels::new(file, &grid, out);
+    unclaimed_values(file, &levels, out);
+
+    let mut common = Common {
+        account_names: accounts.iter().map(template::account).collect(),
+        hub_known: hub.is_some(),
+        hub: hub.clone().unwrap_or_else(placeholder_hub),
+        grid: &grid,
+        levels: &levels,
+        accounts: &accounts,
+        templates: Templates::new(),
+        used: HashMap::new(),
+    };
+    let default_slack = file.defaults.given().map(|defaults| &defaults.slack);
+    let mut drafts = Vec::new();
+    for (index, (name, spec)) in file.apps.given().into_iter().flat_map(|map| map.given()).enumerate() {
+        drafts.push((
+            name,
+            AppCheck::new(index, name.value.as_str(), spec, &common).run(&mut common, default_slack, out),
+        ));
+    }
+    loops(file, &common, out);
+    if !out.is_empty() || !complete {
+        return None;
+    }
+
+    let shared = Arc::new(Shared {
+        hub: hub?,
+        account_names: common.account_names,
+        templates: common.templates,
+        accounts,
+        regions: grid.regions.iter().map(|row| row.region.clone()).collect(),
+        region_names: grid
+            .regions
+            .iter()
+            .map(|row| row.spec.and_then(|spec| spec.name.given()).map(|name| name.value.as_str().to_owned()))
+            .collect(),
+    });
+    let apps = drafts.into_iter().map(|(name, draft)| {
+        let draft = draft?;
+        Some(App {
+            shared: Arc::clone(&shared),
+            name: name.value.clone(),
+            description: draft.description,
+            releases: draft.releases,
+            parameters: draft.parameters,
+            targets: draft.targets,
+            waves: draft.waves,
+            source: draft.source,
+            max_attempts: draft.max_attempts,
+            deadline: draft.deadline,
+            channel: draft.channel,
+        })
+    });
+    Some(Fleet { apps: apps.collect::<Option<Vec<App>>>()?, shared: Arc::clone(&shared) })
+}
+
+fn not_empty(file: &File, out: &mut Sink) {
+    let empty = |span: Span, name: &str, what: &str, out: &mut Sink| {
+        out.report(
+            span,
+            &Path::Root,
+            Draft::new(format!("{name:?} is empty")).help(format!("declare at least one {what}")),
+        );
+    };
+    if let Some(map) = file.regions.given().filter(|map| map.entries.is_empty() && map.intact) {
+        empty(map.span, "regions", "Region", out);
+    }
+    if let Some(map) = file.accounts.given().filter(|map| map.entries.is_empty() && map.intact) {
+        empty(map.span, "accounts", "account", out);
+    }
+    if let Some(map) = file.apps.given().filter(|map| map.entries.is_empty() && map.intact) {
+        empty(map.span, "apps", "app", out);
+    }
+}
+
+fn hub(spec: Option<&HubSpec>) -> Option<Hub> {
+    let spec = spec?;
+    Some(Hub { account: spec.account.given()?.value.clone(), region: spec.region.given()?.value.clone() })
+}
+
+/// Stands in for a hub that could not be read, so that templates can be tried all the same.
+fn placeholder_hub() -> Hub {
+    Hub { account: placeholder_id(), region: parsed("us-east-1") }
+}
+
+/// Stands in for an account id that could not be read.
+fn placeholder_id() -> AccountId {
+    parsed("000000000000")
+}
+
+#[expect(clippy::expect_used, reason = "only called with literals, each covered by a test")]
+fn parsed<T: std::str::FromStr<Err: std::fmt::Debug>>(literal: &'static str) -> T {
+    literal.parse().expect("a valid literal")
+}
+
+/// Nothing crosses a partition: neither roles nor events.
+fn partitions(grid: &Grid<'_>, hub: Option<&Hub>, out: &mut Sink) {
+    let Some(hub) = hub else { return };
+    let expected = hub.region.partition();
+    for row in &grid.regions {
+        let partition = row.region.partition();
+        if partition != expected {
+            let message = format!(
+                "Region {} is in partition {}, the hub is in {}",
+                row.region,
+                partition.as_str(),
+                expected.as_str()
+            );
+            out.report(
+                row.span,
+                &Path::Root.field("regions"),
+                Draft::new(message).help("a fleet stays within one partition: use a hub of its own"),
+            );
+        }
+    }
+}
+
+fn account_ids(grid: &Grid<'_>, out: &mut Sink) {
+    let mut seen: HashMap<&str, &str> = HashMap::new();
+    for row in &grid.accounts {
+        let Some(id) = row.spec.and_then(|spec| spec.id.given()) else { continue };
+        if let Some(first) = seen.get(id.value.as_str()) {
+            let draft = Draft::new(format!("account {} has the id {} of account {first}", row.name, id.value))
+                .help("give each account once");
+            out.report(id.span, &Path::Root.field("accounts").field(row.name).field("id"), draft);
+        } else {
+            seen.insert(id.value.as_str(), row.name);
+        }
+    }
+}
+
+/// The accounts of the model, one for each row of the grid, and whether none of them had to be made up in part.
+fn accounts(file: &File, grid: &Grid<'_>, hub: Option<&Hub>, out: &mut Sink) -> (Vec<Account>, bool) {
+    let defaults = file.defaults.given();
+    let defaults_known = !file.defaults.is_broken();
+    let partition = hub.map_or_else(|| placeholder_hub().region.partition(), |hub| hub.region.partition());
+    let mut complete = true;
+    let accounts = grid.accounts.iter().map(|row| {
+        let id = row.spec.and_then(|spec| spec.id.given()).map(|id| id.value.clone());
+        complete &= id.is_some();
+        let id = id.unwrap_or_else(placeholder_id);
+        let default_role = defaults.map(|defaults| &defaults.role);
+        let own_role = row.spec.map(|spec| &spec.role);
+        let role = own_role.and_then(Slot::given).or_else(|| default_role.and_then(Slot::given));
+        let missing =
+            own_role.is_some_and(Slot::is_absent) && default_role.is_none_or(Slot::is_absent) && defaults_known;
+        if missing {
+            let draft = Draft::new(format!("account {} has no role", row.name))
+                .help("set defaults.role, or a role for this account");
+            out.report(row.span, &Path::Root.field("accounts").field(row.name), draft);
+        }
+        complete &= role.is_some();
+        let role = role.map_or("none", |role| role.value.as_str());
+        let arn: Result<RoleArn, _> = format!("arn:{}:iam::{id}:role/{role}", partition.as_str()).parse();
+        let role = match arn {
+            Ok(arn) => arn,
+            Err(error) => {
+                complete = false;
+                out.report(
+                    row.span,
+                    &Path::Root.field("accounts").field(row.name).field("role"),
+                    Draft::new(error.to_string()),
+                );
+                parsed("arn:aws:iam::000000000000:role/none")
+            }
+        };
+        let external_id =
+            row.spec.and_then(|spec| spec.external_id.given()).or_else(|| defaults.and_then(|d| d.external_id.given()));
+        Account {
+            name: row.name.into(),
+            id,
+            tags: row.tags.iter().map(|(tag, value)| ((*tag).to_owned(), (*value).to_owned())).collect(),
+            role,
+            external_id: external_id.map(|id| id.value.as_str().to_owned()),
+        }
+    });
+    (accounts.collect(), complete)
+}
+
+/// Values for parameters that no app has, or that every app that has them fixes itself.
+fn unclaimed_values(file: &File, levels: &Levels<'_>, out: &mut Sink) {
+    let Some(apps) = file.apps.given() else { return };
+    let known = apps.intact
+        && apps.entries.iter().all(|(_, app)| {
+            app.given()
+                .is_some_and(|app| !app.parameters.is_broken() && app.parameters.given().is_none_or(|map| map.intact))
+        });
+    if !known {
+        return;
+    }
+    let mut settable: HashSet<&str> = HashSet::new();
+    let mut fixed: BTreeMap<&str, &str> = BTreeMap::new();
+    for (app, spec) in apps.given() {
+        for (name, slot) in spec.parameters.given().into_iter().flat_map(|map| &map.entries) {
+            if slot.given().is_some_and(|spec| !spec.0.value.is_absent()) {
+                fixed.insert(name.value.as_str(), app.value.as_str());
+            } else {
+                settable.insert(name.value.as_str());
+            }
+        }
+    }
+    for written in &levels.written {
+        if settable.contains(written.name) {
+            continue;
+        }
+        let draft = match fixed.get(written.name) {
+            Some(app) => {
+                Draft::new(format!("parameter {:?} is fixed by app {app}, so this value is never used", written.name))
+                    .help(format!("remove it, or replace the parameter's \"value\" in app {app} by \"default\""))
+            }
+            None => {
+                let mut names: Vec<&str> = settable.iter().copied().collect();
+                names.sort_unstable();
+                Draft::new(format!("no app has a parameter {:?}", written.name))
+                    .help(format!("declare it in an app's parameters; there are {}", listed(names.iter().copied())))
+                    .suggest(closest(written.name, names.iter().copied()))
+            }
+        };
+        written.report(written.name_span, draft, out);
+    }
+}
+
+/// A release pipeline that is itself a target would release itself for ever.
+fn loops(file: &File, common: &Common<'_, '_>, out: &mut Sink) {
+    let Some(hub) = hub(file.hub.given()) else { return };
+    let is_hub = |row: &crate::select::AccountRow<'_>| {
+        row.spec.and_then(|spec| spec.id.given()).is_some_and(|id| id.value == hub.account)
+    };
+    let Some(account) = common.grid.accounts.iter().position(is_hub) else { return };
+    for (name, spec) in file.apps.given().into_iter().flat_map(|map| map.given()) {
+        let Some(release) = spec.release.given() else { continue };
+        let region = release.region.given().map_or(&hub.region, |region| &region.value);
+        let Some(region) = common.grid.regions.iter().position(|row| row.region == region) else { continue };
+        for (index, pipeline) in release.pipelines.given().into_iter().flat_map(|list| list.0.given()) {
+            if let Some((_, app)) = common.used.get(&(account, region, pipeline.value.to_string())) {
+                let message = format!(
+                    "release pipeline {} is also the target of app {app} in {}",
+                    pipeline.value,
+                    common.grid.target(account, region)
+                );
+                let draft = Draft::new(message)
+                    .help("it would release itself again and again: exclude that target, or name another pipeline");
+                let app = Path::Root.field("apps");
+                out.report(
+                    pipeline.span,
+                    &app.field(name.value.as_str()).field("release").field("pipelines").item(index),
+                    draft,
+                );
+            }
+        }
+    }
+}
+
+/// What all apps are checked against.
+struct Common<'c, 'f> {
+    hub: Hub,
+    /// Whether the hub could be read; if not, a placeholder is in its place.
+    hub_known: bool,
+    grid: &'c Grid<'f>,
+    levels: &'c Levels<'f>,
+    accounts: &'c [Account],
+    account_names: Vec<Value>,
+    templates: Templates,
+    /// Which app uses a pipeline: by account, Region and name.
+    used: HashMap<(usize, usize, String), (usize, String)>,
+}
+
+/// What becomes of an app.
+struct AppDraft {
+    description: Option<String>,
+    releases: Vec<ReleasePipeline>,
+    parameters: Vec<Box<str>>,
+    targets: Vec<Target>,
+    waves: Vec<PlannedWave>,
+    source: Option<(String, RevisionKind)>,
+    max_attempts: u32,
+    deadline: TimeSpan,
+    channel: Channel,
+}
+
+/// One app while it is checked.
+struct AppCheck<'c, 'f> {
+    index: usize,
+    name: &'f str,
+    spec: &'f AppSpec,
+    /// The app's own values; their positions come after those of the levels.
+    written: Vec<Written<'f>>,
+    /// What comes before them.
+    levels: &'c Levels<'f>,
+    parameters: Vec<ParameterCheck<'f>>,
+    /// Whether every parameter could be read.
+    parameters_known: bool,
+    base: BTreeMap<&'static str, Value>,
+    /// The same with an invented run.
+    sample: BTreeMap<&'static str, Value>,
+}
+
+struct ParameterCheck<'f> {
+    name: &'f str,
+    span: Span,
+    choices: Option<Vec<&'f str>>,
+    fixed: Cell,
+    default: Cell,
+}
+
+/// A target's place in the grid: Region first, because that is the order of a plan.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    region: usize,
+    account: usize,
+}
+
+/// What became of a template for one target.
+#[derive(Clone)]
+enum Outcome {
+    Text(Arc<str>),
+    /// It waits for the release.
+    Later(Arc<Template>),
+    /// It was reported, or depends on what was.
+    Refused,
+}
+
+impl<'c, 'f> AppCheck<'c, 'f> {
+    fn new(index: usize, name: &'f str, spec: &'f AppSpec, common: &Common<'c, 'f>) -> Self {
+        let base = template::base(name, &common.hub);
+        let mut sample = base.clone();
+        sample.extend(template::sample_run(name));
+        let mut check = Self {
+            index,
+            name,
+            spec,
+            written: Vec::new(),
+            levels: common.levels,
+            parameters: Vec::new(),
+            parameters_known: !spec.parameters.is_broken(),
+            base,
+            sample,
+        };
+        if let Some(map) = spec.parameters.given() {
+            check.parameters_known &= map.intact;
+            for (name, slot) in &map.entries {
+                check.parameter(name.value.as_str(), name.span, slot.given().map(|spec| &spec.0));
+            }
+        }
+        check
+    }
+
+    fn parameter(&mut self, name: &'f str, span: Span, spec: Option<&'f ParameterSpec>) {
+        let before = self.levels.written.len();
+        let mut cell = |slot: &'f Slot<Spanned<Template>>, origin: Origin<'f>| match slot {
+            Slot::Absent => Cell::Nothing,
+            Slot::Broken => Cell::Broken,
+            Slot::Given(value) => {
+                self.written.push(Written { name, name_span: span, value: Some(value), origin });
+                Cell::Value(before + self.written.len() - 1)
+            }
+        };
+        let (fixed, default) = match spec {
+            None => (Cell::Broken, Cell::Broken),
+            Some(spec) => {
+                (cell(&spec.value, Origin::Fixed(self.name)), cell(&spec.default, Origin::Default(self.name)))
+            }
+        };
+        let choices = spec.and_then(|spec| spec.choices.given()).filter(|list| list.intact());
+        let choices = choices.map(|list| list.given().map(|(_, choice)| choice.value.as_str()).collect());
+        self.parameters.push(ParameterCheck { name, span, choices, fixed, default });
+    }
+
+    fn written(&self, value: usize) -> Written<'f> {
+        let own = value.checked_sub(self.levels.written.len());
+        own.map_or_else(|| self.levels.written[value], |own| self.written[own])
+    }
+
+    fn run(
+        self,
+        common: &mut Common<'c, 'f>,
+        default_slack: Option<&Slot<SlackSpec>>,
+        out: &mut Sink,
+    ) -> Option<AppDraft> {
+        let apps = Path::Root.field("apps");
+        let path = apps.field(self.name);
+        self.parameter_fields(&path, out);
+        self.engine_fields(&path, out);
+        let releases = self.releases(common, &path, out);
+        let places = self.places(common, &path, out);
+        let waves = self.waves(common, places.as_deref(), &path, out);
+        let pipelines = self.pipelines(common, places.as_deref(), &path, out);
+        let variables = self.variables(common, places.as_deref(), &path, out);
+
+        let channel = match (&self.spec.slack, default_slack) {
+            (Slot::Given(slack), _) | (Slot::Absent, Some(Slot::Given(slack))) => channel(slack),
+            (Slot::Absent, None | Some(Slot::Absent | Slot::Broken)) | (Slot::Broken, _) => Channel::Silent,
+        };
+        let engine = self.spec.engine.given()?.codepipeline.given()?;
+        let kind = engine.revision_type.given().map_or(RevisionKind::CommitId, |kind| kind.value);
+        let (places, (waves, wave_of), pipelines, variables) = (places?, waves?, pipelines?, variables?);
+        let mut targets = Vec::with_capacity(places.len());
+        for (((place, wave), pipeline), variables) in places.iter().zip(wave_of).zip(pipelines).zip(variables) {
+            let account = &common.accounts[place.account];
+            targets.push(Target {
+                key: TargetKey {
+                    account: account.id.clone(),
+                    region: common.grid.regions[place.region].region.clone(),
+                },
+                account_name: Arc::clone(&account.name),
+                account: place.account,
+                region: place.region,
+                wave: number(wave),
+                pipeline,
+                variables,
+            });
+        }
+        // Stable: within a wave the order of Regions and accounts stays.
+        targets.sort_by_key(|target| target.wave);
+        Some(AppDraft {
+            description: self.spec.description.given().map(|text| text.value.as_str().to_owned()),
+            releases: releases?,
+            parameters: self.parameters.iter().map(|parameter| parameter.name.into()).collect(),
+            targets,
+            waves,
+            source: engine.source_action.given().map(|action| (action.value.as_str().to_owned(), kind)),
+            max_attempts: self.spec.max_attempts.given().map_or(1, |attempts| attempts.value),
+            deadline: self
+                .spec
+                .deadline
+                .given()
+                .map_or(TimeSpan::from_minutes(DEFAULT_DEADLINE_MINUTES), |deadline| deadline.value.0),
+            channel,
+        })
+    }
+
+    /// What a parameter says about itself.
+    fn parameter_fields(&self, path: &Path<'_>, out: &mut Sink) {
+        let Some(map) = self.spec.parameters.given() else { return };
+        let path = path.field("parameters");
+        if map.entries.len() > MAX_PARAMETERS {
+            let draft = Draft::new(format!(
+                "{} parameters; a pipeline takes at most {MAX_PARAMETERS} variables",
+                map.entries.len()
+            ));
+            out.report(map.span, &path, draft);
+        }
+        for (name, spec) in map.given() {
+            let here = path.field(name.value.as_str());
+            let spec = &spec.0;
+            if let Some(value) = spec.value.given() {
+                for (other, absent) in [("default", spec.default.is_absent()), ("choices", spec.choices.is_absent())] {
+                    if !absent {
+                        let draft = Draft::new(format!("a fixed \"value\" and {other:?} exclude each other"))
+                            .help("remove one of them");
+                        out.report(value.span, &here, draft);
+                    }
+                }
+            }
+        }
+    }
+
+    /// What the engine says about itself.
+    fn engine_fields(&self, path: &Path<'_>, out: &mut Sink) {
+        let Some(engine) = self.spec.engine.given().and_then(|engine| engine.codepipeline.given()) else { return };
+        if let (Some(kind), Slot::Absent) = (engine.revision_type.given(), &engine.source_action) {
+            let draft = Draft::new("a revision_type without a source_action has no effect")
+                .help("name the source action that it is for, or remove it");
+            let field = path.field("engine");
+            out.report(kind.span, &field.field("codepipeline").field("revision_type"), draft);
+        }
+    }
+
+    fn releases(&self, common: &Common<'c, 'f>, path: &Path<'_>, out: &mut Sink) -> Option<Vec<ReleasePipeline>> {
+        let release = self.spec.release.given()?;
+        let path = path.field("release");
+        if let Some(region) = release.region.given() {
+            let (own, hub) = (region.value.partition(), common.hub.region.partition());
+            if own != hub && common.hub_known {
+                let draft = Draft::new(format!(
+                    "Region {} is in partition {}, the hub is in {}",
+                    region.value,
+                    own.as_str(),
+                    hub.as_str()
+                ));
+                out.report(region.span, &path.field("region"), draft.help("a release pipeline is in the hub account"));
+            }
+        }
+        let region = release.region.given().map_or(&common.hub.region, |region| &region.value);
+        let pipelines = &release.pipelines.given()?.0;
+        let (mut seen, field) = (HashSet::new(), path.field("pipelines"));
+        for (index, pipeline) in pipelines.given() {
+            if !seen.insert(&pipeline.value) {
+                out.report(
+                    pipeline.span,
+                    &field.item(index),
+                    Draft::new(format!("pipeline {} is given twice", pipeline.value)).help("remove one"),
+                );
+            }
+        }
+        Some(
+            pipelines
+                .given()
+                .map(|(_, name)| ReleasePipeline { region: region.clone(), name: name.value.clone() })
+                .collect(),
+        )
+    }
+
+    /// The selected targets, by Region and then account; `None` when that is not sure.
+    fn places(&self, common: &Common<'c, 'f>, path: &Path<'_>, out: &mut Sink) -> Option<Vec<Place>> {
+        let path = path.field("targets");
+        let matcher = match &self.spec.targets {
+            Slot::Absent => common.grid.everything(),
+            Slot::Broken => return None,
+            Slot::Given(selector) => common.grid.matcher(selector, &path, out),
+        };
+        if !matcher.sure || common.grid.accounts.is_empty() || common.grid.regions.is_empty() {
+            return None;
+        }
+        let all = (0..common.grid.regions.len())
+            .flat_map(|region| (0..common.grid.accounts.len()).map(move |account| Place { region, account }));
+        let places: Vec<Place> = all.filter(|place| matcher.selects(place.account, place.region)).collect();
+        if places.is_empty() {
+            let span = self.spec.targets.given().map_or(self.spec.span, |selector| selector.span);
+            let draft = Draft::new("no target is selected")
+                .help("a target must match all of accounts, tags and regions, and no exclusion");
+            out.report(span, &path, draft);
+            return None;
+        }
+        Some(places)
+    }
+
+    /// The waves, and the wave of each place.
+    fn waves(
+        &self,
+        common: &Common<'c, 'f>,
+        places: Option<&[Place]>,
+        path: &Path<'_>,
+        out: &mut Sink,
+    ) -> Option<(Vec<PlannedWave>, Vec<usize>)> {
+        let list = match &self.spec.waves {
+            Slot::Absent => {
+                let size = number(places?.len());
+                let wave = PlannedWave {
+                    name: "all".to_owned(),
+                    first: 0,
+                    size,
+                    max_concurrent: DEFAULT_MAX_CONCURRENT,
+                    failure_tolerance: 0,
+                };
+                return Some((vec![wave], vec![0; places?.len()]));
+            }
+            Slot::Broken => return None,
+            Slot::Given(list) => list,
+        };
+        let path = path.field("waves");
+        let (mut sure, mut names, mut rest) = (list.intact(), HashSet::new(), None);
+        let mut waves: Vec<(usize, &WaveSpec, Option<Matcher>)> = Vec::new();
+        for (index, wave) in list.given() {
+            let here = path.item(index);
+            if let Some(name) = wave.name.given().filter(|name| !names.insert(name.value.as_str())) {
+                let draft =
+                    Draft::new(format!("two waves have the name {}", quoted(name.value.as_str()))).help("rename one");
+                out.report(name.span, &here.field("name"), draft);
+            }
+            match &wave.select {
+                Slot::Given(selector) => {
+                    let matcher = common.grid.matcher(selector, &here.field("select"), out);
+                    sure &= matcher.sure;
+                    waves.push((index, wave, Some(matcher)));
+                }
+                Slot::Broken => sure = false,
+                Slot::Absent => {
+                    if let Some(first) = rest.replace(index) {
+                        let draft =
+                            Draft::new(format!("waves[{first}] already takes the targets that no other wave selects"));
+                        out.report(wave.span, &here, draft.help("give this wave a \"select\""));
+                        sure = false;
+                    }
+                    waves.push((index, wave, None));
+                }
+            }
+        }
+        let places = places.filter(|_| sure)?;
+        self.cover(common, list.span, &waves, places, &path, out)
+    }
+
+    /// Checks that every place is in exactly one wave.
+    fn cover(
+        &self,
+        common: &Common<'c, 'f>,
+        span: Span,
+        waves: &[(usize, &WaveSpec, Option<Matcher>)],
+        places: &[Place],
+        path: &Path<'_>,
+        out: &mut Sink,
+    ) -> Option<(Vec<PlannedWave>, Vec<usize>)> {
+        let rest = waves.iter().position(|(_, _, matcher)| matcher.is_none());
+        let (mut wave_of, mut sizes) = (Vec::with_capacity(places.len()), vec![0_usize; waves.len()]);
+        let (mut left_out, mut twice) = (Vec::new(), BTreeMap::<(usize, usize), Vec<String>>::new());
+        for place in places {
+            let selects = |matcher: &Option<Matcher>| {
+                matcher.as_ref().is_some_and(|matcher| matcher.selects(place.account, place.region))
+            };
+            let mut selecting =
+                waves.iter().enumerate().filter(|(_, (_, _, matcher))| selects(matcher)).map(|(at, _)| at);
+            let target = || common.grid.target(place.account, place.region);
+            let Some(first) = selecting.next().or(rest) else {
+                left_out.push(target());
+                continue;
+            };
+            for second in selecting {
+                sizes[second] += 1;
+                twice.entry((first, second)).or_default().push(target());
+            }
+            sizes[first] += 1;
+            wave_of.push(first);
+        }
+        let name = |at: usize| {
+            waves[at]
+                .1
+                .name
+                .given()
+                .map_or_else(|| format!("waves[{}]", waves[at].0), |name| name.value.as_str().to_owned())
+        };
+        let mut good = left_out.is_empty() && twice.is_empty();
+        if !left_out.is_empty() {
+            let draft = Draft::new(format!("no wave selects {}", some_of(&left_out))).help(
+                "select them in a wave, exclude them from the app's targets, or add a last wave without \"select\"",
+            );
+            out.report(span, path, draft);
+        }
+        for ((first, second), targets) in &twice {
+            let wave = waves[*second].1;
+            let place = wave.select.given().map_or(wave.span, |selector| selector.span);
+            let draft = Draft::new(format!(
+                "wave {} selects {}, which wave {} selects too",
+                name(*second),
+                some_of(targets),
+                name(*first)
+            ))
+            .help("a target belongs to one wave: narrow one of them");
+            out.report(place, &path.item(waves[*second].0).field("select"), draft);
+        }
+        let (mut planned, mut next) = (Vec::with_capacity(waves.len()), 0);
+        for ((index, wave, _), size) in waves.iter().zip(&sizes) {
+            let here = path.item(*index);
+            let size = number(*size);
+            if size == 0 {
+                let place = wave.select.given().map_or(wave.span, |selector| selector.span);
+                let draft =
+                    Draft::new("this wave has no targets").help("every wave needs at least one of the app's targets");
+                out.report(place, &here, draft);
+                good = false;
+            }
+            let tolerance = wave.failure_tolerance.given();
+            if let Some(tolerance) = tolerance.filter(|tolerance| size > 0 && tolerance.value > size) {
+                let draft =
+                    Draft::new(format!("failure_tolerance {} is more than the wave's {size} targets", tolerance.value));
+                out.report(
+                    tolerance.span,
+                    &here.field("failure_tolerance"),
+                    draft.help(format!("use at most {size}, which tolerates everything")),
+                );
+            }
+            planned.push(PlannedWave {
+                name: wave.name.given().map(|name| name.value.as_str().to_owned()).unwrap_or_default(),
+                first: next,
+                size,
+                max_concurrent: wave.max_concurrent.given().map_or(DEFAULT_MAX_CONCURRENT, |max| max.value),
+                failure_tolerance: tolerance.map_or(0, |tolerance| tolerance.value),
+            });
+            next += size;
+        }
+        good.then_some((planned, wave_of))
+    }
+
+    /// The name of the pipeline in each place.
+    fn pipelines(
+        &self,
+        common: &mut Common<'c, 'f>,
+        places: Option<&[Place]>,
+        path: &Path<'_>,
+        out: &mut Sink,
+    ) -> Option<Vec<PipelineName>> {
+        let name = self.spec.engine.given()?.codepipeline.given()?.name.given()?;
+        let engine = path.field("engine");
+        let engine = engine.field("codepipeline");
+        let path = engine.field("name");
+        if !name.value.uses().is_static() {
+            let what = if name.value.uses().release { "the release" } else { "the run" };
+            let draft = Draft::new(format!("a pipeline's name cannot depend on {what}"))
+                .help("every run of a target starts the same pipeline; use release and run in parameters");
+            out.report(name.span, &path, draft);
+            return None;
+        }
+        let mut rendered: HashMap<(Option<usize>, Option<usize>), Option<PipelineName>> = HashMap::new();
+        let (mut pipelines, mut refused) = (Vec::new(), Vec::new());
+        let mut shared: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for place in places? {
+            let uses = name.value.uses();
+            let key = (uses.account.then_some(place.account), uses.region.then_some(place.region));
+            let pipeline = rendered.entry(key).or_insert_with(|| {
+                let outcome = self.render(common, &name.value, *place);
+                match outcome {
+                    Ok(Outcome::Text(text)) => match text.parse::<PipelineName>() {
+                        Ok(pipeline) => Some(pipeline),
+                        Err(_) => {
+                            refused.push((text.to_string(), common.grid.target(place.account, place.region)));
+                            None
+                        }
+                    },
+                    Ok(Outcome::Later(_) | Outcome::Refused) => None,
+                    Err(draft) => {
+                        out.report(name.span, &path, draft);
+                        None
+                    }
+                }
+            });
+            let Some(pipeline) = pipeline.clone() else { continue };
+            let key = (place.account, place.region, pipeline.to_string());
+            match common.used.get(&key) {
+                Some((other, app)) if *other != self.index => {
+                    shared.entry(app.clone()).or_default().push(common.grid.target(place.account, place.region));
+                }
+                Some(_) | None => {
+                    common.used.insert(key, (self.index, self.name.to_owned()));
+                }
+            }
+            pipelines.push(pipeline);
+        }
+        if let Some((text, target)) = refused.first() {
+            let more = if refused.len() > 1 { format!(" (and {} more)", refused.len() - 1) } else { String::new() };
+            let draft = Draft::new(format!("{} for {target}{more} is not {}", quoted(text), PipelineName::EXPECTED));
+            out.report(name.span, &path, draft);
+        }
+        for (app, targets) in shared {
+            let draft = Draft::new(format!("app {app} uses the same pipeline in {}", some_of(&targets)))
+                .help("a pipeline in a target belongs to one app: name another one, or exclude the targets in one of the apps");
+            out.report(name.span, &path, draft);
+        }
+        Some(pipelines)
+    }
+
+    /// The variables of each place, one for each parameter.
+    fn variables(
+        &self,
+        common: &mut Common<'c, 'f>,
+        places: Option<&[Place]>,
+        path: &Path<'_>,
+        out: &mut Sink,
+    ) -> Option<Vec<Box<[Variable]>>> {
+        let names: Vec<&str> = self.parameters.iter().map(|parameter| parameter.name).collect();
+        let defaults = common.levels.defaults.row(&names);
+        let regions: Vec<Vec<Cell>> = common.levels.regions.iter().map(|level| level.row(&names)).collect();
+        let accounts: Vec<Vec<Cell>> = common.levels.accounts.iter().map(|level| level.row(&names)).collect();
+
+        let source =
+            self.spec.engine.given().and_then(|engine| engine.codepipeline.given()).map(|engine| &engine.source_action);
+        let (mut memo, mut reported) = (HashMap::new(), HashSet::new());
+        let mut missing: Vec<Vec<String>> = vec![Vec::new(); self.parameters.len()];
+        let (mut unpinned, mut too_large) = (Vec::new(), Vec::new());
+        let mut all = Vec::new();
+        for place in places? {
+            let target = common.levels.targets.get(&(place.account, place.region)).map(|level| level.row(&names));
+            let (mut pinned, mut bytes) =
+                (source.is_none_or(|action| !action.is_absent()) || !self.parameters_known, 0);
+            let mut variables = Vec::with_capacity(self.parameters.len());
+            for (at, parameter) in self.parameters.iter().enumerate() {
+                let cell = parameter
+                    .fixed
+                    .or(target.as_ref().map_or(Cell::Nothing, |row| row[at]))
+                    .or(regions[place.region][at])
+                    .or(accounts[place.account][at])
+                    .or(defaults[at])
+                    .or(parameter.default);
+                let value = match cell {
+                    Cell::Nothing => {
+                        missing[at].push(common.grid.target(place.account, place.region));
+                        continue;
+                    }
+                    Cell::Broken => {
+                        pinned = true;
+                        continue;
+                    }
+                    Cell::Value(value) => value,
+                };
+                let written = self.written(value);
+                let Some(template) = written.value else { continue };
+                let uses = template.value.uses();
+                pinned |= uses.revision;
+                let key = (at, value, uses.account.then_some(place.account), uses.region.then_some(place.region));
+                let outcome = match memo.get(&key) {
+                    Some(outcome) => Outcome::clone(outcome),
+                    None => {
+                        let outcome = match self.value(common, parameter, &template.value, *place) {
+                            Ok(outcome) => outcome,
+                            Err(draft) => {
+                                if reported.insert((at, value)) {
+                                    written.report(template.span, draft, out);
+                                }
+                                Outcome::Refused
+                            }
+                        };
+                        memo.insert(key, outcome.clone());
+                        outcome
+                    }
+                };
+                bytes += parameter.name.len();
+                variables.push(match outcome {
+                    Outcome::Text(text) => {
+                        bytes += text.len();
+                        Variable::Text(text)
+                    }
+                    Outcome::Later(template) => Variable::Template(template),
+                    Outcome::Refused => continue,
+                });
+            }
+            if !pinned {
+                unpinned.push(common.grid.target(place.account, place.region));
+            }
+            if bytes > MAX_VARIABLES_BYTES {
+                too_large.push(common.grid.target(place.account, place.region));
+            }
+            all.push(variables.into_boxed_slice());
+        }
+        self.report_variables(&missing, &unpinned, &too_large, path, out);
+        Some(all)
+    }
+
+    fn report_variables(
+        &self,
+        missing: &[Vec<String>],
+        unpinned: &[String],
+        too_large: &[String],
+        path: &Path<'_>,
+        out: &mut Sink,
+    ) {
+        let parameters = path.field("parameters");
+        for (parameter, targets) in self.parameters.iter().zip(missing).filter(|(_, targets)| !targets.is_empty()) {
+            let draft = Draft::new(format!("parameter {:?} has no value for {}", parameter.name, some_of(targets)))
+                .help(
+                    "give it a default here, or a value in defaults, in the account, in the Region or for the target",
+                );
+            out.report(parameter.span, &parameters.field(parameter.name), draft);
+        }
+        if !unpinned.is_empty() {
+            let engine = path.field("engine");
+            let span = self
+                .spec
+                .engine
+                .given()
+                .map_or(self.spec.span, |engine| engine.codepipeline.given().map_or(engine.span, |e| e.span));
+            let draft = Draft::new(format!("nothing pins {} to the release's revision", some_of(unpinned)))
+                .help("set source_action, or give a parameter the value \"{{ release.revision }}\"");
+            out.report(span, &engine.field("codepipeline"), draft);
+        }
+        if !too_large.is_empty() {
+            let span = self.spec.parameters.given().map_or(self.spec.span, |map| map.span);
+            let draft = Draft::new(format!(
+                "the variables for {} have more than {MAX_VARIABLES_BYTES} bytes",
+                some_of(too_large)
+            ))
+            .help("names and values of all parameters count together: shorten them");
+            out.report(span, &parameters, draft);
+        }
+    }
+
+    /// A parameter's value in one place.
+    fn value(
+        &self,
+        common: &mut Common<'c, 'f>,
+        parameter: &ParameterCheck<'f>,
+        template: &Template,
+        place: Place,
+    ) -> Result<Outcome, Draft> {
+        let outcome = self.render(common, template, place)?;
+        let target = common.grid.target(place.account, place.region);
+        let of = if template.is_literal() { String::new() } else { format!(" for {target}") };
+        match (&outcome, &parameter.choices) {
+            (Outcome::Text(text), Some(choices)) if !choices.contains(&text.as_ref()) => {
+                let message = format!(
+                    "{}{of} is not one of the choices of parameter {} of app {}",
+                    quoted(text),
+                    parameter.name,
+                    self.name
+                );
+                let draft = Draft::new(message).help(format!("expected {}", listed(choices.iter().copied())));
+                Err(draft.suggest(closest(text, choices.iter().copied())))
+            }
+            (Outcome::Later(_), Some(_)) => {
+                let message = format!(
+                    "parameter {} of app {} has choices, so its value cannot depend on the run or the release",
+                    parameter.name, self.name
+                );
+                Err(Draft::new(message).help("give a fixed value, or remove the choices"))
+            }
+            (Outcome::Text(text), _) => match value_fault(text) {
+                Some(fault) => Err(Draft::new(format!("{fault}{of}"))),
+                None => Ok(outcome),
+            },
+            (Outcome::Later(_), None) | (Outcome::Refused, _) => Ok(outcome),
+        }
+    }
+
+    /// Renders what the file alone decides, and tries out what waits for the release.
+    fn render(&self, common: &mut Common<'c, 'f>, template: &Template, place: Place) -> Result<Outcome, Draft> {
+        if template.is_literal() {
+            return Ok(Outcome::Text(Arc::clone(template.source())));
+        }
+        let row = &common.grid.accounts[place.account];
+        for tag in template.tags() {
+            if !row.tags.contains_key(tag) {
+                if !row.tags_known {
+                    return Ok(Outcome::Refused);
+                }
+                let draft = Draft::new(format!("account {} has no tag {tag:?}, which this template uses", row.name));
+                return Err(draft.help("add the tag to the account").suggest(closest(tag, row.tags.keys().copied())));
+            }
+        }
+        let failed = |error: RenderError| match error {
+            RenderError::Absent(part) => Draft::new(format!("this template fails: there is no release.{part}")),
+            RenderError::Failed(reason) => Draft::new(format!(
+                "this template fails for {}: {reason}",
+                common.grid.target(place.account, place.region)
+            )),
+        };
+        let is_static = template.uses().is_static();
+        let scope = Scope {
+            base: if is_static { &self.base } else { &self.sample },
+            account: Some(&common.account_names[place.account]),
+            region: Some(common.grid.regions[place.region].region),
+        };
+        common.templates.add(template).map_err(failed)?;
+        let text = common.templates.render(template, &scope).map_err(failed)?;
+        Ok(if is_static { Outcome::Text(text) } else { Outcome::Later(Arc::new(template.clone())) })
+    }
+}
+
+fn channel(slack: &SlackSpec) -> Channel {
+    match slack {
+        SlackSpec::Silent => Channel::Silent,
+        SlackSpec::Bot { channel, token } => {
+            Channel::Bot { channel: channel.value.as_str().to_owned(), token: token.0.clone() }
+        }
+        SlackSpec::Webhook(url) => Channel::Webhook { url: url.0.clone() },
+    }
+}
+
+fn number(value: usize) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_placeholder_is_valid() {
+        assert_eq!(placeholder_hub().account, placeholder_id());
+        assert!(parsed::<RoleArn>("arn:aws:iam::000000000000:role/none").name() == "none");
+    }
+}

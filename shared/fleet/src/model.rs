@@ -1,0 +1,272 @@
+//! A fleet that has passed every check.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use manifold_core::ids::{AccountId, AppName, PipelineName, Region, RoleArn, TargetKey};
+use manifold_core::plan::{Channel, PlannedWave, RevisionKind};
+use manifold_core::time::Span;
+use minijinja::value::Value;
+
+use crate::template::{Template, Templates};
+
+/// Everything Manifold may touch: accounts, Regions and apps, checked as a whole.
+///
+/// It can only be had from [`Fleet::parse`], so whoever holds one has nothing left to check: every name that
+/// refers to something refers to something, every template is known to render, and every target of every app
+/// is in exactly one wave.
+#[derive(Debug)]
+pub struct Fleet {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) apps: Vec<App>,
+}
+
+/// What all apps have in common.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) hub: Hub,
+    pub(crate) accounts: Vec<Account>,
+    /// What templates see of each account.
+    pub(crate) account_names: Vec<Value>,
+    pub(crate) regions: Vec<Region>,
+    pub(crate) region_names: Vec<Option<String>>,
+    pub(crate) templates: Templates,
+}
+
+/// The account and Region that Manifold and the release pipelines are in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hub {
+    pub(crate) account: AccountId,
+    pub(crate) region: Region,
+}
+
+/// An account that is deployed to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    pub(crate) name: Arc<str>,
+    pub(crate) id: AccountId,
+    pub(crate) tags: BTreeMap<String, String>,
+    pub(crate) role: RoleArn,
+    pub(crate) external_id: Option<String>,
+}
+
+/// One thing that is deployed.
+#[derive(Debug)]
+pub struct App {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) name: AppName,
+    pub(crate) description: Option<String>,
+    pub(crate) releases: Vec<ReleasePipeline>,
+    pub(crate) parameters: Vec<Box<str>>,
+    pub(crate) targets: Vec<Target>,
+    pub(crate) waves: Vec<PlannedWave>,
+    pub(crate) source: Option<(String, RevisionKind)>,
+    pub(crate) max_attempts: u32,
+    pub(crate) deadline: Span,
+    pub(crate) channel: Channel,
+}
+
+/// A pipeline in the hub account whose success is a release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReleasePipeline {
+    pub(crate) region: Region,
+    pub(crate) name: PipelineName,
+}
+
+/// One place an app is deployed to, with everything that does not depend on the release.
+#[derive(Debug, Clone)]
+pub struct Target {
+    pub(crate) key: TargetKey,
+    pub(crate) account_name: Arc<str>,
+    pub(crate) account: usize,
+    pub(crate) region: usize,
+    pub(crate) wave: u32,
+    pub(crate) pipeline: PipelineName,
+    /// One for each of the app's parameters, in their order.
+    pub(crate) variables: Box<[Variable]>,
+}
+
+/// The value of a parameter for one target.
+#[derive(Debug, Clone)]
+pub(crate) enum Variable {
+    /// Decided by the fleet file.
+    Text(Arc<str>),
+    /// Waits for the release.
+    Template(Arc<Template>),
+}
+
+impl Fleet {
+    /// The account and Region that Manifold is in.
+    #[must_use]
+    pub fn hub(&self) -> &Hub {
+        &self.shared.hub
+    }
+
+    /// The apps, in the order of the file.
+    pub fn apps(&self) -> impl Iterator<Item = &App> {
+        self.apps.iter()
+    }
+
+    /// The app of that name.
+    #[must_use]
+    pub fn app(&self, name: &str) -> Option<&App> {
+        self.apps.iter().find(|app| app.name.as_str() == name)
+    }
+
+    /// The apps that a success of this pipeline releases; none when it is not in the hub account.
+    #[must_use]
+    pub fn released_by(&self, account: &AccountId, region: &Region, pipeline: &PipelineName) -> Vec<&App> {
+        let releases =
+            |app: &&App| app.releases.iter().any(|release| release.region == *region && release.name == *pipeline);
+        if *account == self.shared.hub.account { self.apps.iter().filter(releases).collect() } else { Vec::new() }
+    }
+
+    /// What people call a Region, when the file says so.
+    #[must_use]
+    pub fn region_name(&self, region: &Region) -> Option<&str> {
+        let at = self.shared.regions.iter().position(|known| known == region)?;
+        self.shared.region_names[at].as_deref()
+    }
+
+    /// The Regions that are deployed to, in the order of the file.
+    #[must_use]
+    pub fn regions(&self) -> &[Region] {
+        &self.shared.regions
+    }
+
+    /// The accounts that are deployed to, in the order of the file.
+    #[must_use]
+    pub fn accounts(&self) -> &[Account] {
+        &self.shared.accounts
+    }
+}
+
+impl Hub {
+    /// The hub account.
+    #[must_use]
+    pub fn account(&self) -> &AccountId {
+        &self.account
+    }
+
+    /// The hub's Region.
+    #[must_use]
+    pub fn region(&self) -> &Region {
+        &self.region
+    }
+}
+
+impl Account {
+    /// Its name in the fleet file.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> &AccountId {
+        &self.id
+    }
+
+    /// Its tags.
+    #[must_use]
+    pub fn tags(&self) -> &BTreeMap<String, String> {
+        &self.tags
+    }
+
+    /// The role that Manifold assumes in it.
+    #[must_use]
+    pub fn role(&self) -> &RoleArn {
+        &self.role
+    }
+
+    /// The external id that the role's trust policy demands. Not a secret.
+    #[must_use]
+    pub fn external_id(&self) -> Option<&str> {
+        self.external_id.as_deref()
+    }
+}
+
+impl App {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &AppName {
+        &self.name
+    }
+
+    /// What it is, when the file says so.
+    #[must_use]
+    pub fn description(&self) -> Option<&str> {
+        self.description.as_deref()
+    }
+
+    /// The pipelines in the hub account whose success releases it; at least one.
+    #[must_use]
+    pub fn releases(&self) -> &[ReleasePipeline] {
+        &self.releases
+    }
+
+    /// Its targets, at least one, in the order of [`App::plan`]: by wave, within a wave by Region, within a
+    /// Region by account, each in the order of the file.
+    #[must_use]
+    pub fn targets(&self) -> &[Target] {
+        &self.targets
+    }
+
+    /// Its waves in order, at least one; together they cover the targets without a gap.
+    #[must_use]
+    pub fn waves(&self) -> &[PlannedWave] {
+        &self.waves
+    }
+
+    /// The names of its parameters, which are those of the pipeline variables, in the order of the file.
+    pub fn parameters(&self) -> impl Iterator<Item = &str> {
+        self.parameters.iter().map(|name| &**name)
+    }
+
+    /// Where its summaries go.
+    #[must_use]
+    pub fn channel(&self) -> &Channel {
+        &self.channel
+    }
+}
+
+impl ReleasePipeline {
+    /// The Region it is in.
+    #[must_use]
+    pub fn region(&self) -> &Region {
+        &self.region
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &PipelineName {
+        &self.name
+    }
+}
+
+impl Target {
+    /// Account and Region.
+    #[must_use]
+    pub fn key(&self) -> &TargetKey {
+        &self.key
+    }
+
+    /// The account's name in the fleet file.
+    #[must_use]
+    pub fn account_name(&self) -> &str {
+        &self.account_name
+    }
+
+    /// The pipeline to start there.
+    #[must_use]
+    pub fn pipeline(&self) -> &PipelineName {
+        &self.pipeline
+    }
+
+    /// The position of its wave.
+    #[must_use]
+    pub fn wave(&self) -> u32 {
+        self.wave
+    }
+}

@@ -1,0 +1,373 @@
+//! The loop that delivers messages to the handlers, as SQS and Lambda would.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use manifold_collect::Collect;
+use manifold_core::event::{self, BatchResponse, DecodeError, Envelope, PipelineEvent, PipelineState, decode_event};
+use manifold_core::ids::RunId;
+use manifold_core::release::{Revision, Trigger};
+use manifold_core::run::Verdict;
+use manifold_core::summary::Summary;
+use manifold_core::time::{Span, Timestamp};
+use manifold_deploy::Deploy;
+use manifold_dispatch::Dispatch;
+use manifold_fleet::Fleet;
+use manifold_ports::clock::Clock;
+use manifold_ports::runs::RunError;
+use manifold_summarize::Summarize;
+use serde_json::json;
+
+use crate::behaviour::{Behaviours, Chosen};
+use crate::world::{Faults, Handling, Inbox, Letter, Next, ReleaseFacts, World};
+
+/// A simulation that goes on for longer than this many steps has a fault of its own.
+const MOST_STEPS: u64 = 50_000_000;
+/// How long one invocation may take.
+const TIMEOUT: Span = Span::from_seconds(60);
+
+/// Why a simulation could not be run.
+#[derive(Debug, thiserror::Error)]
+pub enum SimulationError {
+    /// The event can't be read.
+    #[error("failed to read the event: {0}")]
+    Event(#[from] DecodeError),
+    /// The event opens no run.
+    #[error("this event opens no run: {0}")]
+    NoRelease(String),
+    /// A chosen failure names no target.
+    #[error("--fail {choice} names no target; the fleet has {known}")]
+    NoTarget {
+        /// As given.
+        choice: String,
+        /// Some of the targets there are.
+        known: String,
+    },
+    /// The simulation itself went wrong.
+    #[error("the simulation did not settle after {0} steps")]
+    Unsettled(u64),
+    /// The ledger could not be read.
+    #[error(transparent)]
+    Run(#[from] RunError),
+}
+
+/// What is simulated.
+#[derive(Debug)]
+pub struct Setup {
+    /// The fleet.
+    pub fleet: Fleet,
+    /// The release event, as EventBridge delivers it.
+    pub event: String,
+    /// The targets that do not just succeed.
+    pub chosen: Vec<Chosen>,
+    /// Everything random comes from it.
+    pub seed: u64,
+    /// What happens to messages and functions.
+    pub faults: Faults,
+}
+
+struct Handlers {
+    dispatch: Dispatch<World, World, World, World>,
+    deploy: Deploy<World, World, World, World>,
+    collect: Collect<World, World, World>,
+    summarize: Summarize<World, World, World, World>,
+}
+
+/// What a handler answered: which messages failed, and how many events were stray.
+type Answer = Result<(BatchResponse, u32), DecodeError>;
+
+struct Task {
+    letters: Vec<Letter>,
+    future: Handling<Answer>,
+}
+
+/// A simulation under way.
+pub struct Simulation {
+    world: World,
+    handlers: Arc<Handlers>,
+    tasks: BTreeMap<u64, Task>,
+    next_task: u64,
+    steps: u64,
+    stray_events: u32,
+    killed: u32,
+}
+
+impl Simulation {
+    /// Sets a simulation up: the release event is in its inbox, and nothing has happened yet.
+    ///
+    /// # Errors
+    /// The event can't be read or opens no run, or a chosen failure names no target.
+    pub fn new(setup: Setup) -> Result<Self, SimulationError> {
+        let envelope = decode_event(&setup.event)?;
+        let told = check_release(&setup.fleet, &envelope)?;
+        let behaviours = behaviours(&setup.fleet, &envelope, told, &setup.chosen)?;
+        let world = World::new(envelope.at, setup.seed, behaviours, setup.faults, release_facts(told));
+        world.deliver(Inbox::Dispatch, setup.event, Span::from_millis(0));
+        let handlers = Handlers {
+            dispatch: Dispatch {
+                fleet: setup.fleet,
+                ledger: world.clone(),
+                queues: world.clone(),
+                releases: world.clone(),
+                clock: world.clone(),
+            },
+            deploy: Deploy {
+                ledger: world.clone(),
+                queues: world.clone(),
+                engine: world.clone(),
+                clock: world.clone(),
+            },
+            collect: Collect { ledger: world.clone(), queues: world.clone(), clock: world.clone() },
+            summarize: Summarize {
+                ledger: world.clone(),
+                queues: world.clone(),
+                slack: world.clone(),
+                clock: world.clone(),
+            },
+        };
+        Ok(Self {
+            world,
+            handlers: Arc::new(handlers),
+            tasks: BTreeMap::new(),
+            next_task: 0,
+            steps: 0,
+            stray_events: 0,
+            killed: 0,
+        })
+    }
+
+    /// The world, for a look at what happened.
+    #[must_use]
+    pub fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// How many events did not belong to any target.
+    #[must_use]
+    pub fn stray_events(&self) -> u32 {
+        self.stray_events
+    }
+
+    /// How many handlers were killed.
+    #[must_use]
+    pub fn killed(&self) -> u32 {
+        self.killed
+    }
+
+    /// Does what is due next. Returns the virtual time, or nothing once all is done.
+    ///
+    /// # Errors
+    /// The simulation goes on for ever.
+    pub fn step(&mut self) -> Result<Option<Timestamp>, SimulationError> {
+        self.steps += 1;
+        if self.steps > MOST_STEPS {
+            return Err(SimulationError::Unsettled(self.steps));
+        }
+        // Cheap first: looking through the agenda is for the end of a simulation.
+        if self.tasks.is_empty() && self.world.is_settled() {
+            return Ok(None);
+        }
+        match self.world.next() {
+            Next::Nothing => return Ok(None),
+            Next::Task(task) => self.poll(task),
+            Next::Letters(letters) => self.invoke(letters),
+        }
+        Ok(Some(self.world.now()))
+    }
+
+    /// Runs to the end.
+    ///
+    /// # Errors
+    /// The simulation goes on for ever.
+    pub fn run(&mut self) -> Result<(), SimulationError> {
+        while self.step()?.is_some() {}
+        Ok(())
+    }
+
+    /// A run's summary, as it stands.
+    ///
+    /// # Errors
+    /// There is no such run.
+    pub fn summary(&self, run: &RunId) -> Result<Summary, SimulationError> {
+        let head = self.world.head(run).ok_or_else(|| RunError::Unknown(run.clone()))?;
+        Ok(Summary::of(&head, &self.world.plan(run), &self.world.targets_of(run)))
+    }
+
+    /// The verdicts given, by run.
+    #[must_use]
+    pub fn verdicts(&self) -> BTreeMap<RunId, Option<Verdict>> {
+        self.world
+            .runs()
+            .into_iter()
+            .map(|run| {
+                let verdict = self.world.head(&run).and_then(|head| head.verdict());
+                (run, verdict)
+            })
+            .collect()
+    }
+
+    fn invoke(&mut self, letters: Vec<Letter>) {
+        let Some(first) = letters.first() else { return };
+        let inbox = first.inbox;
+        let sent = self.world.now().as_millis().to_string();
+        let records: Vec<serde_json::Value> = letters
+            .iter()
+            .map(|letter| {
+                json!({
+                    "messageId": letter.id,
+                    "body": letter.body,
+                    "attributes": {
+                        "ApproximateReceiveCount": (letter.receives + 1).to_string(),
+                        "SentTimestamp": sent,
+                    },
+                })
+            })
+            .collect();
+        let input = json!({ "Records": records });
+        let deadline = self.world.now().plus(TIMEOUT);
+        let handlers = Arc::clone(&self.handlers);
+        let future: Handling<Answer> = match inbox {
+            Inbox::Dispatch => {
+                Box::pin(async move { handlers.dispatch.handle(&input, deadline).await.map(|done| (done, 0)) })
+            }
+            Inbox::Deploy => {
+                Box::pin(async move { handlers.deploy.handle(&input, deadline).await.map(|done| (done, 0)) })
+            }
+            Inbox::Collect => Box::pin(async move {
+                let (done, report) = handlers.collect.handle(&input, deadline).await?;
+                Ok((done, report.counted("stray")))
+            }),
+            Inbox::Summarize => {
+                Box::pin(async move { handlers.summarize.handle(&input, deadline).await.map(|done| (done, 0)) })
+            }
+        };
+        let task = self.next_task;
+        self.next_task += 1;
+        self.tasks.insert(task, Task { letters, future });
+        self.poll(task);
+    }
+
+    fn poll(&mut self, id: u64) {
+        let Some(task) = self.tasks.get_mut(&id) else { return };
+        self.world.enter(id);
+        let polled = task.future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        let answer = match polled {
+            Poll::Ready(answer) => answer,
+            Poll::Pending if self.world.is_killed(id) => {
+                // SQS makes the messages of a dead function visible again.
+                self.killed += 1;
+                Ok((BatchResponse::failing(task.letters.iter().map(|letter| letter.id.clone())), 0))
+            }
+            Poll::Pending => return,
+        };
+        let Some(task) = self.tasks.remove(&id) else { return };
+        let failed: BTreeSet<String> = match answer {
+            Ok((response, stray)) => {
+                self.stray_events += stray;
+                response.failed().map(str::to_owned).collect()
+            }
+            Err(_) => task.letters.iter().map(|letter| letter.id.clone()).collect(),
+        };
+        for letter in task.letters {
+            if failed.contains(&letter.id) {
+                self.world.give_back(letter);
+            }
+        }
+    }
+}
+
+fn check_release<'a>(fleet: &Fleet, envelope: &'a Envelope) -> Result<&'a PipelineEvent, SimulationError> {
+    let told = match &envelope.event {
+        event::Event::Pipeline(told) => told,
+        event::Event::Stage(_)
+        | event::Event::Action(_)
+        | event::Event::Scheduled { .. }
+        | event::Event::Other { .. } => {
+            return Err(SimulationError::NoRelease(
+                "it is not a \"CodePipeline Pipeline Execution State Change\"".to_owned(),
+            ));
+        }
+    };
+    if told.state != PipelineState::Succeeded {
+        return Err(SimulationError::NoRelease(format!("its state is {}, a release is SUCCEEDED", told.state)));
+    }
+    if fleet.released_by(&envelope.account, &envelope.region, &told.pipeline).is_empty() {
+        let known: Vec<String> = fleet
+            .apps()
+            .flat_map(|app| app.releases().iter().map(move |release| (app, release)))
+            .map(|(app, release)| format!("{} in {} (app {})", release.name(), release.region(), app.name()))
+            .collect();
+        return Err(SimulationError::NoRelease(format!(
+            "it is of pipeline {} in account {}, {}; the fleet's release pipelines, in account {}, are {}",
+            told.pipeline,
+            envelope.account,
+            envelope.region,
+            fleet.hub().account(),
+            known.join(", ")
+        )));
+    }
+    Ok(told)
+}
+
+fn behaviours(
+    fleet: &Fleet,
+    envelope: &Envelope,
+    told: &PipelineEvent,
+    chosen: &[Chosen],
+) -> Result<Behaviours, SimulationError> {
+    let mut behaviours = Behaviours::default();
+    for choice in chosen {
+        let mut found = false;
+        let mut known = BTreeSet::new();
+        for app in fleet.released_by(&envelope.account, &envelope.region, &told.pipeline) {
+            for target in app.targets() {
+                let key = target.key();
+                if choice.means(&key.account, target.account_name(), &key.region) {
+                    behaviours.set(key.clone(), choice.behaviour.clone());
+                    found = true;
+                }
+                if known.len() < 12 {
+                    known.insert(format!("{}/{}", target.account_name(), key.region));
+                }
+            }
+        }
+        if !found {
+            let known = known.into_iter().collect::<Vec<_>>().join(", ");
+            return Err(SimulationError::NoTarget { choice: choice.to_string(), known });
+        }
+    }
+    Ok(behaviours)
+}
+
+/// What the simulated release pipeline tells: the commit in the event, or one made up from the execution.
+fn release_facts(told: &PipelineEvent) -> ReleaseFacts {
+    let git = told.trigger.as_ref().and_then(|trigger| trigger.git.clone()).unwrap_or_default();
+    let made_up = || told.execution.as_str().chars().filter(char::is_ascii_hexdigit).cycle().take(40).collect();
+    ReleaseFacts {
+        revision: Some(Revision {
+            id: git.commit_id.unwrap_or_else(made_up),
+            action: "Source".to_owned(),
+            message: git.commit_message,
+            url: git.repository.as_ref().zip(git.provider.as_deref()).and_then(|(repository, provider)| {
+                (provider == "GitHub").then(|| format!("https://github.com/{repository}"))
+            }),
+            author: git.author,
+            repository: git.repository,
+            reference: git.branch.or(git.tag),
+        }),
+        trigger: Trigger {
+            kind: told.trigger.as_ref().and_then(|trigger| trigger.kind.clone()),
+            detail: told.trigger.as_ref().and_then(|trigger| trigger.detail.clone()),
+        },
+    }
+}
+
+impl std::fmt::Debug for Simulation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Simulation")
+            .field("steps", &self.steps)
+            .field("tasks", &self.tasks.len())
+            .finish_non_exhaustive()
+    }
+}
