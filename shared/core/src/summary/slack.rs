@@ -15,11 +15,12 @@ mod blocks;
 mod mrkdwn;
 
 use super::layout::{self, Count, Grid, Mark, Marks, State, number};
+use super::payload::{MOST_HEADER_TEXT, MOST_SECTION_TEXT, MOST_TEXT};
 use super::{CauseGroup, Payload, Summary, TargetLine, clean};
 use crate::console;
 use crate::ids::Attempt;
 use crate::run::Verdict;
-use blocks::{Blocks, List, MAX_HEADER, MAX_SECTION, MAX_TOTAL, cost};
+use blocks::{Blocks, List, cost};
 use mrkdwn::{code, console_link, date, label, prose, revision_link, units};
 
 /// An account's or a wave's name; they come from the fleet file.
@@ -45,7 +46,7 @@ pub fn message(summary: &Summary) -> Payload {
     let context = context_lines(summary);
     let fixed =
         units(&headline) + [&release, &status, &next, &context].into_iter().map(|lines| cost(lines)).sum::<usize>();
-    let room = MAX_TOTAL.saturating_sub(fixed);
+    let room = MOST_TEXT.saturating_sub(fixed);
 
     // The causes give way to the grid only for the half that they may not need.
     let grid = Grid::of(summary);
@@ -59,7 +60,7 @@ pub fn message(summary: &Summary) -> Payload {
         .unwrap_or_default();
 
     let mut blocks = Blocks::default();
-    blocks.header(&clean::cut(&headline, MAX_HEADER));
+    blocks.header(&clean::cut(&headline, MOST_HEADER_TEXT));
     for lines in [release, status, grid] {
         blocks.lines(&lines);
     }
@@ -87,7 +88,7 @@ pub fn thread(summary: &Summary) -> Option<Payload> {
     let count = entries.len();
     let title = format!("{}: {} without the release, in detail", summary.app, layout::targets(count));
     let note = layout::console_note(summary).to_owned();
-    let room = MAX_TOTAL.saturating_sub(units(&title) + units(&note) + 4);
+    let room = MOST_TEXT.saturating_sub(units(&title) + units(&note) + 4);
     if entries.iter().map(|(_, entry)| units(entry) + 1).sum::<usize>() > room {
         // Not everything fits: then one target of each cause goes before the second of any.
         entries.sort_by_key(|(order, _)| *order);
@@ -299,7 +300,7 @@ fn row<'a>(
         })
     };
     let rich = draw(links);
-    if units(&rich) < MAX_SECTION { rich } else { draw(Links::None) }
+    if units(&rich) < MOST_SECTION_TEXT { rich } else { draw(Links::None) }
 }
 
 fn count_lines(title: &str, one: &str, many: &str, counts: &[Count], room: usize) -> Vec<String> {

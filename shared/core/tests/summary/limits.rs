@@ -10,6 +10,7 @@ fn units(text: &str) -> usize {
 /// Fails unless Slack would take the payload and nothing in it could ping, link or format on somebody else's behalf.
 #[track_caller]
 pub(crate) fn assert_slack_limits(payload: &Payload) {
+    assert_eq!(payload.check_limits(), Ok(()), "what the local Slack would answer");
     assert!((1..=300).contains(&units(&payload.text)), "a fallback of {} units", units(&payload.text));
     assert_markup(&payload.text);
     assert!((1..=50).contains(&payload.blocks.len()), "{} blocks", payload.blocks.len());

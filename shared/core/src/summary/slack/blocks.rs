@@ -1,18 +1,11 @@
-//! Block Kit within its limits.
+//! Block Kit within the limits that [`payload`](crate::summary::payload) states.
 //!
-//! Slack rejects the *whole* message when one block is too long, and, with `msg_blocks_too_long`, when all of them
-//! together are. The last limit is not documented; messages of 11,000 characters were refused.
+//! Slack rejects the *whole* message when one block is too long, or all of them together are.
 
 use serde_json::{Value, json};
 
 use super::mrkdwn::units;
-
-/// Slack, "Header block": `text`, plain text.
-pub(crate) const MAX_HEADER: usize = 150;
-/// Slack, "Section block": `text`.
-pub(crate) const MAX_SECTION: usize = 3_000;
-/// What all blocks of a message may say together.
-pub(crate) const MAX_TOTAL: usize = 10_000;
+use crate::summary::payload::MOST_SECTION_TEXT;
 
 /// The blocks of one message.
 #[derive(Debug, Default)]
@@ -28,7 +21,7 @@ impl Blocks {
     pub(crate) fn lines(&mut self, lines: &[String]) {
         let mut text = String::new();
         for line in lines {
-            if !text.is_empty() && units(&text) + 1 + units(line) > MAX_SECTION {
+            if !text.is_empty() && units(&text) + 1 + units(line) > MOST_SECTION_TEXT {
                 self.section(&std::mem::take(&mut text));
             }
             if !text.is_empty() {
