@@ -1,7 +1,10 @@
 //! The model of the one message: what a person must know about a run, derived from its facts.
 //!
-//! [`Summary::of`] derives; the renderers only lay out. [`slack`] is the message as Slack takes it.
+//! [`Summary::of`] derives; the renderers only lay out. [`slack`] is the message as Slack takes it, [`text`] the same
+//! for a terminal.
 
+mod clean;
+mod layout;
 pub mod payload;
 pub mod slack;
 pub mod text;
@@ -109,6 +112,8 @@ pub struct TargetLine {
     pub cause: Option<String>,
     /// The provider's own words. Untrusted.
     pub detail: Option<String>,
+    /// The failed action's page, as the provider gave it. Untrusted: check the host before linking.
+    pub reason_link: Option<String>,
     /// A state that this version does not know.
     pub unrecognised: Option<String>,
     /// Whether it was retried in its own account after the run had closed.
@@ -126,7 +131,6 @@ pub struct CauseGroup {
     pub targets: Vec<usize>,
 }
 
-/// A target that the run has, by its plan, and what is known of it.
 impl Summary {
     /// Derives the summary of a run. `plan` is the whole plan in order; `targets` are those that were ever
     /// claimed. Targets without an item are waiting, queued or, in a closed run, skipped.
@@ -162,7 +166,7 @@ impl Summary {
                 Phase::Closed { because, .. } => Some(because.clone()),
                 Phase::Waiting { .. } | Phase::Active { .. } => None,
             },
-            waits_for: waits_for(head, &lines),
+            waits_for: waits_for(head, &lines, targets),
             reopened: head.reopened,
             opened_at: head.opened_at,
             ended_at,
@@ -206,12 +210,17 @@ impl Summary {
         self.causes.iter().any(|group| group.cause == UNEXPLAINED)
     }
 
+    /// Whether there is a failed execution that somebody could open and retry.
+    fn has_failed_execution(&self) -> bool {
+        self.targets.iter().any(|line| line.status == Status::Ended(Outcome::Failed) && line.execution.is_some())
+    }
+
     /// What a reader should do next, in one sentence; `None` when there is nothing to do.
     #[must_use]
     pub fn next_step(&self) -> Option<String> {
         match self.verdict? {
             Verdict::Succeeded => None,
-            Verdict::Overtaken => Some("Nothing to do: the newer release carries this one's changes.".to_owned()),
+            Verdict::Overtaken => Some("Nothing; the newer release carries this one's changes.".to_owned()),
             Verdict::Incomplete => Some(
                 "Check what overtook or changed the pipelines named above; release again if they should have this \
                  revision."
@@ -221,11 +230,13 @@ impl Summary {
                 "Open the targets without an answer: if they still run, their result is added here when it comes."
                     .to_owned(),
             ),
-            Verdict::Failed | Verdict::CompletedWithFailures => Some(
+            Verdict::Failed | Verdict::CompletedWithFailures => Some(if self.has_failed_execution() {
                 "Open the failed executions, mend the cause, then retry the failed stage there (the result is added \
                  here) or release again."
-                    .to_owned(),
-            ),
+                    .to_owned()
+            } else {
+                "Mend the cause; no execution was started where it failed, so release again afterwards.".to_owned()
+            }),
         }
     }
 }
@@ -283,6 +294,7 @@ fn line(head: &Head, planned: &PlannedTarget, target: Option<&Target>) -> Target
             },
         },
         detail: reason.and_then(|reason| reason.detail.clone()),
+        reason_link: reason.and_then(|reason| reason.link.clone()),
         unrecognised: target.and_then(|target| target.unrecognised.clone()),
         reopened_after_close: target.is_some_and(|target| target.reopened_after_close),
     }
@@ -303,14 +315,20 @@ fn causes(lines: &[TargetLine]) -> Vec<CauseGroup> {
     groups
 }
 
-fn waits_for(head: &Head, lines: &[TargetLine]) -> Vec<String> {
+fn waits_for(head: &Head, lines: &[TargetLine], targets: &[Target]) -> Vec<String> {
     if head.verdict().is_some() {
         return Vec::new();
     }
     if let Phase::Waiting { behind } = &head.phase {
         return vec![format!("run {behind} of the same app to finish")];
     }
+    let mut put_back: BTreeMap<&str, usize> = BTreeMap::new();
+    for target in targets.iter().filter(|target| target.status() == Status::Queued && target.put_back > 0) {
+        let cause = target.reason.as_ref().map_or("the engine did not take it", |reason| reason.cause.as_str());
+        *put_back.entry(cause).or_default() += 1;
+    }
     let count = |wanted: fn(Status) -> bool| lines.iter().filter(|line| wanted(line.status)).count();
+    let to_start = count(|s| matches!(s, Status::Queued | Status::Starting));
     let mut waits = Vec::new();
     let mut wait = |count: usize, one: &str, many: &str| match count {
         0 => {}
@@ -319,20 +337,37 @@ fn waits_for(head: &Head, lines: &[TargetLine]) -> Vec<String> {
     };
     wait(count(|s| matches!(s, Status::Running)), "execution to finish", "executions to finish");
     wait(count(|s| matches!(s, Status::Stopping)), "execution to stop", "executions to stop");
-    wait(count(|s| matches!(s, Status::Queued | Status::Starting)), "target to be started", "targets to be started");
-    if let Some(over) = head.wave_over_tolerance() {
-        waits
-            .push(format!("wave {} to end: it is over its failure tolerance, nothing more is started", over.plan.name));
-    } else if let Some(wave) = head.waves.iter().find(|wave| !wave.is_complete()) {
-        let waiting = wave.plan.size.saturating_sub(wave.released);
-        if waiting > 0 {
-            waits.push(format!(
-                "a free slot for {waiting} more in wave {} (at most {} at once)",
-                wave.plan.name, wave.plan.max_concurrent
-            ));
-        }
+    wait(to_start.saturating_sub(put_back.values().sum()), "target to be started", "targets to be started");
+    for (cause, count) in put_back {
+        let noun = if count == 1 { "target" } else { "targets" };
+        waits.push(format!("{count} {noun} to be tried again: {cause}"));
+    }
+    // What a closed run has not started, it never will; it can only wait for what was retried elsewhere.
+    if !head.is_closed() {
+        waits.extend(next_wait(head));
     }
     waits
+}
+
+/// What the targets wait for whose turn has not come.
+fn next_wait(head: &Head) -> Option<String> {
+    if let Some(over) = head.wave_over_tolerance() {
+        let name = &over.plan.name;
+        return Some(format!("wave \"{name}\" to end: it is over its failure tolerance, nothing more is started"));
+    }
+    let wave = head.waves.iter().find(|wave| !wave.is_complete())?;
+    let name = &wave.plan.name;
+    let here = wave.plan.size.saturating_sub(wave.released);
+    let behind = head.size().saturating_sub(head.released()).saturating_sub(here);
+    match (here, behind) {
+        (0, 0) => None,
+        (0, 1) => Some(format!("wave \"{name}\" to end: 1 target is behind it")),
+        (0, behind) => Some(format!("wave \"{name}\" to end: {behind} targets are behind it")),
+        (here, _) => {
+            let most = wave.plan.max_concurrent;
+            Some(format!("a free slot for {here} more in wave \"{name}\" (at most {most} at once)"))
+        }
+    }
 }
 
 /// A tally in words, in the order in which a reader looks: `8 succeeded, 1 failed, 1 skipped`.
