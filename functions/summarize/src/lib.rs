@@ -120,7 +120,12 @@ impl<L: Ledger, Q: Queues, S: Slack, C: Clock> Summarize<L, Q, S, C> {
         let drafts = Drafts {
             channel: head.channel.clone(),
             message: slack::message(&summary),
-            thread: slack::thread(&summary).filter(|_| summary.verdict.is_some()),
+            thread: match slack::thread(&summary).filter(|_| summary.verdict.is_some()) {
+                Some(details) => Some(details),
+                // What stands in the thread would go on telling of failures that were mended.
+                None if posting.thread.is_some() && summary.verdict.is_some() => Some(slack::thread_cleared(&summary)),
+                None => None,
+            },
             is_final: summary.verdict.is_some(),
             unexplained_since: summary.ended_at.filter(|_| summary.has_unexplained()),
             expires_at: head.opened_at.plus(RUN_RETENTION),

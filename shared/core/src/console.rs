@@ -42,7 +42,10 @@ pub fn is_console_link(url: &str) -> bool {
     let Some(rest) = url.strip_prefix("https://") else { return false };
     let host_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let found = &rest[..host_end];
-    !url.contains(|c: char| c.is_whitespace() || c.is_control() || matches!(c, '<' | '>' | '|' | '"'))
+    // Browsers read a backslash as a slash, so the host must not hold one; nor user information, nor a port.
+    let is_host = found.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-'));
+    is_host
+        && url.chars().all(|c| c.is_ascii_graphic() && !matches!(c, '<' | '>' | '|' | '"' | '\\' | '`'))
         && [Partition::Aws, Partition::AwsCn, Partition::AwsUsGov, Partition::AwsEusc]
             .into_iter()
             .filter_map(host)
@@ -85,5 +88,8 @@ mod tests {
         assert!(!is_console_link("https://evilconsole.aws.amazon.com/x"));
         assert!(!is_console_link("http://console.aws.amazon.com/x"));
         assert!(!is_console_link("https://console.aws.amazon.com/x|y>"));
+        assert!(!is_console_link("https://evil.example\\@eu-west-1.console.aws.amazon.com/"));
+        assert!(!is_console_link("https://evil.example@eu-west-1.console.aws.amazon.com/"));
+        assert!(!is_console_link("https://console.aws.amazon.com/\u{202e}x"));
     }
 }

@@ -345,13 +345,14 @@ fn behaviours(
 fn release_facts(told: &PipelineEvent) -> ReleaseFacts {
     let git = told.trigger.as_ref().and_then(|trigger| trigger.git.clone()).unwrap_or_default();
     let made_up = || told.execution.as_str().chars().filter(char::is_ascii_hexdigit).cycle().take(40).collect();
+    let commit: String = git.commit_id.unwrap_or_else(made_up);
     ReleaseFacts {
         revision: Some(Revision {
-            id: git.commit_id.unwrap_or_else(made_up),
+            id: commit.clone(),
             action: "Source".to_owned(),
             message: git.commit_message,
             url: git.repository.as_ref().zip(git.provider.as_deref()).and_then(|(repository, provider)| {
-                (provider == "GitHub").then(|| format!("https://github.com/{repository}"))
+                (provider == "GitHub").then(|| format!("https://github.com/{repository}/commit/{commit}"))
             }),
             author: git.author,
             repository: git.repository,

@@ -343,7 +343,7 @@ impl Head {
         }
         match after.outcome() {
             Some(outcome) => wave.tally.count(outcome, true),
-            None if closed => self.reopened = self.reopened.saturating_add(1),
+            None if closed && before.outcome().is_some() => self.reopened = self.reopened.saturating_add(1),
             None => {}
         }
     }
