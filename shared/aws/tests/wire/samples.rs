@@ -1,6 +1,6 @@
 //! Things to send.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use manifold_core::ids::{Attempt, ExecutionRef, Nonce, RunId, TargetKey};
 use manifold_core::plan::{Channel, Plan, PlannedTarget, PlannedWave, RevisionKind, SecretRef, SourceRevision};
@@ -120,12 +120,13 @@ pub(crate) fn epoch(text: &str) -> Value {
     json!(at(text).as_seconds())
 }
 
-/// A clock that is set by hand.
-pub(crate) struct HandClock(Mutex<Timestamp>);
+/// A clock that is set by hand. Clones show the same time.
+#[derive(Clone)]
+pub(crate) struct HandClock(Arc<Mutex<Timestamp>>);
 
 impl HandClock {
     pub(crate) fn new(text: &str) -> Self {
-        Self(Mutex::new(at(text)))
+        Self(Arc::new(Mutex::new(at(text))))
     }
 
     pub(crate) fn advance(&self, span: Span) {
