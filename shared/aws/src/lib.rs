@@ -1,1 +1,35 @@
-//! manifold-aws
+//! The ports on AWS.
+//!
+//! | module | implements | on |
+//! |---|---|---|
+//! | [`ledger`] | [`manifold_ports::ledger::Ledger`] | DynamoDB |
+//! | [`queues`] | [`manifold_ports::queues::Queues`] | SQS |
+//! | [`engine`] | [`manifold_ports::engine::Engine`] | CodePipeline in the target accounts |
+//! | [`releases`] | [`manifold_ports::releases::Releases`] | CodePipeline in the hub account |
+//! | [`slack`] | [`manifold_ports::slack::Slack`] | Slack's Web API and incoming webhooks |
+//! | [`clock`] | [`manifold_ports::clock::Clock`] | the host |
+//!
+//! What they share: [`clients`] builds the SDK's clients, [`credentials`] assumes the roles of target accounts,
+//! [`secrets`] reads secrets, [`env`](mod@env) names every environment variable, [`telemetry`] writes the log and
+//! [`lambda`] serves a function.
+//!
+//! **Invariant:** nothing here decides about runs. An adapter does what it is told and tells what happened, in the
+//! words of its port; which failure means what for a target is written down in one table per service.
+
+mod backoff;
+pub mod clients;
+pub mod clock;
+pub mod credentials;
+pub mod engine;
+pub mod env;
+mod failure;
+pub mod lambda;
+pub mod ledger;
+pub mod queues;
+mod random;
+pub mod releases;
+pub mod secrets;
+pub mod slack;
+pub mod telemetry;
+
+pub use backoff::Backoff;

@@ -1,0 +1,219 @@
+//! The SDK's clients: one configuration, made once at cold start.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_runtime_api::client::interceptors::context::{
+    BeforeSerializationInterceptorContextRef, BeforeTransmitInterceptorContextRef,
+};
+use aws_smithy_runtime_api::client::interceptors::{Intercept, dyn_dispatch_hint};
+use aws_smithy_runtime_api::client::orchestrator::Metadata;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::config_bag::ConfigBag;
+use aws_smithy_types::retry::RetryConfig;
+use aws_smithy_types::timeout::TimeoutConfig;
+use manifold_core::ids::Region;
+
+/// Makes clients that share connections, retries, time-outs and the hub's credentials.
+#[derive(Debug, Clone)]
+pub struct Clients {
+    shared: SdkConfig,
+    calls: Option<CallCounter>,
+}
+
+/// The SDK's own retries: three attempts, doubling, for time-outs, 5xx and throttling. The SDK never retries what is
+/// worth an answer of its own, such as a failed condition.
+#[must_use]
+pub fn retries() -> RetryConfig {
+    RetryConfig::standard().with_max_attempts(3)
+}
+
+/// How long a call may take: well below the shortest time-out of a function, so that a call that hangs is reported by
+/// the function rather than by its killer.
+#[must_use]
+pub fn timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(3))
+        .operation_attempt_timeout(Duration::from_secs(10))
+        .operation_timeout(Duration::from_secs(30))
+        .build()
+}
+
+/// HTTPS by rustls on ring: no C library but ring's own, which keeps the function's package and cold start small.
+#[must_use]
+pub fn http_client() -> SharedHttpClient {
+    aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https()
+}
+
+/// The configuration of every client before the environment is read: a test sets Region, credentials and endpoint on
+/// it, and everything else is as in production.
+#[must_use]
+pub fn loader() -> ConfigLoader {
+    aws_config::defaults(BehaviorVersion::latest())
+        .http_client(http_client())
+        .retry_config(retries())
+        .timeout_config(timeouts())
+}
+
+/// `Builder::from(&SdkConfig)` with the counter, for one of the services.
+macro_rules! config {
+    ($self:ident, $service:ident) => {{
+        let mut builder = $service::config::Builder::from(&$self.shared);
+        if let Some(calls) = &$self.calls {
+            builder = builder.interceptor(calls.clone());
+        }
+        builder
+    }};
+}
+
+impl Clients {
+    /// Region, credentials and endpoint from the environment, as Lambda sets it.
+    pub async fn from_env() -> Self {
+        Self::new(loader().load().await)
+    }
+
+    /// With a configuration that was made elsewhere, usually from [`loader`].
+    #[must_use]
+    pub fn new(shared: SdkConfig) -> Self {
+        Self { shared, calls: None }
+    }
+
+    /// Counts the calls of every client that is made from here on.
+    #[must_use]
+    pub fn counting(self, calls: CallCounter) -> Self {
+        Self { calls: Some(calls), ..self }
+    }
+
+    /// DynamoDB in the hub's Region.
+    #[must_use]
+    pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+        aws_sdk_dynamodb::Client::from_conf(config!(self, aws_sdk_dynamodb).build())
+    }
+
+    /// SQS in the hub's Region.
+    #[must_use]
+    pub fn sqs(&self) -> aws_sdk_sqs::Client {
+        aws_sdk_sqs::Client::from_conf(config!(self, aws_sdk_sqs).build())
+    }
+
+    /// STS in the hub's Region. Its endpoint is regional, as is the SDK's default: what a regional endpoint issues is
+    /// valid in every Region that the target account has enabled, opt-in Regions included (IAM User Guide, "Manage
+    /// AWS STS in an AWS Region").
+    #[must_use]
+    pub fn sts(&self) -> aws_sdk_sts::Client {
+        aws_sdk_sts::Client::from_conf(config!(self, aws_sdk_sts).build())
+    }
+
+    /// Secrets Manager in the hub's Region.
+    #[must_use]
+    pub fn secrets_manager(&self) -> aws_sdk_secretsmanager::Client {
+        aws_sdk_secretsmanager::Client::from_conf(config!(self, aws_sdk_secretsmanager).build())
+    }
+
+    /// Systems Manager in the hub's Region.
+    #[must_use]
+    pub fn ssm(&self) -> aws_sdk_ssm::Client {
+        aws_sdk_ssm::Client::from_conf(config!(self, aws_sdk_ssm).build())
+    }
+
+    /// CodePipeline in a Region, with the hub's own credentials.
+    #[must_use]
+    pub fn codepipeline(&self, region: &Region) -> aws_sdk_codepipeline::Client {
+        aws_sdk_codepipeline::Client::from_conf(
+            config!(self, aws_sdk_codepipeline).region(aws_config::Region::new(region.as_str().to_owned())).build(),
+        )
+    }
+
+    /// CodePipeline in a Region, with assumed credentials. It shares the connections of all other clients, so that
+    /// making one costs no handshake.
+    #[must_use]
+    pub fn codepipeline_as(&self, region: &Region, credentials: Credentials) -> aws_sdk_codepipeline::Client {
+        aws_sdk_codepipeline::Client::from_conf(
+            config!(self, aws_sdk_codepipeline)
+                .region(aws_config::Region::new(region.as_str().to_owned()))
+                .credentials_provider(SharedCredentialsProvider::new(credentials))
+                .build(),
+        )
+    }
+}
+
+/// Counts calls by `service.operation`, such as `DynamoDB.PutItem`. Clones share their counts.
+#[derive(Debug, Clone, Default)]
+pub struct CallCounter(Arc<Mutex<Counts>>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    operations: BTreeMap<String, u64>,
+    requests: BTreeMap<String, u64>,
+}
+
+impl CallCounter {
+    /// A counter at zero.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How often each operation was called, retries not counted.
+    #[must_use]
+    pub fn operations(&self) -> BTreeMap<String, u64> {
+        self.lock().operations.clone()
+    }
+
+    /// How many requests were sent for each operation, the SDK's retries included: this is what AWS bills and
+    /// throttles.
+    #[must_use]
+    pub fn requests(&self) -> BTreeMap<String, u64> {
+        self.lock().requests.clone()
+    }
+
+    /// Forgets all counts.
+    pub fn reset(&self) {
+        *self.lock() = Counts::default();
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Counts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn operation(config: &ConfigBag) -> String {
+    config
+        .load::<Metadata>()
+        .map_or_else(|| "unknown".to_owned(), |metadata| format!("{}.{}", metadata.service(), metadata.name()))
+}
+
+#[dyn_dispatch_hint]
+impl Intercept for CallCounter {
+    fn name(&self) -> &'static str {
+        "CallCounter"
+    }
+
+    // Not `read_before_execution`: there, the operation's own configuration, and with it its name, is not there yet.
+    fn read_before_serialization(
+        &self,
+        _context: &BeforeSerializationInterceptorContextRef<'_>,
+        _components: &RuntimeComponents,
+        config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        *self.lock().operations.entry(operation(config)).or_default() += 1;
+        Ok(())
+    }
+
+    fn read_before_transmit(
+        &self,
+        _context: &BeforeTransmitInterceptorContextRef<'_>,
+        _components: &RuntimeComponents,
+        config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        *self.lock().requests.entry(operation(config)).or_default() += 1;
+        Ok(())
+    }
+}

@@ -1,0 +1,267 @@
+//! Credentials of target accounts: a role is assumed once for each run and app, and used in every Region.
+//!
+//! The session's name carries the run, because CodePipeline repeats it in the STARTED event; its policy narrows the
+//! role to the one pipeline, so that a session is never worth more than what it was opened for.
+//!
+//! The hub's own credentials come from a role, so that this is role chaining: "your role session is limited to a
+//! maximum of one hour", and asking for more fails (IAM User Guide, "Methods to assume a role").
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex as StdMutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use aws_credential_types::Credentials;
+use aws_sdk_sts::Client;
+use manifold_core::ids::{PipelineName, RoleArn, RunId};
+use manifold_core::plan::PlannedTarget;
+use manifold_core::run::{Outcome, Reason, ReasonSource, Refusal};
+use manifold_core::time::{Span, Timestamp};
+use manifold_ports::clock::Clock;
+use tokio::sync::Mutex;
+
+use crate::clock::{SystemClock, timestamp};
+use crate::failure::{Failure, Kind};
+
+/// The longest that a chained role session may last, in seconds.
+const SESSION_SECONDS: i32 = 3600;
+/// A session this close to its end is replaced, so that no call begins with credentials that end during it.
+const REFRESH_BEFORE: Span = Span::from_minutes(5);
+/// How many sessions are kept. One is a few kilobytes, and a function works on few runs at a time.
+const MAX_SESSIONS: usize = 512;
+
+/// What a session is for: callers with the same answer share it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Purpose {
+    role: RoleArn,
+    external_id: Option<String>,
+    run: RunId,
+    pipeline: PipelineName,
+}
+
+impl Purpose {
+    fn of(run: &RunId, planned: &PlannedTarget) -> Self {
+        Self {
+            role: planned.role.clone(),
+            external_id: planned.external_id.clone(),
+            run: run.clone(),
+            pipeline: planned.pipeline.clone(),
+        }
+    }
+
+    /// The session policy. What a session may do is what the role *and* this allow; at most 2,048 characters
+    /// (`AssumeRole`, `Policy`).
+    fn policy(&self) -> String {
+        let mut arn = self.role.as_str().split(':');
+        let partition = arn.nth(1).unwrap_or("aws");
+        serde_json::json!({
+            "Version": "2012-10-17",
+            "Statement": [{
+                "Effect": "Allow",
+                "Action": [
+                    "codepipeline:StartPipelineExecution",
+                    "codepipeline:GetPipelineExecution",
+                    "codepipeline:ListPipelineExecutions",
+                    "codepipeline:ListActionExecutions",
+                ],
+                "Resource": format!("arn:{partition}:codepipeline:*:{}:{}", self.role.account(), self.pipeline),
+            }],
+        })
+        .to_string()
+    }
+}
+
+/// Assumes the roles of target accounts, each once. Clones share their sessions.
+#[derive(Clone)]
+pub struct Assumer<C = SystemClock> {
+    client: Client,
+    clock: C,
+    slots: Arc<StdMutex<HashMap<Purpose, Arc<Slot>>>>,
+}
+
+/// Where callers with the same purpose meet: one of them calls STS, the others wait for its answer.
+#[derive(Default)]
+struct Slot {
+    /// How many calls have been answered.
+    answered: AtomicU64,
+    latest: Mutex<Option<Result<Session, Failure>>>,
+    /// When the session ends; kept beside it so that the oldest is found without waiting for the lock.
+    expires_at: AtomicU64,
+}
+
+#[derive(Clone)]
+struct Session {
+    credentials: Credentials,
+    expires_at: Timestamp,
+}
+
+impl<C> fmt::Debug for Assumer<C> {
+    /// Without sessions: no credential is ever printed.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Assumer").finish_non_exhaustive()
+    }
+}
+
+impl Assumer<SystemClock> {
+    /// With STS of the hub's Region, and the host's clock.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        Self::with_clock(client, SystemClock)
+    }
+}
+
+impl<C: Clock> Assumer<C> {
+    /// With another clock.
+    #[must_use]
+    pub fn with_clock(client: Client, clock: C) -> Self {
+        Self { client, clock, slots: Arc::default() }
+    }
+
+    /// Credentials for a target of a run, from the cache if it has them.
+    ///
+    /// # Errors
+    /// The role can't be assumed, for now or for good, as the refusal tells.
+    pub async fn assume(&self, run: &RunId, planned: &PlannedTarget) -> Result<Credentials, Refusal> {
+        let purpose = Purpose::of(run, planned);
+        let slot = self.slot(&purpose);
+        let answered = slot.answered.load(Ordering::Acquire);
+        let mut latest = slot.latest.lock().await;
+        let was_answered_meanwhile = slot.answered.load(Ordering::Acquire) != answered;
+        match &*latest {
+            Some(Ok(session)) if self.is_fresh(session) => return Ok(session.credentials.clone()),
+            // Whoever waited for a call gets that call's answer, also when it is a failure.
+            Some(Err(failure)) if was_answered_meanwhile => return Err(refusal(failure, &purpose.role)),
+            Some(Ok(_) | Err(_)) | None => {}
+        }
+        let answer = self.call(&purpose).await;
+        let result = match &answer {
+            Ok(session) => Ok(session.credentials.clone()),
+            Err(failure) => Err(refusal(failure, &purpose.role)),
+        };
+        let ends = answer.as_ref().map_or(0, |session| session.expires_at.as_millis());
+        slot.expires_at.store(u64::try_from(ends).unwrap_or(0), Ordering::Release);
+        *latest = Some(answer);
+        slot.answered.fetch_add(1, Ordering::Release);
+        result
+    }
+
+    /// Forgets credentials that the engine called expired.
+    pub fn forget(&self, run: &RunId, planned: &PlannedTarget) {
+        self.lock().remove(&Purpose::of(run, planned));
+    }
+
+    fn is_fresh(&self, session: &Session) -> bool {
+        self.clock.now().plus(REFRESH_BEFORE) < session.expires_at
+    }
+
+    fn slot(&self, purpose: &Purpose) -> Arc<Slot> {
+        let mut slots = self.lock();
+        if let Some(slot) = slots.get(purpose) {
+            return Arc::clone(slot);
+        }
+        if slots.len() >= MAX_SESSIONS {
+            let soonest = slots.iter().min_by_key(|(_, slot)| slot.expires_at.load(Ordering::Acquire));
+            let soonest = soonest.map(|(purpose, _)| purpose.clone());
+            if let Some(purpose) = soonest {
+                slots.remove(&purpose);
+            }
+        }
+        let slot = Arc::<Slot>::default();
+        slots.insert(purpose.clone(), Arc::clone(&slot));
+        slot
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Purpose, Arc<Slot>>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn call(&self, purpose: &Purpose) -> Result<Session, Failure> {
+        let output = self
+            .client
+            .assume_role()
+            .role_arn(purpose.role.as_str())
+            .role_session_name(purpose.run.session_name())
+            .set_external_id(purpose.external_id.clone())
+            .duration_seconds(SESSION_SECONDS)
+            .policy(purpose.policy())
+            .send()
+            .await
+            .map_err(|error| Failure::of(&error))?;
+        let credentials = output.credentials.ok_or_else(|| Failure {
+            kind: Kind::Unreached,
+            code: String::new(),
+            message: "AssumeRole answered without credentials".to_owned(),
+        })?;
+        let seconds = u64::try_from(credentials.expiration.secs()).unwrap_or(0);
+        let expiry: SystemTime = UNIX_EPOCH + Duration::from_secs(seconds);
+        tracing::debug!(role = %purpose.role, session = %purpose.run.session_name(), "role assumed");
+        Ok(Session {
+            expires_at: timestamp(expiry),
+            credentials: Credentials::new(
+                credentials.access_key_id,
+                credentials.secret_access_key,
+                Some(credentials.session_token),
+                Some(expiry),
+                "manifold",
+            ),
+        })
+    }
+}
+
+/// What a failed AssumeRole means for the target (STS API reference, `AssumeRole`, "Errors").
+fn refusal(failure: &Failure, role: &RoleArn) -> Refusal {
+    let name = role.name();
+    let reason = |cause: String| Reason {
+        cause,
+        detail: Some(failure.message.clone()),
+        link: None,
+        source: ReasonSource::Manifold,
+        attempt: 0,
+    };
+    let permanent = |outcome, cause| Refusal::Permanent { outcome, reason: reason(cause) };
+    match (failure.kind, failure.code.as_str()) {
+        (Kind::Throttled, _) => Refusal::Later { reason: reason("Throttled by STS".to_owned()) },
+        (Kind::Unreached, _) => Refusal::Later { reason: reason("STS did not answer".to_owned()) },
+        // A wrong trust policy, a wrong external id and a role that does not exist look the same from outside.
+        (Kind::Refused, "AccessDenied" | "AccessDeniedException") => {
+            permanent(Outcome::Unreachable, format!("AccessDenied on role {name}"))
+        }
+        (Kind::Refused, "RegionDisabledException" | "RegionDisabled") => {
+            permanent(Outcome::Unreachable, format!("Region disabled for role {name}"))
+        }
+        (
+            Kind::Refused,
+            code @ ("MalformedPolicyDocument"
+            | "MalformedPolicyDocumentException"
+            | "PackedPolicyTooLarge"
+            | "PackedPolicyTooLargeException"
+            | "ValidationError"
+            | "ValidationException"),
+        ) => permanent(Outcome::Failed, format!("{code} for role {name}")),
+        // Among them the hub's own credentials, expired: the next invocation has new ones.
+        (Kind::Refused, "") => Refusal::Later { reason: reason(format!("Role {name} was not assumed")) },
+        (Kind::Refused, code) => Refusal::Later { reason: reason(format!("{code} on role {name}")) },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn purpose(partition: &str, pipeline: &str) -> Purpose {
+        Purpose {
+            role: format!("arn:{partition}:iam::444455556666:role/team/ManifoldTarget").parse().unwrap(),
+            external_id: None,
+            run: "web-0f3a5b7c9d1e2f40".parse().unwrap(),
+            pipeline: pipeline.parse().unwrap(),
+        }
+    }
+
+    #[test]
+    fn the_session_policy_names_one_pipeline_in_the_roles_own_partition_and_fits() {
+        let policy = purpose("aws-cn", "svc-deploy").policy();
+        assert!(policy.contains("\"arn:aws-cn:codepipeline:*:444455556666:svc-deploy\""), "{policy}");
+        assert!(purpose("aws-us-gov", &"p".repeat(100)).policy().len() <= 2048);
+    }
+}

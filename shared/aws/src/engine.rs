@@ -1,0 +1,289 @@
+//! CodePipeline in the target accounts.
+//!
+//! An attempt's token goes out as `clientRequestToken`, so that a repeated start starts nothing more (law 1).
+//! CodePipeline does not say for how long it remembers a token; the claim in the ledger and [`Engine::find`] cover
+//! what lies beyond.
+
+use std::future::Future;
+
+use aws_credential_types::Credentials;
+use aws_sdk_codepipeline::Client;
+use aws_sdk_codepipeline::types::{
+    ActionExecutionDetail, ActionExecutionFilter, ActionExecutionStatus, PipelineExecutionSummary, PipelineVariable,
+    SourceRevisionOverride, SourceRevisionType,
+};
+use manifold_core::ids::{ExecutionId, RunId};
+use manifold_core::plan::{PlannedTarget, RevisionKind};
+use manifold_core::run::{Outcome, Reason, ReasonSource, Refusal};
+use manifold_core::time::{Span, Timestamp};
+use manifold_ports::clock::Clock;
+use manifold_ports::engine::{Engine, Order};
+use tracing::Instrument;
+
+use crate::clients::Clients;
+use crate::clock::SystemClock;
+use crate::credentials::Assumer;
+use crate::failure::{Failure, Kind};
+
+/// "The maximum number of results to return in a single call" is 100 (`ListPipelineExecutions`).
+const PAGE: i32 = 100;
+/// How far CodePipeline's clock and ours may disagree.
+const CLOCK_SKEW: Span = Span::from_minutes(5);
+
+/// Starts, finds and explains executions of target pipelines.
+#[derive(Debug, Clone)]
+pub struct CodePipelineEngine<C = SystemClock> {
+    clients: Clients,
+    assumer: Assumer<C>,
+}
+
+impl<C: Clock> CodePipelineEngine<C> {
+    /// With clients for any Region, and the roles of the target accounts.
+    #[must_use]
+    pub fn new(clients: Clients, assumer: Assumer<C>) -> Self {
+        Self { clients, assumer }
+    }
+
+    /// Calls CodePipeline with the target's credentials; once more with new ones if it calls them expired.
+    async fn call<T, F, Answer>(&self, order: Order<'_>, operation: &'static str, call: F) -> Result<T, Refusal>
+    where
+        F: Fn(Client) -> Answer,
+        Answer: Future<Output = Result<T, Failure>>,
+    {
+        let client = |credentials: Credentials| self.clients.codepipeline_as(&order.planned.key.region, credentials);
+        let credentials = self.assumer.assume(order.run, order.planned).await?;
+        let mut result = call(client(credentials)).await;
+        if result.as_ref().is_err_and(is_expired) {
+            tracing::warn!(operation, "assumed credentials have expired; assuming the role again");
+            self.assumer.forget(order.run, order.planned);
+            let credentials = self.assumer.assume(order.run, order.planned).await?;
+            result = call(client(credentials)).await;
+        }
+        result.map_err(|failure| refusal(&failure, operation, order.planned))
+    }
+}
+
+/// The span of one order: its fields are on every line that is logged within.
+fn span(order: Order<'_>, operation: &'static str) -> tracing::Span {
+    tracing::info_span!(
+        "engine",
+        operation,
+        run = %order.run,
+        target = %order.planned.key,
+        attempt = %order.attempt,
+    )
+}
+
+impl<C: Clock> Engine for CodePipelineEngine<C> {
+    async fn start(&self, order: Order<'_>) -> Result<ExecutionId, Refusal> {
+        const OPERATION: &str = "StartPipelineExecution";
+        let Order { run, planned, attempt } = order;
+        let started = async {
+            let variables = variables(planned).map_err(|failure| refusal(&failure, OPERATION, planned))?;
+            let revisions = source_revisions(planned).map_err(|failure| refusal(&failure, OPERATION, planned))?;
+            self.call(order, OPERATION, |client| {
+                let request = client
+                    .start_pipeline_execution()
+                    .name(planned.pipeline.as_str())
+                    .client_request_token(run.attempt_token(&planned.key, attempt))
+                    .set_variables(variables.clone())
+                    .set_source_revisions(revisions.clone());
+                async move {
+                    let output = request.send().await.map_err(|error| Failure::of(&error))?;
+                    execution_id(output.pipeline_execution_id.as_deref())
+                }
+            })
+            .await
+        };
+        started.instrument(span(order, OPERATION)).await
+    }
+
+    async fn find(
+        &self,
+        order: Order<'_>,
+        since: Timestamp,
+        except: &[ExecutionId],
+    ) -> Result<Option<ExecutionId>, Refusal> {
+        const OPERATION: &str = "ListPipelineExecutions";
+        let not_before = Timestamp::from_millis(since.as_millis().saturating_sub(CLOCK_SKEW.as_millis()));
+        let found = self.call(order, OPERATION, |client| async move {
+            let mut pages = client
+                .list_pipeline_executions()
+                .pipeline_name(order.planned.pipeline.as_str())
+                .max_results(PAGE)
+                .into_paginator()
+                .send();
+            let mut earliest: Option<(Timestamp, ExecutionId)> = None;
+            while let Some(page) = pages.next().await {
+                let executions = page.map_err(|error| Failure::of(&error))?.pipeline_execution_summaries;
+                let executions = executions.unwrap_or_default();
+                for execution in &executions {
+                    let Some(candidate) = ours(execution, order.run, not_before) else { continue };
+                    let is_earlier = earliest.as_ref().is_none_or(|known| candidate < *known);
+                    if is_earlier && !except.contains(&candidate.1) {
+                        earliest = Some(candidate);
+                    }
+                }
+                // The list begins with the newest.
+                if executions.last().and_then(started_at).is_some_and(|at| at < not_before) {
+                    break;
+                }
+            }
+            Ok(earliest.map(|(_, execution)| execution))
+        });
+        found.instrument(span(order, OPERATION)).await
+    }
+
+    /// The reason's `attempt` is 0: CodePipeline does not say which attempt of the execution an action belongs to.
+    /// The caller, who knows how far the target has been seen, sets it.
+    async fn explain(&self, order: Order<'_>, execution: &ExecutionId) -> Result<Reason, Refusal> {
+        const OPERATION: &str = "ListActionExecutions";
+        let explained = self.call(order, OPERATION, |client| async move {
+            let filter = ActionExecutionFilter::builder().pipeline_execution_id(execution.as_str()).build();
+            let mut pages = client
+                .list_action_executions()
+                .pipeline_name(order.planned.pipeline.as_str())
+                .filter(filter)
+                .max_results(PAGE)
+                .into_paginator()
+                .send();
+            let mut newest: Option<ActionExecutionDetail> = None;
+            while let Some(page) = pages.next().await {
+                let actions = page.map_err(|error| Failure::of(&error))?.action_execution_details;
+                let failed = actions
+                    .unwrap_or_default()
+                    .into_iter()
+                    .filter(|action| action.status == Some(ActionExecutionStatus::Failed));
+                for action in failed {
+                    if newest.as_ref().is_none_or(|known| ended_at(known) < ended_at(&action)) {
+                        newest = Some(action);
+                    }
+                }
+            }
+            Ok(reason(newest.as_ref()))
+        });
+        explained.instrument(span(order, OPERATION)).await
+    }
+}
+
+fn variables(planned: &PlannedTarget) -> Result<Option<Vec<PipelineVariable>>, Failure> {
+    if planned.variables.is_empty() {
+        return Ok(None);
+    }
+    let variable = |(name, value): (&String, &String)| PipelineVariable::builder().name(name).value(value).build();
+    planned.variables.iter().map(variable).collect::<Result<_, _>>().map(Some).map_err(unsendable)
+}
+
+fn source_revisions(planned: &PlannedTarget) -> Result<Option<Vec<SourceRevisionOverride>>, Failure> {
+    let Some(revision) = &planned.source_revision else { return Ok(None) };
+    let kind = match revision.kind {
+        RevisionKind::CommitId => SourceRevisionType::CommitId,
+        RevisionKind::ImageDigest => SourceRevisionType::ImageDigest,
+        RevisionKind::S3ObjectVersionId => SourceRevisionType::S3ObjectVersionId,
+        RevisionKind::S3ObjectKey => SourceRevisionType::S3ObjectKey,
+    };
+    SourceRevisionOverride::builder()
+        .action_name(&revision.action)
+        .revision_type(kind)
+        .revision_value(&revision.value)
+        .build()
+        .map(|revision| Some(vec![revision]))
+        .map_err(unsendable)
+}
+
+fn unsendable(error: aws_smithy_types::error::operation::BuildError) -> Failure {
+    Failure { kind: Kind::Refused, code: "ValidationException".to_owned(), message: error.to_string() }
+}
+
+fn execution_id(id: Option<&str>) -> Result<ExecutionId, Failure> {
+    id.and_then(|id| id.parse().ok()).ok_or_else(|| Failure {
+        kind: Kind::Unreached,
+        code: String::new(),
+        message: "CodePipeline answered without an execution id".to_owned(),
+    })
+}
+
+fn started_at(execution: &PipelineExecutionSummary) -> Option<Timestamp> {
+    execution.start_time.and_then(|at| at.to_millis().ok()).map(Timestamp::from_millis)
+}
+
+/// When and what, if the run started it.
+fn ours(execution: &PipelineExecutionSummary, run: &RunId, not_before: Timestamp) -> Option<(Timestamp, ExecutionId)> {
+    let at = started_at(execution)?;
+    let starter = RunId::from_session_arn(execution.trigger.as_ref()?.trigger_detail.as_deref()?)?;
+    let id = execution.pipeline_execution_id.as_deref()?.parse().ok()?;
+    (starter == *run && at >= not_before).then_some((at, id))
+}
+
+fn ended_at(action: &ActionExecutionDetail) -> Option<i64> {
+    action.last_update_time.or(action.start_time).and_then(|at| at.to_millis().ok())
+}
+
+/// Why an execution failed, as told by the action that failed last.
+fn reason(action: Option<&ActionExecutionDetail>) -> Reason {
+    let engine = |cause, detail, link| Reason { cause, detail, link, source: ReasonSource::Engine, attempt: 0 };
+    let Some(action) = action else { return engine("Failed without a failed action".to_owned(), None, None) };
+    let result = action.output.as_ref().and_then(|output| output.execution_result.as_ref());
+    let error = result.and_then(|result| result.error_details.as_ref());
+    let code = error.and_then(|error| error.code.as_deref()).filter(|code| !code.is_empty()).unwrap_or("JobFailed");
+    let message = error.and_then(|error| error.message.as_deref()).filter(|message| !message.is_empty());
+    let summary = result.and_then(|result| result.external_execution_summary.as_deref());
+    engine(
+        format!("{code} in action {}", action.action_name.as_deref().unwrap_or("?")),
+        message.or(summary).filter(|words| !words.is_empty()).map(str::to_owned),
+        result.and_then(|result| result.external_execution_url.as_deref()).map(str::to_owned),
+    )
+}
+
+fn is_expired(failure: &Failure) -> bool {
+    matches!(failure.code.as_str(), "ExpiredToken" | "ExpiredTokenException" | "RequestExpired")
+}
+
+/// What a failed call means for the target (CodePipeline API reference: errors of the operations, "Common Errors").
+///
+/// A cause names nothing of the target but the role's and the pipeline's name, so that the same failure in a hundred
+/// accounts is one line of the summary; the engine's own words are in the detail.
+fn refusal(failure: &Failure, operation: &'static str, planned: &PlannedTarget) -> Refusal {
+    let pipeline = &planned.pipeline;
+    let role = planned.role.name();
+    let reason = |cause: String| Reason {
+        cause,
+        detail: Some(failure.message.clone()),
+        link: None,
+        source: ReasonSource::Manifold,
+        attempt: 0,
+    };
+    let permanent = |outcome, cause| Refusal::Permanent { outcome, reason: reason(cause) };
+    match (failure.kind, failure.code.as_str()) {
+        (Kind::Throttled, _) => Refusal::Later { reason: reason("Throttled by CodePipeline".to_owned()) },
+        (Kind::Unreached, _) => Refusal::Later { reason: reason("CodePipeline did not answer".to_owned()) },
+        // "Your request cannot be handled because the pipeline is busy handling ongoing activities. Try again later."
+        (Kind::Refused, "ConflictException") => {
+            Refusal::Later { reason: reason(format!("Pipeline {pipeline} is busy")) }
+        }
+        (Kind::Refused, "ConcurrentPipelineExecutionsLimitExceededException") => {
+            Refusal::Busy { reason: reason(format!("Pipeline {pipeline} is at its limit of executions")) }
+        }
+        (Kind::Refused, "PipelineNotFoundException") => {
+            permanent(Outcome::Failed, format!("Pipeline {pipeline} not found"))
+        }
+        (Kind::Refused, "AccessDenied" | "AccessDeniedException") => {
+            permanent(Outcome::Failed, format!("AccessDenied for {operation} in role {role}"))
+        }
+        // A Region that the account has not enabled does not know the account's credentials.
+        (
+            Kind::Refused,
+            "InvalidClientTokenId"
+            | "UnrecognizedClientException"
+            | "RegionDisabledException"
+            | "OptInRequired"
+            | "SubscriptionRequiredException",
+        ) => permanent(Outcome::Unreachable, format!("{} in the target's Region", failure.code)),
+        (
+            Kind::Refused,
+            "ValidationException" | "ValidationError" | "InvalidArnException" | "InvalidParameterException",
+        ) => permanent(Outcome::Failed, format!("{} for {operation} of pipeline {pipeline}", failure.code)),
+        (Kind::Refused, "") => Refusal::Later { reason: reason(format!("{operation} was not sent")) },
+        (Kind::Refused, code) => Refusal::Later { reason: reason(format!("{code} for {operation}")) },
+    }
+}

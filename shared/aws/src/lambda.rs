@@ -1,0 +1,79 @@
+//! What every function's `main.rs` has in common: set up once, then answer event after event.
+
+use std::future::Future;
+
+use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
+use manifold_core::time::Timestamp;
+use serde_json::Value;
+use tracing::Instrument;
+
+use crate::telemetry::{self, chain};
+
+pub use lambda_runtime::Error;
+
+/// The `errorType` of an invocation that failed, for alarms and filters.
+pub const ERROR_TYPE: &str = "manifold::InvocationFailed";
+
+/// Sets the log up, calls `init` once at cold start, and answers every event with what it returned: a function of the
+/// event and of the time at which Lambda ends the invocation.
+///
+/// ```no_run
+/// # use manifold_aws::{clients::Clients, lambda};
+/// #[tokio::main]
+/// async fn main() -> Result<(), lambda::Error> {
+///     lambda::serve(async || {
+///         let clients = Clients::from_env().await;
+///         Ok(async move |event: serde_json::Value, _deadline| {
+///             let _ = clients.sqs();
+///             Ok(event)
+///         })
+///     })
+///     .await
+/// }
+/// ```
+///
+/// # Errors
+/// The log or the function can't be set up; Lambda then starts another instance. An invocation that fails is logged
+/// here, once, with its whole chain, and reported to Lambda as [`ERROR_TYPE`].
+pub async fn serve<Init, Initialized, Handler, Answer>(init: Init) -> Result<(), Error>
+where
+    Init: FnOnce() -> Initialized,
+    Initialized: Future<Output = Result<Handler, Error>>,
+    Handler: Fn(Value, Timestamp) -> Answer,
+    Answer: Future<Output = Result<Value, Error>>,
+{
+    telemetry::init()?;
+    let handler = match init().await {
+        Ok(handler) => handler,
+        Err(error) => {
+            tracing::error!(error = chain(error.as_ref()), "failed to initialise");
+            return Err(error);
+        }
+    };
+    run(handler).await
+}
+
+/// Answers event after event. The part of [`serve`] after its set-up.
+///
+/// # Errors
+/// The Lambda runtime API is not reached.
+pub async fn run<Handler, Answer>(handler: Handler) -> Result<(), Error>
+where
+    Handler: Fn(Value, Timestamp) -> Answer,
+    Answer: Future<Output = Result<Value, Error>>,
+{
+    lambda_runtime::run(service_fn(|event: LambdaEvent<Value>| {
+        let deadline = Timestamp::from_millis(i64::try_from(event.context.deadline).unwrap_or(i64::MAX));
+        let span = tracing::info_span!("invocation", request = %event.context.request_id);
+        let answer = handler(event.payload, deadline);
+        async move {
+            answer.await.map_err(|error| {
+                let words = chain(error.as_ref());
+                tracing::error!(error = words, "the invocation failed");
+                Diagnostic { error_type: ERROR_TYPE.to_owned(), error_message: words }
+            })
+        }
+        .instrument(span)
+    }))
+    .await
+}

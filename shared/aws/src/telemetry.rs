@@ -1,0 +1,236 @@
+//! The log: one JSON object a line, with the fields of all spans around it, so that `run`, `target` and `attempt` are
+//! searchable on every line whoever wrote it.
+
+use std::error::Error;
+use std::fmt;
+use std::time::SystemTime;
+
+use serde_json::{Map, Value};
+use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
+use tracing::{Event, Subscriber, span};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
+
+use crate::clock::timestamp;
+use crate::env::{self, EnvError};
+
+/// Why there is no log.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// [`env::LOG`] is not a level.
+    #[error(transparent)]
+    Env(#[from] EnvError),
+    /// Somebody else has set one up already.
+    #[error("failed to set up the log")]
+    Taken(#[from] tracing::subscriber::SetGlobalDefaultError),
+}
+
+/// Logs to standard output, at the level of [`env::LOG`] or else `info`.
+///
+/// # Errors
+/// The level is not one, or there is a log already.
+pub fn init() -> Result<(), TelemetryError> {
+    let level = match env::LOG.optional()? {
+        None => LevelFilter::INFO,
+        Some(text) => text.parse().map_err(|_| env::LOG.invalid())?,
+    };
+    tracing::subscriber::set_global_default(subscriber(level, std::io::stdout))?;
+    Ok(())
+}
+
+/// A log at a level, to a writer.
+///
+/// The level is that of Manifold's own crates. Libraries are heard from warnings on, whatever the level is: at
+/// `debug`, HTTP and signing libraries print requests, and with them what must not be printed (law 7).
+pub fn subscriber<W>(level: LevelFilter, writer: W) -> impl Subscriber + Send + Sync
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let levels = Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("manifold", level);
+    let lines = tracing_subscriber::fmt::layer().event_format(JsonLines).with_ansi(false).with_writer(writer);
+    tracing_subscriber::registry().with(SpanFields.with_filter(levels.clone())).with(lines.with_filter(levels))
+}
+
+/// An error with all that caused it, in one line: `failed to read: not found`. A cause that its effect already quotes
+/// is not repeated.
+#[must_use]
+pub fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !next.is_empty() && !words.contains(&next) {
+            words.push_str(": ");
+            words.push_str(&next);
+        }
+        cause = error.source();
+    }
+    words
+}
+
+/// The fields of a span, as JSON.
+#[derive(Debug, Default)]
+struct Fields(Map<String, Value>);
+
+impl Fields {
+    fn put(&mut self, field: &Field, value: Value) {
+        self.0.insert(field.name().to_owned(), value);
+    }
+}
+
+impl Visit for Fields {
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.put(field, value.into());
+    }
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.put(field, value.into());
+    }
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.put(field, value.into());
+    }
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.put(field, value.into());
+    }
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.put(field, value.into());
+    }
+    fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
+        self.put(field, chain(value).into());
+    }
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.put(field, format!("{value:?}").into());
+    }
+}
+
+/// Keeps the fields of every span with the span.
+struct SpanFields;
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for SpanFields {
+    fn on_new_span(&self, attributes: &span::Attributes<'_>, id: &span::Id, context: Context<'_, S>) {
+        if let Some(span) = context.span(id) {
+            let mut fields = Fields::default();
+            attributes.record(&mut fields);
+            span.extensions_mut().insert(fields);
+        }
+    }
+
+    fn on_record(&self, id: &span::Id, values: &span::Record<'_>, context: Context<'_, S>) {
+        if let Some(span) = context.span(id)
+            && let Some(fields) = span.extensions_mut().get_mut::<Fields>()
+        {
+            values.record(fields);
+        }
+    }
+}
+
+/// One line a JSON object: time, level, target, then the fields of the spans from the outermost on, then the event's.
+struct JsonLines;
+
+impl<S, N> FormatEvent<S, N> for JsonLines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let mut line = Fields::default();
+        for span in context.event_scope().into_iter().flat_map(|scope| scope.from_root()) {
+            if let Some(fields) = span.extensions().get::<Fields>() {
+                line.0.extend(fields.0.clone());
+            }
+        }
+        event.record(&mut line);
+        let Fields(mut line) = line;
+        let metadata = event.metadata();
+        line.insert("timestamp".to_owned(), timestamp(SystemTime::now()).to_string().into());
+        line.insert("level".to_owned(), metadata.level().as_str().into());
+        // `target` is a deployment target in Manifold's words, so that the module goes by another name.
+        line.insert("module".to_owned(), metadata.target().into());
+        writeln!(writer, "{}", Value::Object(line))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(level: LevelFilter, write: impl FnOnce()) -> Vec<Value> {
+        let sink = Sink::default();
+        let writer = sink.clone();
+        tracing::subscriber::with_default(subscriber(level, move || writer.clone()), write);
+        let text = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("failed to deploy")]
+    struct Outer(#[source] Inner);
+    #[derive(Debug, thiserror::Error)]
+    #[error("the pipeline is gone")]
+    struct Inner;
+
+    #[test]
+    fn every_line_carries_the_fields_of_all_spans_around_it() {
+        let lines = logged(LevelFilter::INFO, || {
+            let run = tracing::info_span!("run", run = "web-0f3a5b7c9d1e2f40", attempt = tracing::field::Empty);
+            run.in_scope(|| {
+                run.record("attempt", 2_u64);
+                tracing::info_span!("engine", target = "444455556666/eu-west-1").in_scope(|| {
+                    tracing::warn!(error = &Outer(Inner) as &(dyn Error + 'static), put_back = true, "put \"back\"");
+                });
+            });
+            tracing::info!("outside");
+        });
+        let [inside, outside] = lines.as_slice() else { panic!("{lines:?}") };
+        assert_eq!(inside["run"], "web-0f3a5b7c9d1e2f40");
+        assert_eq!(inside["target"], "444455556666/eu-west-1");
+        assert_eq!(inside["attempt"], 2);
+        assert_eq!(inside["put_back"], true);
+        assert_eq!(inside["message"], "put \"back\"");
+        assert_eq!(inside["level"], "WARN");
+        assert_eq!(inside["error"], "failed to deploy: the pipeline is gone");
+        assert_eq!(outside["message"], "outside");
+        assert!(outside.get("run").is_none());
+        assert!(outside["timestamp"].as_str().is_some_and(|at| at.ends_with('Z')));
+    }
+
+    #[test]
+    fn libraries_are_heard_from_warnings_on_whatever_the_level_is() {
+        let talk = || {
+            tracing::debug!(target: "aws_sigv4::http_request", "canonical request");
+            tracing::warn!(target: "hyper_util", "connection lost");
+            tracing::debug!(target: "manifold_deploy", "claimed");
+        };
+        let heard = |level| -> Vec<String> {
+            logged(level, talk).iter().map(|line| line["message"].as_str().unwrap().to_owned()).collect()
+        };
+        assert_eq!(heard(LevelFilter::TRACE), ["connection lost", "claimed"]);
+        assert_eq!(heard(LevelFilter::INFO), ["connection lost"]);
+        assert!(heard(LevelFilter::ERROR).is_empty());
+    }
+
+    #[test]
+    fn a_chain_names_every_cause_once() {
+        assert_eq!(chain(&Outer(Inner)), "failed to deploy: the pipeline is gone");
+        assert_eq!(chain(&Inner), "the pipeline is gone");
+    }
+}

@@ -1,0 +1,289 @@
+//! CodePipeline in target accounts.
+
+use manifold_aws::credentials::Assumer;
+use manifold_aws::engine::CodePipelineEngine;
+use manifold_core::plan::PlannedTarget;
+use manifold_core::run::{Outcome, Reason, ReasonSource, Refusal};
+use manifold_ports::engine::Engine;
+use serde_json::{Value, json};
+
+use crate::samples::{EXECUTION, assumed, at, epoch, order, planned, run};
+use crate::stub::Stub;
+
+const LONG_AFTER: &str = "2099-01-01T00:00:00Z";
+
+async fn engine(stub: &Stub) -> CodePipelineEngine {
+    let clients = stub.clients().await;
+    CodePipelineEngine::new(clients.clone(), Assumer::new(clients.sts()))
+}
+
+/// An engine whose role is assumed.
+async fn entered(stub: &Stub) -> CodePipelineEngine {
+    stub.then("AssumeRole", assumed("ASIATARGET", LONG_AFTER));
+    engine(stub).await
+}
+
+#[tokio::test]
+async fn a_start_carries_name_token_variables_and_the_pinned_revision_and_is_signed_for_the_target() {
+    let stub = Stub::start().await;
+    stub.json("StartPipelineExecution", json!({"pipelineExecutionId": EXECUTION}));
+    let started = entered(&stub).await.start(order(&run(), &planned())).await.unwrap();
+    assert_eq!(started.as_str(), EXECUTION);
+    let sent = stub.only("StartPipelineExecution");
+    assert_eq!(sent.header("x-amz-target"), "CodePipeline_20150709.StartPipelineExecution");
+    assert_eq!(
+        sent.body(),
+        json!({"name": "svc-deploy",
+            "clientRequestToken": "web-0f3a5b7c9d1e2f40-444455556666-us-east-1-2",
+            "variables": [{"name": "VERSION", "value": "1.2.3"}],
+            "sourceRevisions": [{"actionName": "Source", "revisionType": "COMMIT_ID", "revisionValue": "abc123"}]})
+    );
+    let authorization = sent.header("authorization");
+    assert!(authorization.contains("Credential=ASIATARGET/"), "{authorization}");
+    assert!(authorization.contains("/us-east-1/codepipeline/aws4_request"), "{authorization}");
+    assert_eq!(sent.header("x-amz-security-token"), "t0k3n-ASIATARGET");
+}
+
+#[tokio::test]
+async fn a_start_without_variables_or_revision_sends_neither_and_a_role_is_assumed_once() {
+    let stub = Stub::start().await;
+    let engine = entered(&stub).await;
+    let bare = PlannedTarget { variables: [].into(), source_revision: None, ..planned() };
+    for _ in 0..2 {
+        stub.json("StartPipelineExecution", json!({"pipelineExecutionId": EXECUTION}));
+        engine.start(order(&run(), &bare)).await.unwrap();
+    }
+    let asked = stub.asked("StartPipelineExecution");
+    assert_eq!(asked[0].body().as_object().unwrap().len(), 2, "{}", asked[0].text);
+    assert_eq!(asked[0].body(), asked[1].body(), "a repeated start is the same request");
+}
+
+#[derive(Debug, PartialEq)]
+enum Means {
+    Failed,
+    Unreachable,
+    Busy,
+    Later,
+}
+
+#[tokio::test]
+async fn every_failure_of_codepipeline_means_something_for_the_target() {
+    let table = [
+        (400, "ConflictException", 1, Means::Later, "Pipeline svc-deploy is busy"),
+        (
+            400,
+            "ConcurrentPipelineExecutionsLimitExceededException",
+            1,
+            Means::Busy,
+            "Pipeline svc-deploy is at its limit of executions",
+        ),
+        (400, "PipelineNotFoundException", 1, Means::Failed, "Pipeline svc-deploy not found"),
+        (
+            400,
+            "ValidationException",
+            1,
+            Means::Failed,
+            "ValidationException for StartPipelineExecution of pipeline svc-deploy",
+        ),
+        (
+            400,
+            "AccessDeniedException",
+            1,
+            Means::Failed,
+            "AccessDenied for StartPipelineExecution in role ManifoldTarget",
+        ),
+        (400, "ThrottlingException", 3, Means::Later, "Throttled by CodePipeline"),
+        (500, "InternalFailure", 3, Means::Later, "CodePipeline did not answer"),
+        (503, "ServiceUnavailable", 3, Means::Later, "CodePipeline did not answer"),
+        (
+            403,
+            "UnrecognizedClientException",
+            1,
+            Means::Unreachable,
+            "UnrecognizedClientException in the target's Region",
+        ),
+        (403, "InvalidClientTokenId", 1, Means::Unreachable, "InvalidClientTokenId in the target's Region"),
+        (403, "OptInRequired", 1, Means::Unreachable, "OptInRequired in the target's Region"),
+        (400, "SomethingNewException", 1, Means::Later, "SomethingNewException for StartPipelineExecution"),
+    ];
+    for (status, code, calls, expected, cause) in table {
+        let stub = Stub::start().await;
+        for _ in 0..calls {
+            stub.error("StartPipelineExecution", status, code);
+        }
+        let (means, reason) = match entered(&stub).await.start(order(&run(), &planned())).await.unwrap_err() {
+            Refusal::Permanent { outcome: Outcome::Failed, reason } => (Means::Failed, reason),
+            Refusal::Permanent { outcome: Outcome::Unreachable, reason } => (Means::Unreachable, reason),
+            Refusal::Busy { reason } => (Means::Busy, reason),
+            Refusal::Later { reason } => (Means::Later, reason),
+            other @ Refusal::Permanent { .. } => panic!("{code}: {other:?}"),
+        };
+        assert_eq!((means, reason.cause.as_str()), (expected, cause), "{code}");
+        assert_eq!(reason.detail, Some(format!("{code} in words")));
+        assert_eq!(reason.source, ReasonSource::Manifold);
+    }
+}
+
+#[tokio::test]
+async fn a_target_that_is_not_reached_at_all_is_tried_later() {
+    let stub = Stub::start().await;
+    let clients = stub.clients().await;
+    let nobody = aws_config::ConfigLoader::default()
+        .behavior_version(aws_config::BehaviorVersion::latest())
+        .region(aws_config::Region::new("eu-west-1"))
+        .http_client(manifold_aws::clients::http_client())
+        .endpoint_url("http://127.0.0.1:9")
+        .credentials_provider(aws_credential_types::Credentials::new("A", "s", None, None, "test"))
+        .retry_config(manifold_aws::clients::retries().with_max_attempts(1))
+        .load()
+        .await;
+    stub.then("AssumeRole", assumed("ASIATARGET", LONG_AFTER));
+    let engine = CodePipelineEngine::new(manifold_aws::clients::Clients::new(nobody), Assumer::new(clients.sts()));
+    let refusal = engine.start(order(&run(), &planned())).await.unwrap_err();
+    assert!(
+        matches!(&refusal, Refusal::Later { reason } if reason.cause == "CodePipeline did not answer"),
+        "{refusal:?}"
+    );
+}
+
+#[tokio::test]
+async fn expired_credentials_are_replaced_once_and_the_token_stays_the_same() {
+    let stub = Stub::start().await;
+    stub.then("AssumeRole", assumed("ASIAOLD", LONG_AFTER)).then("AssumeRole", assumed("ASIANEW", LONG_AFTER));
+    stub.error("StartPipelineExecution", 400, "ExpiredTokenException");
+    stub.json("StartPipelineExecution", json!({"pipelineExecutionId": EXECUTION}));
+    engine(&stub).await.start(order(&run(), &planned())).await.unwrap();
+    let asked = stub.asked("StartPipelineExecution");
+    assert!(asked[1].header("authorization").contains("Credential=ASIANEW/"));
+    assert_eq!(asked[0].body(), asked[1].body());
+
+    let stub = Stub::start().await;
+    stub.then("AssumeRole", assumed("ASIAOLD", LONG_AFTER)).then("AssumeRole", assumed("ASIANEW", LONG_AFTER));
+    stub.error("StartPipelineExecution", 400, "ExpiredTokenException");
+    stub.error("StartPipelineExecution", 400, "ExpiredTokenException");
+    let refusal = engine(&stub).await.start(order(&run(), &planned())).await.unwrap_err();
+    assert!(matches!(refusal, Refusal::Later { .. }), "{refusal:?}");
+}
+
+#[tokio::test]
+async fn a_role_that_is_not_assumed_starts_nothing() {
+    let stub = Stub::start().await;
+    stub.then("AssumeRole", crate::samples::sts_error(403, "AccessDenied"));
+    let refusal = engine(&stub).await.start(order(&run(), &planned())).await.unwrap_err();
+    assert!(matches!(refusal, Refusal::Permanent { outcome: Outcome::Unreachable, .. }), "{refusal:?}");
+}
+
+fn execution(id: &str, started: &str, session: &str) -> Value {
+    let arn = format!("arn:aws:sts::444455556666:assumed-role/ManifoldTarget/{session}");
+    json!({"pipelineExecutionId": id, "status": "InProgress", "startTime": epoch(started),
+        "trigger": {"triggerType": "StartPipelineExecution", "triggerDetail": arn}})
+}
+
+#[tokio::test]
+async fn the_earliest_execution_of_the_run_since_then_is_found_and_older_pages_are_not_asked_for() {
+    let stub = Stub::start().await;
+    let mine = "mf-web-0f3a5b7c9d1e2f40";
+    stub.json(
+        "ListPipelineExecutions",
+        json!({"nextToken": "more", "pipelineExecutionSummaries": [
+            execution("newest", "2026-10-26T13:20:00Z", mine),
+            execution("theirs", "2026-10-26T13:15:00Z", "mf-web-1111111111111111"),
+            execution("jane", "2026-10-26T13:14:00Z", "jane"),
+            {"pipelineExecutionId": "poll", "startTime": epoch("2026-10-26T13:13:00Z"),
+                "trigger": {"triggerType": "PollForSourceChanges"}},
+        ]}),
+    );
+    stub.json(
+        "ListPipelineExecutions",
+        json!({"nextToken": "even-more", "pipelineExecutionSummaries": [
+            execution("wanted", "2026-10-26T12:56:00Z", mine),
+            execution("known", "2026-10-26T12:55:30Z", mine),
+            execution("too-old", "2026-10-26T12:54:59Z", mine),
+        ]}),
+    );
+    let except = ["known".parse().unwrap()];
+    let found =
+        entered(&stub).await.find(order(&run(), &planned()), at("2026-10-26T13:00:00Z"), &except).await.unwrap();
+    assert_eq!(found, Some("wanted".parse().unwrap()));
+    let asked = stub.asked("ListPipelineExecutions");
+    assert_eq!(asked[0].body(), json!({"pipelineName": "svc-deploy", "maxResults": 100}));
+    assert_eq!(asked[1].body()["nextToken"], "more");
+}
+
+#[tokio::test]
+async fn nothing_is_found_where_the_run_started_nothing() {
+    let stub = Stub::start().await;
+    stub.json("ListPipelineExecutions", json!({}));
+    let found = entered(&stub).await.find(order(&run(), &planned()), at("2026-10-26T13:00:00Z"), &[]).await.unwrap();
+    assert_eq!(found, None);
+}
+
+fn action(name: &str, status: &str, updated: &str, result: Value) -> Value {
+    json!({"actionName": name, "status": status, "lastUpdateTime": epoch(updated),
+        "output": {"executionResult": result}})
+}
+
+async fn explained(actions: Value) -> Reason {
+    let stub = Stub::start().await;
+    stub.json("ListActionExecutions", json!({"actionExecutionDetails": actions}));
+    let execution = EXECUTION.parse().unwrap();
+    let reason = entered(&stub).await.explain(order(&run(), &planned()), &execution).await.unwrap();
+    assert_eq!(
+        stub.only("ListActionExecutions").body(),
+        json!({"pipelineName": "svc-deploy", "maxResults": 100, "filter": {"pipelineExecutionId": EXECUTION}})
+    );
+    reason
+}
+
+#[tokio::test]
+async fn the_action_that_failed_last_explains_a_failure() {
+    let reason = explained(json!([
+        action("Notify", "Succeeded", "2026-10-26T13:30:00Z", json!({})),
+        action("Test", "Failed", "2026-10-26T13:10:00Z", json!({"errorDetails": {"code": "Old"}})),
+        action(
+            "Deploy",
+            "Failed",
+            "2026-10-26T13:20:00Z",
+            json!({"externalExecutionSummary": "s", "externalExecutionUrl": "https://console.aws.amazon.com/x",
+                "errorDetails": {"code": "ConfigurationError", "message": "stack is gone"}})
+        ),
+    ]))
+    .await;
+    assert_eq!(
+        reason,
+        Reason {
+            cause: "ConfigurationError in action Deploy".to_owned(),
+            detail: Some("stack is gone".to_owned()),
+            link: Some("https://console.aws.amazon.com/x".to_owned()),
+            source: ReasonSource::Engine,
+            attempt: 0,
+        }
+    );
+}
+
+#[tokio::test]
+async fn a_failure_without_details_is_told_as_far_as_it_is_known() {
+    let summarised = json!({"externalExecutionSummary": "Rejected by jane"});
+    let reason = explained(json!([action("Approve", "Failed", "2026-10-26T13:20:00Z", summarised)])).await;
+    assert_eq!(
+        (reason.cause.as_str(), reason.detail.as_deref()),
+        ("JobFailed in action Approve", Some("Rejected by jane"))
+    );
+    let reason = explained(json!([{"actionName": "Deploy", "status": "Failed"}])).await;
+    assert_eq!((reason.cause.as_str(), reason.detail), ("JobFailed in action Deploy", None));
+    let reason = explained(json!([{"actionName": "Deploy", "status": "Abandoned"}])).await;
+    assert_eq!(reason.cause, "Failed without a failed action");
+}
+
+#[tokio::test]
+async fn a_question_that_may_not_be_asked_is_refused_by_the_name_of_the_question() {
+    let stub = Stub::start().await;
+    stub.error("ListActionExecutions", 400, "AccessDeniedException");
+    let execution = EXECUTION.parse().unwrap();
+    match entered(&stub).await.explain(order(&run(), &planned()), &execution).await.unwrap_err() {
+        Refusal::Permanent { outcome: Outcome::Failed, reason } => {
+            assert_eq!(reason.cause, "AccessDenied for ListActionExecutions in role ManifoldTarget");
+        }
+        other => panic!("{other:?}"),
+    }
+}

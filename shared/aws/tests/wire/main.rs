@@ -1,0 +1,17 @@
+//! The adapters on the wire: the real SDK over real HTTP, to a server that answers as AWS and Slack would.
+//!
+//! Each test says what is answered, in order, and then looks at what was asked. A request that nobody expected and an
+//! answer that nobody asked for both fail the test.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test's helpers fail by panicking")]
+
+mod clients;
+mod credentials;
+mod engine;
+mod ledger;
+mod queues;
+mod releases;
+mod samples;
+mod secrets;
+mod slack;
+mod stub;
