@@ -1,6 +1,7 @@
 //! What every function's `main.rs` has in common: set up once, then answer event after event.
 
 use std::future::Future;
+use std::pin::Pin;
 
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use manifold_core::time::Timestamp;
@@ -40,7 +41,7 @@ where
     Init: FnOnce() -> Initialized,
     Initialized: Future<Output = Result<Handler, Error>>,
     Handler: Fn(Value, Timestamp) -> Answer,
-    Answer: Future<Output = Result<Value, Error>>,
+    Answer: Future<Output = Result<Value, Error>> + 'static,
 {
     telemetry::init()?;
     let handler = match init().await {
@@ -60,12 +61,13 @@ where
 pub async fn run<Handler, Answer>(handler: Handler) -> Result<(), Error>
 where
     Handler: Fn(Value, Timestamp) -> Answer,
-    Answer: Future<Output = Result<Value, Error>>,
+    Answer: Future<Output = Result<Value, Error>> + 'static,
 {
     lambda_runtime::run(service_fn(|event: LambdaEvent<Value>| {
         let deadline = Timestamp::from_millis(i64::try_from(event.context.deadline).unwrap_or(i64::MAX));
         let span = tracing::info_span!("invocation", request = %event.context.request_id);
-        let answer = handler(event.payload, deadline);
+        // Erased, because a handler's future nests deeper than the compiler computes layouts.
+        let answer: Pin<Box<dyn Future<Output = Result<Value, Error>>>> = Box::pin(handler(event.payload, deadline));
         async move {
             answer.await.map_err(|error| {
                 let words = chain(error.as_ref());
@@ -76,4 +78,16 @@ where
         .instrument(span)
     }))
     .await
+}
+
+/// A handler's answer as Lambda takes it.
+///
+/// # Errors
+/// The handler failed, or its answer can't be written as JSON.
+pub fn answer<T, E>(done: Result<T, E>) -> Result<Value, Error>
+where
+    T: serde::Serialize,
+    E: std::error::Error + Send + Sync + 'static,
+{
+    Ok(serde_json::to_value(done?)?)
 }
