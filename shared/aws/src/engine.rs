@@ -70,7 +70,7 @@ fn span(order: Order<'_>, operation: &'static str) -> tracing::Span {
         operation,
         run = %order.run,
         target = %order.planned.key,
-        attempt = %order.attempt,
+        attempt = order.attempt.0,
     )
 }
 

@@ -1,7 +1,5 @@
 //! What every function's `main.rs` has in common: set up once, then answer event after event.
 
-use std::future::Future;
-
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use manifold_core::time::Timestamp;
 use serde_json::Value;
@@ -35,12 +33,10 @@ pub const ERROR_TYPE: &str = "manifold::InvocationFailed";
 /// # Errors
 /// The log or the function can't be set up; Lambda then starts another instance. An invocation that fails is logged
 /// here, once, with its whole chain, and reported to Lambda as [`ERROR_TYPE`].
-pub async fn serve<Init, Initialized, Handler, Answer>(init: Init) -> Result<(), Error>
+pub async fn serve<Init, Handler>(init: Init) -> Result<(), Error>
 where
-    Init: FnOnce() -> Initialized,
-    Initialized: Future<Output = Result<Handler, Error>>,
-    Handler: Fn(Value, Timestamp) -> Answer,
-    Answer: Future<Output = Result<Value, Error>>,
+    Init: AsyncFnOnce() -> Result<Handler, Error>,
+    Handler: AsyncFn(Value, Timestamp) -> Result<Value, Error>,
 {
     telemetry::init()?;
     let handler = match init().await {
@@ -57,23 +53,21 @@ where
 ///
 /// # Errors
 /// The Lambda runtime API is not reached.
-pub async fn run<Handler, Answer>(handler: Handler) -> Result<(), Error>
+pub async fn run<Handler>(handler: Handler) -> Result<(), Error>
 where
-    Handler: Fn(Value, Timestamp) -> Answer,
-    Answer: Future<Output = Result<Value, Error>>,
+    Handler: AsyncFn(Value, Timestamp) -> Result<Value, Error>,
 {
-    lambda_runtime::run(service_fn(|event: LambdaEvent<Value>| {
+    let handler = &handler;
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
         let deadline = Timestamp::from_millis(i64::try_from(event.context.deadline).unwrap_or(i64::MAX));
-        let span = tracing::info_span!("invocation", request = %event.context.request_id);
-        let answer = handler(event.payload, deadline);
-        async move {
-            answer.await.map_err(|error| {
+        let answer = async {
+            handler(event.payload, deadline).await.map_err(|error| {
                 let words = chain(error.as_ref());
                 tracing::error!(error = words, "the invocation failed");
                 Diagnostic { error_type: ERROR_TYPE.to_owned(), error_message: words }
             })
-        }
-        .instrument(span)
+        };
+        answer.instrument(tracing::info_span!("invocation", request = %event.context.request_id)).await
     }))
     .await
 }

@@ -138,7 +138,7 @@ async fn every_failure_of_sts_means_something_for_the_target() {
             Refusal::Permanent { outcome: Outcome::Unreachable, reason } => (Means::Unreachable, reason),
             Refusal::Permanent { outcome: Outcome::Failed, reason } => (Means::Failed, reason),
             Refusal::Later { reason } => (Means::Later, reason),
-            other => panic!("{code}: {other:?}"),
+            other @ (Refusal::Permanent { .. } | Refusal::Busy { .. }) => panic!("{code}: {other:?}"),
         };
         assert_eq!((means, reason.cause.as_str()), (expected, cause), "{code}");
         assert_eq!(reason.detail, Some(format!("{code} in words")), "{code}");
