@@ -52,12 +52,12 @@ impl<C: Clock> CodePipelineEngine<C> {
     {
         let client = |credentials: Credentials| self.clients.codepipeline_as(&order.planned.key.region, credentials);
         let credentials = self.assumer.assume(order.run, order.planned).await?;
-        let mut result = call(client(credentials)).await;
+        let mut result = Box::pin(call(client(credentials))).await;
         if result.as_ref().is_err_and(is_expired) {
             tracing::warn!(operation, "assumed credentials have expired; assuming the role again");
             self.assumer.forget(order.run, order.planned);
             let credentials = self.assumer.assume(order.run, order.planned).await?;
-            result = call(client(credentials)).await;
+            result = Box::pin(call(client(credentials))).await;
         }
         result.map_err(|failure| refusal(&failure, operation, order.planned))
     }

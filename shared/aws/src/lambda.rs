@@ -39,14 +39,15 @@ where
     Handler: AsyncFn(Value, Timestamp) -> Result<Value, Error>,
 {
     telemetry::init()?;
-    let handler = match init().await {
+    // Boxed, here and below: the futures of a whole function nest deeper than the compiler computes by default.
+    let handler = match Box::pin(init()).await {
         Ok(handler) => handler,
         Err(error) => {
             tracing::error!(error = chain(error.as_ref()), "failed to initialise");
             return Err(error);
         }
     };
-    run(handler).await
+    Box::pin(run(handler)).await
 }
 
 /// Answers event after event. The part of [`serve`] after its set-up.
@@ -61,7 +62,7 @@ where
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
         let deadline = Timestamp::from_millis(i64::try_from(event.context.deadline).unwrap_or(i64::MAX));
         let answer = async {
-            handler(event.payload, deadline).await.map_err(|error| {
+            Box::pin(handler(event.payload, deadline)).await.map_err(|error| {
                 let words = chain(error.as_ref());
                 tracing::error!(error = words, "the invocation failed");
                 Diagnostic { error_type: ERROR_TYPE.to_owned(), error_message: words }

@@ -34,13 +34,9 @@ impl CodePipelineReleases {
 impl Releases for CodePipelineReleases {
     async fn describe(&self, pipeline: &PipelineName, source: &ExecutionRef) -> Result<Details, ReleaseError> {
         let client = self.clients.codepipeline(&source.target.region);
-        let output = client
-            .get_pipeline_execution()
-            .pipeline_name(pipeline.as_str())
-            .pipeline_execution_id(source.id.as_str())
-            .send()
-            .await
-            .map_err(|error| failed(&Failure::of(&error)))?;
+        let request =
+            client.get_pipeline_execution().pipeline_name(pipeline.as_str()).pipeline_execution_id(source.id.as_str());
+        let output = Box::pin(request.send()).await.map_err(|error| failed(&Failure::of(&error)))?;
         let execution = output
             .pipeline_execution
             .ok_or_else(|| ReleaseError::Unavailable("CodePipeline answered without an execution".to_owned()))?;
@@ -52,7 +48,7 @@ impl Releases for CodePipelineReleases {
         if artifacts.is_empty() {
             return Ok(Details { revisions: Vec::new(), trigger });
         }
-        let actions = match source_actions(&client, pipeline, source).await {
+        let actions = match Box::pin(source_actions(&client, pipeline, source)).await {
             Ok(actions) => actions,
             Err(failure) if failure.is_passing() => return Err(failed(&failure)),
             Err(failure) => {

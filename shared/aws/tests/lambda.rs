@@ -7,8 +7,12 @@
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use manifold_aws::lambda;
+use manifold_aws::clients::Clients;
+use manifold_aws::ledger::DynamoLedger;
+use manifold_aws::{env, lambda};
+use manifold_core::ledger::Key;
 use manifold_core::time::Timestamp;
+use manifold_ports::ledger::Ledger;
 use serde_json::{Value, json};
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
@@ -22,7 +26,11 @@ const DEADLINE: &str = "1793022579123";
 async fn function() {
     let served = lambda::serve(async || {
         let greeting = std::env::var("GREETING").map_err(|_| "there is no greeting")?;
+        let ledger = DynamoLedger::new(Clients::from_env().await.dynamodb(), env::TABLE.required()?);
         Ok(async move |event: Value, deadline: Timestamp| {
+            if event["read"] == true {
+                return Ok(json!(ledger.get(&[Key::Queue("web".parse()?)]).await?.len()));
+            }
             if event["fail"] == true {
                 return Err(std::io::Error::other("it failed, as it was told").into());
             }
@@ -55,6 +63,9 @@ impl Function {
         }
         let silence = ResponseTemplate::new(200).set_delay(Duration::from_secs(600));
         Mock::given(method("GET")).respond_with(silence).mount(&runtime_api).await;
+        // The same server is also the AWS that `AWS_ENDPOINT_URL` names.
+        let nothing = ResponseTemplate::new(200).set_body_json(json!({}));
+        Mock::given(method("POST")).and(path("/")).respond_with(nothing).mount(&runtime_api).await;
         Mock::given(method("POST")).respond_with(ResponseTemplate::new(202)).mount(&runtime_api).await;
         let mut command = Command::new(std::env::current_exe().unwrap());
         command
@@ -63,6 +74,12 @@ impl Function {
             .env("AWS_LAMBDA_FUNCTION_NAME", "f")
             .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")
             .env("AWS_LAMBDA_FUNCTION_VERSION", "1")
+            .env("AWS_ENDPOINT_URL", runtime_api.uri())
+            .env("AWS_REGION", "eu-west-1")
+            .env("AWS_ACCESS_KEY_ID", "AKIDHUB")
+            .env("AWS_SECRET_ACCESS_KEY", "hub-secret")
+            .env("AWS_SESSION_TOKEN", "hub-token")
+            .env("MANIFOLD_TABLE", "manifold")
             .env_remove("GREETING")
             .stdout(Stdio::piped())
             .stderr(Stdio::null());
@@ -76,7 +93,8 @@ impl Function {
     async fn posted(&self, times: usize) -> Vec<(String, Value)> {
         for _ in 0..1000 {
             let requests = self.runtime_api.received_requests().await.unwrap();
-            let posts: Vec<_> = requests.iter().filter(|request| request.method == "POST").collect();
+            let posts: Vec<_> = requests.iter().filter(|request| request.url.path().starts_with(API)).collect();
+            let posts: Vec<_> = posts.into_iter().filter(|request| request.method == "POST").collect();
             if posts.len() >= times {
                 return posts
                     .iter()
@@ -107,6 +125,21 @@ async fn a_function_is_set_up_once_and_answers_every_event_with_its_deadline_in_
         posted,
         [(format!("{API}/request-0/response"), answer("a")), (format!("{API}/request-1/response"), answer("b"))]
     );
+    function.end();
+}
+
+#[tokio::test]
+async fn clients_take_endpoint_region_and_credentials_from_the_environment() {
+    let function = Function::start(&[json!({"read": true})], Some("hello")).await;
+    assert_eq!(function.posted(1).await, [(format!("{API}/request-0/response"), json!(1))]);
+    let requests = function.runtime_api.received_requests().await.unwrap();
+    let call = requests.iter().find(|request| request.url.path() == "/").unwrap();
+    let header = |name: &str| call.headers[name].to_str().unwrap().to_owned();
+    assert_eq!(header("x-amz-target"), "DynamoDB_20120810.GetItem");
+    assert_eq!(header("x-amz-security-token"), "hub-token");
+    let authorization = header("authorization");
+    assert!(authorization.contains("Credential=AKIDHUB/") && authorization.contains("/eu-west-1/dynamodb/"));
+    assert_eq!(call.body_json::<Value>().unwrap()["TableName"], "manifold");
     function.end();
 }
 
