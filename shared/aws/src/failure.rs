@@ -92,8 +92,13 @@ impl Failure {
     pub(crate) fn is_passing(&self) -> bool {
         match self.kind {
             Kind::Throttled | Kind::Unreached => true,
-            Kind::Refused => false,
+            Kind::Refused => self.is_expired(),
         }
+    }
+
+    /// Whether the credentials have run out: the same call goes through with new ones.
+    pub(crate) fn is_expired(&self) -> bool {
+        matches!(self.code.as_str(), "ExpiredToken" | "ExpiredTokenException" | "RequestExpired")
     }
 
     /// Code and message in one line.

@@ -15,7 +15,7 @@ use manifold_ports::releases::{Details, ReleaseError, Releases};
 use serde::Deserialize;
 
 use crate::clients::Clients;
-use crate::failure::{Failure, Kind};
+use crate::failure::Failure;
 
 /// Reads release pipelines with the hub's own credentials.
 #[derive(Debug, Clone)]
@@ -153,11 +153,10 @@ fn message(summary: String) -> Option<String> {
 }
 
 fn failed(failure: &Failure) -> ReleaseError {
-    match failure.kind {
-        Kind::Throttled | Kind::Unreached => ReleaseError::Unavailable(failure.words()),
-        // The hub's own credentials have run out; the next invocation has new ones.
-        Kind::Refused if failure.code.starts_with("ExpiredToken") => ReleaseError::Unavailable(failure.words()),
-        Kind::Refused => ReleaseError::Refused(failure.words()),
+    if failure.is_passing() {
+        ReleaseError::Unavailable(failure.words())
+    } else {
+        ReleaseError::Refused(failure.words())
     }
 }
 

@@ -335,6 +335,8 @@ async fn patience_ends_by_the_kind_of_failure() {
         (error(400, "ThrottlingException"), 3, Ended::Unavailable),
         (error(400, "ProvisionedThroughputExceededException"), 3, Ended::Unavailable),
         (error(500, "InternalServerError"), 3, Ended::Unavailable),
+        // The function's own credentials: the next invocation has new ones.
+        (error(400, "ExpiredTokenException"), 1, Ended::Unavailable),
         (error(400, "IdempotentParameterMismatchException"), 1, Ended::Refused),
         (error(400, "ResourceNotFoundException"), 1, Ended::Refused),
         (error(400, "AccessDeniedException"), 1, Ended::Refused),
