@@ -2,7 +2,7 @@
 //!
 //! The process is this test, started again: a function reads its environment, which a test can't change for itself.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test's helpers fail by panicking")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "what tests share fails by panicking")]
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
