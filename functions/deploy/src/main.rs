@@ -1,7 +1,5 @@
 //! The `deploy` function on Lambda: wiring, and nothing else.
 
-use std::sync::Arc;
-
 use manifold_aws::clients::Clients;
 use manifold_aws::clock::SystemClock;
 use manifold_aws::credentials::Assumer;
@@ -11,21 +9,19 @@ use manifold_aws::queues::SqsQueues;
 use manifold_aws::{env, lambda};
 use manifold_core::message::Queue;
 use manifold_deploy::Deploy;
+use serde_json::Value;
 
 #[tokio::main]
 async fn main() -> Result<(), lambda::Error> {
     lambda::serve(async || {
         let clients = Clients::from_env().await;
-        let deploy = Arc::new(Deploy {
+        let deploy = Deploy {
             ledger: DynamoLedger::new(clients.dynamodb(), env::TABLE.required()?),
             queues: SqsQueues::from_env(clients.sqs(), &[Queue::Deploy, Queue::Collect, Queue::Summarize])?,
             engine: CodePipelineEngine::new(clients.clone(), Assumer::new(clients.sts())),
             clock: SystemClock,
-        });
-        Ok(move |input, deadline| {
-            let deploy = Arc::clone(&deploy);
-            async move { lambda::answer(deploy.handle(&input, deadline).await) }
-        })
+        };
+        Ok(async move |input: Value, deadline| lambda::answer(deploy.handle(&input, deadline).await))
     })
     .await
 }

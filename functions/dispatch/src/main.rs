@@ -1,7 +1,5 @@
 //! The `dispatch` function on Lambda: wiring, and nothing else.
 
-use std::sync::Arc;
-
 use manifold_aws::clients::Clients;
 use manifold_aws::clock::SystemClock;
 use manifold_aws::ledger::DynamoLedger;
@@ -11,6 +9,7 @@ use manifold_aws::{env, lambda};
 use manifold_core::message::Queue;
 use manifold_dispatch::Dispatch;
 use manifold_fleet::Fleet;
+use serde_json::Value;
 
 #[tokio::main]
 async fn main() -> Result<(), lambda::Error> {
@@ -19,17 +18,14 @@ async fn main() -> Result<(), lambda::Error> {
         let path = env::fleet_path()?;
         let text =
             std::fs::read_to_string(&path).map_err(|error| format!("failed to read {}: {error}", path.display()))?;
-        let dispatch = Arc::new(Dispatch {
+        let dispatch = Dispatch {
             fleet: Fleet::parse(&path.display().to_string(), &text)?,
             ledger: DynamoLedger::new(clients.dynamodb(), env::TABLE.required()?),
             queues: SqsQueues::from_env(clients.sqs(), &[Queue::Deploy, Queue::Collect, Queue::Summarize])?,
             releases: CodePipelineReleases::new(clients.clone()),
             clock: SystemClock,
-        });
-        Ok(move |input, deadline| {
-            let dispatch = Arc::clone(&dispatch);
-            async move { lambda::answer(dispatch.handle(&input, deadline).await) }
-        })
+        };
+        Ok(async move |input: Value, deadline| lambda::answer(dispatch.handle(&input, deadline).await))
     })
     .await
 }

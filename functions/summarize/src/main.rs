@@ -1,7 +1,5 @@
 //! The `summarize` function on Lambda: wiring, and nothing else.
 
-use std::sync::Arc;
-
 use manifold_aws::clients::Clients;
 use manifold_aws::clock::SystemClock;
 use manifold_aws::ledger::DynamoLedger;
@@ -11,21 +9,19 @@ use manifold_aws::slack::SlackClient;
 use manifold_aws::{env, lambda};
 use manifold_core::message::Queue;
 use manifold_summarize::Summarize;
+use serde_json::Value;
 
 #[tokio::main]
 async fn main() -> Result<(), lambda::Error> {
     lambda::serve(async || {
         let clients = Clients::from_env().await;
-        let summarize = Arc::new(Summarize {
+        let summarize = Summarize {
             ledger: DynamoLedger::new(clients.dynamodb(), env::TABLE.required()?),
             queues: SqsQueues::from_env(clients.sqs(), &[Queue::Summarize])?,
             slack: SlackClient::from_env(Secrets::new(&clients))?,
             clock: SystemClock,
-        });
-        Ok(move |input, deadline| {
-            let summarize = Arc::clone(&summarize);
-            async move { lambda::answer(summarize.handle(&input, deadline).await) }
-        })
+        };
+        Ok(async move |input: Value, deadline| lambda::answer(summarize.handle(&input, deadline).await))
     })
     .await
 }

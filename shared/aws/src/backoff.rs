@@ -26,6 +26,7 @@ impl Default for Backoff {
 
 impl Backoff {
     /// Waits after the given number of failed tries, and tells whether there is another one.
+    #[expect(clippy::disallowed_methods, reason = "the one place that waits between tries of one call")]
     pub(crate) async fn again(&self, failed: u32) -> bool {
         if failed >= self.tries {
             return false;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_codepipeline::config::IdentityCache;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
@@ -132,13 +133,15 @@ impl Clients {
     }
 
     /// CodePipeline in a Region, with assumed credentials. It shares the connections of all other clients, so that
-    /// making one costs no handshake.
+    /// making one costs no handshake. It does not share their cache of identities, which never forgets one: sessions
+    /// are kept, and replaced, by [`crate::credentials::Assumer`].
     #[must_use]
     pub fn codepipeline_as(&self, region: &Region, credentials: Credentials) -> aws_sdk_codepipeline::Client {
         aws_sdk_codepipeline::Client::from_conf(
             config!(self, aws_sdk_codepipeline)
                 .region(aws_config::Region::new(region.as_str().to_owned()))
                 .credentials_provider(SharedCredentialsProvider::new(credentials))
+                .identity_cache(IdentityCache::no_cache())
                 .build(),
         )
     }

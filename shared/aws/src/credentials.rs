@@ -134,7 +134,7 @@ impl<C: Clock> Assumer<C> {
             Some(Err(failure)) if was_answered_meanwhile => return Err(refusal(failure, &purpose.role)),
             Some(Ok(_) | Err(_)) | None => {}
         }
-        let answer = self.call(&purpose).await;
+        let answer = Box::pin(self.call(&purpose)).await;
         let result = match &answer {
             Ok(session) => Ok(session.credentials.clone()),
             Err(failure) => Err(refusal(failure, &purpose.role)),
@@ -256,6 +256,24 @@ mod tests {
             run: "web-0f3a5b7c9d1e2f40".parse().unwrap(),
             pipeline: pipeline.parse().unwrap(),
         }
+    }
+
+    #[test]
+    fn sessions_are_bounded_and_the_one_that_ends_first_goes_first() {
+        let config = aws_sdk_sts::Config::builder().behavior_version(aws_sdk_sts::config::BehaviorVersion::latest());
+        let assumer = Assumer::new(Client::from_conf(config.build()));
+        let numbered = |number: usize| Purpose {
+            run: format!("web-{number:016x}").parse().unwrap(),
+            ..purpose("aws", "svc-deploy")
+        };
+        for number in 0..MAX_SESSIONS {
+            let ends = if number == 7 { 1 } else { 1000 };
+            assumer.slot(&numbered(number)).expires_at.store(ends, Ordering::Release);
+        }
+        assumer.slot(&numbered(MAX_SESSIONS));
+        let slots = assumer.lock();
+        assert_eq!(slots.len(), MAX_SESSIONS);
+        assert!(!slots.contains_key(&numbered(7)) && slots.contains_key(&numbered(MAX_SESSIONS)));
     }
 
     #[test]

@@ -52,12 +52,12 @@ impl<C: Clock> CodePipelineEngine<C> {
     {
         let client = |credentials: Credentials| self.clients.codepipeline_as(&order.planned.key.region, credentials);
         let credentials = self.assumer.assume(order.run, order.planned).await?;
-        let mut result = call(client(credentials)).await;
-        if result.as_ref().is_err_and(is_expired) {
+        let mut result = Box::pin(call(client(credentials))).await;
+        if result.as_ref().is_err_and(Failure::is_expired) {
             tracing::warn!(operation, "assumed credentials have expired; assuming the role again");
             self.assumer.forget(order.run, order.planned);
             let credentials = self.assumer.assume(order.run, order.planned).await?;
-            result = call(client(credentials)).await;
+            result = Box::pin(call(client(credentials))).await;
         }
         result.map_err(|failure| refusal(&failure, operation, order.planned))
     }
@@ -70,7 +70,7 @@ fn span(order: Order<'_>, operation: &'static str) -> tracing::Span {
         operation,
         run = %order.run,
         target = %order.planned.key,
-        attempt = %order.attempt,
+        attempt = order.attempt.0,
     )
 }
 
@@ -233,10 +233,6 @@ fn reason(action: Option<&ActionExecutionDetail>) -> Reason {
         message.or(summary).filter(|words| !words.is_empty()).map(str::to_owned),
         result.and_then(|result| result.external_execution_url.as_deref()).map(str::to_owned),
     )
-}
-
-fn is_expired(failure: &Failure) -> bool {
-    matches!(failure.code.as_str(), "ExpiredToken" | "ExpiredTokenException" | "RequestExpired")
 }
 
 /// What a failed call means for the target (CodePipeline API reference: errors of the operations, "Common Errors").

@@ -73,6 +73,7 @@ impl Variable {
     ///
     /// # Errors
     /// It is not Unicode.
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     pub fn optional(self) -> Result<Option<String>, EnvError> {
         self.check(std::env::var_os(self.name))
     }

@@ -73,9 +73,12 @@ impl Failure {
                 Self { kind: Kind::of(status, code), code: code.to_owned(), message }
             }
             SdkError::ConstructionFailure(_) => Self::silent(Kind::Refused, error),
-            SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => {
-                Self::silent(Kind::Unreached, error)
+            // An answer that is none of the service's, such as a proxy's page.
+            SdkError::ResponseError(response) => {
+                let Self { kind, code, message } = Self::silent(Kind::Unreached, error);
+                Self { kind, code, message: format!("HTTP {}: {message}", response.raw().status().as_u16()) }
             }
+            SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) => Self::silent(Kind::Unreached, error),
             _ => Self::silent(Kind::Unreached, error),
         }
     }
@@ -89,8 +92,13 @@ impl Failure {
     pub(crate) fn is_passing(&self) -> bool {
         match self.kind {
             Kind::Throttled | Kind::Unreached => true,
-            Kind::Refused => false,
+            Kind::Refused => self.is_expired(),
         }
+    }
+
+    /// Whether the credentials have run out: the same call goes through with new ones.
+    pub(crate) fn is_expired(&self) -> bool {
+        matches!(self.code.as_str(), "ExpiredToken" | "ExpiredTokenException" | "RequestExpired")
     }
 
     /// Code and message in one line.

@@ -1,8 +1,5 @@
 //! What every function's `main.rs` has in common: set up once, then answer event after event.
 
-use std::future::Future;
-use std::pin::Pin;
-
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use manifold_core::time::Timestamp;
 use serde_json::Value;
@@ -36,46 +33,42 @@ pub const ERROR_TYPE: &str = "manifold::InvocationFailed";
 /// # Errors
 /// The log or the function can't be set up; Lambda then starts another instance. An invocation that fails is logged
 /// here, once, with its whole chain, and reported to Lambda as [`ERROR_TYPE`].
-pub async fn serve<Init, Initialized, Handler, Answer>(init: Init) -> Result<(), Error>
+pub async fn serve<Init, Handler>(init: Init) -> Result<(), Error>
 where
-    Init: FnOnce() -> Initialized,
-    Initialized: Future<Output = Result<Handler, Error>>,
-    Handler: Fn(Value, Timestamp) -> Answer,
-    Answer: Future<Output = Result<Value, Error>> + 'static,
+    Init: AsyncFnOnce() -> Result<Handler, Error>,
+    Handler: AsyncFn(Value, Timestamp) -> Result<Value, Error>,
 {
     telemetry::init()?;
-    let handler = match init().await {
+    // Boxed, here and below: the futures of a whole function nest deeper than the compiler computes by default.
+    let handler = match Box::pin(init()).await {
         Ok(handler) => handler,
         Err(error) => {
             tracing::error!(error = chain(error.as_ref()), "failed to initialise");
             return Err(error);
         }
     };
-    run(handler).await
+    Box::pin(run(handler)).await
 }
 
 /// Answers event after event. The part of [`serve`] after its set-up.
 ///
 /// # Errors
 /// The Lambda runtime API is not reached.
-pub async fn run<Handler, Answer>(handler: Handler) -> Result<(), Error>
+pub async fn run<Handler>(handler: Handler) -> Result<(), Error>
 where
-    Handler: Fn(Value, Timestamp) -> Answer,
-    Answer: Future<Output = Result<Value, Error>> + 'static,
+    Handler: AsyncFn(Value, Timestamp) -> Result<Value, Error>,
 {
-    lambda_runtime::run(service_fn(|event: LambdaEvent<Value>| {
+    let handler = &handler;
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
         let deadline = Timestamp::from_millis(i64::try_from(event.context.deadline).unwrap_or(i64::MAX));
-        let span = tracing::info_span!("invocation", request = %event.context.request_id);
-        // Erased, because a handler's future nests deeper than the compiler computes layouts.
-        let answer: Pin<Box<dyn Future<Output = Result<Value, Error>>>> = Box::pin(handler(event.payload, deadline));
-        async move {
-            answer.await.map_err(|error| {
+        let answer = async {
+            Box::pin(handler(event.payload, deadline)).await.map_err(|error| {
                 let words = chain(error.as_ref());
                 tracing::error!(error = words, "the invocation failed");
                 Diagnostic { error_type: ERROR_TYPE.to_owned(), error_message: words }
             })
-        }
-        .instrument(span)
+        };
+        answer.instrument(tracing::info_span!("invocation", request = %event.context.request_id)).await
     }))
     .await
 }

@@ -186,14 +186,14 @@ impl DynamoLedger {
 impl Ledger for DynamoLedger {
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Record>>, LedgerError> {
         if let [key] = keys {
-            return Ok(vec![self.get_one(key).await?]);
+            return Ok(vec![Box::pin(self.get_one(key)).await?]);
         }
         // "Provided list of item keys contains duplicates" is an error, so that each key is asked for once.
         let distinct: Vec<&Key> = keys.iter().collect::<BTreeSet<_>>().into_iter().collect();
         let batches: Vec<Vec<Attributes>> =
             distinct.chunks(MAX_GET).map(|chunk| chunk.iter().map(|key| primary_key(key)).collect()).collect();
         let found: Vec<Vec<Attributes>> = stream::iter(batches)
-            .map(|batch| self.get_batch(batch))
+            .map(|batch| Box::pin(self.get_batch(batch)))
             .buffer_unordered(CONCURRENT_GETS)
             .try_collect()
             .await?;
@@ -242,10 +242,10 @@ impl Ledger for DynamoLedger {
         let Commit { mut writes, nonce } = commit;
         match writes.pop() {
             None => Ok(()),
-            Some(write) if writes.is_empty() => self.put(write, &nonce).await,
+            Some(write) if writes.is_empty() => Box::pin(self.put(write, &nonce)).await,
             Some(write) => {
                 writes.push(write);
-                self.transact(Commit { writes, nonce }).await
+                Box::pin(self.transact(Commit { writes, nonce })).await
             }
         }
     }

@@ -15,6 +15,9 @@
 //!
 //! **Invariant:** nothing here decides about runs. An adapter does what it is told and tells what happened, in the
 //! words of its port; which failure means what for a target is written down in one table per service.
+//!
+//! Calls to the SDK are boxed: their futures are kilobytes large and nest a hundred types deep, which a caller would
+//! otherwise carry in its own.
 
 mod backoff;
 pub mod clients;

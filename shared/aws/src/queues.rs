@@ -139,7 +139,7 @@ impl Queues for SqsQueues {
         let mut calls = Vec::new();
         for (url, messages) in by_queue {
             for messages in batches(messages) {
-                calls.push(self.send_batch(Batch { url, messages }));
+                calls.push(Box::pin(self.send_batch(Batch { url, messages })));
             }
         }
         let mut results = stream::iter(calls).buffer_unordered(CONCURRENT_BATCHES);

@@ -22,6 +22,7 @@ pub(crate) fn number() -> u64 {
 
 /// Unique marks need no secrecy, so that a host without a random source gets one from what differs between any two
 /// calls anywhere: the time, the process, the stack's address, which the system randomises, and a counter.
+#[expect(clippy::disallowed_methods, reason = "a mark made of the time, not a time")]
 fn without_the_system() -> [u8; 16] {
     static CALLS: AtomicU64 = AtomicU64::new(0);
     let call = CALLS.fetch_add(1, Ordering::Relaxed);

@@ -15,7 +15,7 @@ use manifold_ports::releases::{Details, ReleaseError, Releases};
 use serde::Deserialize;
 
 use crate::clients::Clients;
-use crate::failure::{Failure, Kind};
+use crate::failure::Failure;
 
 /// Reads release pipelines with the hub's own credentials.
 #[derive(Debug, Clone)]
@@ -34,13 +34,9 @@ impl CodePipelineReleases {
 impl Releases for CodePipelineReleases {
     async fn describe(&self, pipeline: &PipelineName, source: &ExecutionRef) -> Result<Details, ReleaseError> {
         let client = self.clients.codepipeline(&source.target.region);
-        let output = client
-            .get_pipeline_execution()
-            .pipeline_name(pipeline.as_str())
-            .pipeline_execution_id(source.id.as_str())
-            .send()
-            .await
-            .map_err(|error| failed(&Failure::of(&error)))?;
+        let request =
+            client.get_pipeline_execution().pipeline_name(pipeline.as_str()).pipeline_execution_id(source.id.as_str());
+        let output = Box::pin(request.send()).await.map_err(|error| failed(&Failure::of(&error)))?;
         let execution = output
             .pipeline_execution
             .ok_or_else(|| ReleaseError::Unavailable("CodePipeline answered without an execution".to_owned()))?;
@@ -52,7 +48,7 @@ impl Releases for CodePipelineReleases {
         if artifacts.is_empty() {
             return Ok(Details { revisions: Vec::new(), trigger });
         }
-        let actions = match source_actions(&client, pipeline, source).await {
+        let actions = match Box::pin(source_actions(&client, pipeline, source)).await {
             Ok(actions) => actions,
             Err(failure) if failure.is_passing() => return Err(failed(&failure)),
             Err(failure) => {
@@ -157,11 +153,10 @@ fn message(summary: String) -> Option<String> {
 }
 
 fn failed(failure: &Failure) -> ReleaseError {
-    match failure.kind {
-        Kind::Throttled | Kind::Unreached => ReleaseError::Unavailable(failure.words()),
-        // The hub's own credentials have run out; the next invocation has new ones.
-        Kind::Refused if failure.code.starts_with("ExpiredToken") => ReleaseError::Unavailable(failure.words()),
-        Kind::Refused => ReleaseError::Refused(failure.words()),
+    if failure.is_passing() {
+        ReleaseError::Unavailable(failure.words())
+    } else {
+        ReleaseError::Refused(failure.words())
     }
 }
 

@@ -96,7 +96,7 @@ impl<C: Clock> Secrets<C> {
         if let Some(kept) = self.lock().get(reference).filter(|kept| now.since(kept.read_at) < KEPT_FOR) {
             return Ok(kept.secret.clone());
         }
-        let secret = Secret::new(&self.read(reference).await?);
+        let secret = Secret::new(&Box::pin(self.read(reference)).await?);
         if secret.expose().is_empty() {
             return Err(SecretError::Refused("it is empty".to_owned()));
         }

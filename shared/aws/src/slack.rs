@@ -24,8 +24,8 @@ use crate::telemetry::chain;
 pub const WEB_API: &str = "https://slack.com/api";
 /// How long to wait when Slack asks to wait and does not say how long.
 const DEFAULT_WAIT: Span = Span::from_seconds(30);
-/// A refusal's code is a word; anything longer is a page of a proxy on the way.
-const MAX_CODE: usize = 100;
+/// The longest text that is taken for one of Slack's codes.
+const MAX_CODE: usize = 64;
 
 /// Errors of the Web API that pass ("Errors" of `chat.postMessage`): everything else needs a human.
 const PASSING: [&str; 5] =
@@ -143,8 +143,8 @@ impl<C: Clock> SlackClient<C> {
         match answer.error.as_deref() {
             None if answer.ok => Ok(answer),
             Some("ratelimited" | "rate_limited") => Err(SlackError::RateLimited { retry_after: retry_after(&headers) }),
-            Some(code) if PASSING.contains(&code) => Err(SlackError::Unavailable { reason: short(code) }),
-            Some(code) => Err(SlackError::Refused { code: short(code) }),
+            Some(error) if PASSING.contains(&error) => Err(SlackError::Unavailable { reason: error.to_owned() }),
+            Some(error) => Err(SlackError::Refused { code: code(error, status) }),
             None => Err(SlackError::Refused { code: "unknown_error".to_owned() }),
         }
     }
@@ -162,10 +162,8 @@ impl<C: Clock> SlackClient<C> {
             Err(SlackError::Unavailable { reason: format!("HTTP {}", status.as_u16()) })
         } else if status.is_success() && text.trim() == "ok" {
             Ok(())
-        } else if text.trim().is_empty() {
-            Err(SlackError::Refused { code: format!("HTTP {}", status.as_u16()) })
         } else {
-            Err(SlackError::Refused { code: short(&text) })
+            Err(SlackError::Refused { code: code(&text, status) })
         }
     }
 }
@@ -253,8 +251,10 @@ fn retry_after(headers: &HeaderMap) -> Span {
     seconds.map_or(DEFAULT_WAIT, Span::from_seconds)
 }
 
-/// The answer in a length and in letters that fit a log line and a ledger item.
-fn short(code: &str) -> String {
-    let printable = |c: char| if c.is_control() { ' ' } else { c };
-    code.trim().chars().map(printable).take(MAX_CODE).collect()
+/// Slack's code, if the text is one: a word such as `channel_is_archived`. Anything else, such as a proxy's page, might
+/// quote the request, and with it the secret.
+fn code(text: &str, status: StatusCode) -> String {
+    let text = text.trim();
+    let is_word = text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if is_word && (1..=MAX_CODE).contains(&text.len()) { text.to_owned() } else { format!("HTTP {}", status.as_u16()) }
 }

@@ -3,19 +3,19 @@
 
 use std::error::Error;
 use std::fmt;
-use std::time::SystemTime;
 
+use manifold_ports::clock::Clock as _;
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Subscriber, span};
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{Targets, filter_fn};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::clock::timestamp;
+use crate::clock::SystemClock;
 use crate::env::{self, EnvError};
 
 /// Why there is no log.
@@ -45,15 +45,32 @@ pub fn init() -> Result<(), TelemetryError> {
 /// A log at a level, to a writer.
 ///
 /// The level is that of Manifold's own crates. Libraries are heard from warnings on, whatever the level is: at
-/// `debug`, HTTP and signing libraries print requests, and with them what must not be printed (law 7).
+/// `debug`, HTTP and signing libraries print requests, and with them what must not be printed (law 7). Manifold's spans
+/// are kept whatever the level is: a warning needs its run and target also where `info` is not logged.
 pub fn subscriber<W>(level: LevelFilter, writer: W) -> impl Subscriber + Send + Sync
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let levels = Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("manifold", level);
+    let levels = Targets::new()
+        .with_default(level.min(LevelFilter::WARN))
+        .with_target(OWN, level)
+        // The runtime repeats the error of an invocation, which `lambda` has logged with its request and its chain.
+        .with_target("lambda_runtime::layers::panic", LevelFilter::OFF);
+    let spans = LevelFilter::INFO.max(level);
+    let filter = filter_fn(move |metadata| {
+        if metadata.is_span() {
+            metadata.target().starts_with(OWN) && *metadata.level() <= spans
+        } else {
+            levels.would_enable(metadata.target(), metadata.level())
+        }
+    })
+    .with_max_level_hint(spans);
     let lines = tracing_subscriber::fmt::layer().event_format(JsonLines).with_ansi(false).with_writer(writer);
-    tracing_subscriber::registry().with(SpanFields.with_filter(levels.clone())).with(lines.with_filter(levels))
+    tracing_subscriber::registry().with(SpanFields.with_filter(filter.clone())).with(lines.with_filter(filter))
 }
+
+/// Begins the module paths of Manifold's crates.
+const OWN: &str = "manifold";
 
 /// An error with all that caused it, in one line: `failed to read: not found`. A cause that its effect already quotes
 /// is not repeated.
@@ -145,7 +162,7 @@ where
         event.record(&mut line);
         let Fields(mut line) = line;
         let metadata = event.metadata();
-        line.insert("timestamp".to_owned(), timestamp(SystemTime::now()).to_string().into());
+        line.insert("timestamp".to_owned(), SystemClock.now().to_string().into());
         line.insert("level".to_owned(), metadata.level().as_str().into());
         // `target` is a deployment target in Manifold's words, so that the module goes by another name.
         line.insert("module".to_owned(), metadata.target().into());
@@ -226,6 +243,18 @@ mod tests {
         assert_eq!(heard(LevelFilter::TRACE), ["connection lost", "claimed"]);
         assert_eq!(heard(LevelFilter::INFO), ["connection lost"]);
         assert!(heard(LevelFilter::ERROR).is_empty());
+    }
+
+    #[test]
+    fn a_warning_carries_its_spans_fields_also_where_the_spans_own_level_is_not_logged() {
+        let lines = logged(LevelFilter::WARN, || {
+            tracing::info_span!("run", run = "web-0f3a5b7c9d1e2f40").in_scope(|| {
+                tracing::info!("not logged");
+                tracing::warn!("logged");
+            });
+        });
+        let [line] = lines.as_slice() else { panic!("{lines:?}") };
+        assert_eq!((&line["message"], &line["run"]), (&"logged".into(), &"web-0f3a5b7c9d1e2f40".into()));
     }
 
     #[test]

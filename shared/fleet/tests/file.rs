@@ -196,6 +196,7 @@ fn a_file_beyond_the_size_limit_is_refused_unread() {
 
 /// `MANIFOLD_BLESS=1 cargo test -p manifold-fleet` rewrites the schema.
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a switch of this test alone")]
 fn the_schema_that_is_checked_in_is_the_one_that_the_types_give() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/fleet.schema.json");
     let schema = serde_json::to_string_pretty(&manifold_fleet::json_schema()).unwrap() + "\n";

@@ -1,6 +1,11 @@
 //! Ten thousand targets.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test, whose output is a measurement")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a test, whose output is a measurement"
+)]
 
 mod support;
 

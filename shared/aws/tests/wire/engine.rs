@@ -1,11 +1,14 @@
 //! CodePipeline in target accounts.
 
+use std::sync::{Arc, Mutex};
+
 use manifold_aws::credentials::Assumer;
 use manifold_aws::engine::CodePipelineEngine;
 use manifold_core::plan::PlannedTarget;
 use manifold_core::run::{Outcome, Reason, ReasonSource, Refusal};
 use manifold_ports::engine::Engine;
 use serde_json::{Value, json};
+use tracing::instrument::WithSubscriber;
 
 use crate::samples::{EXECUTION, assumed, at, epoch, order, planned, run};
 use crate::stub::Stub;
@@ -166,6 +169,50 @@ async fn expired_credentials_are_replaced_once_and_the_token_stays_the_same() {
 }
 
 #[tokio::test]
+async fn whatever_is_logged_during_a_call_carries_run_target_and_attempt_and_no_secret() {
+    let stub = Stub::start().await;
+    stub.then("AssumeRole", assumed("ASIAOLD", LONG_AFTER)).then("AssumeRole", assumed("ASIANEW", LONG_AFTER));
+    stub.error("StartPipelineExecution", 400, "ExpiredTokenException");
+    stub.json("StartPipelineExecution", json!({"pipelineExecutionId": EXECUTION}));
+    let engine = engine(&stub).await;
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber =
+        manifold_aws::telemetry::subscriber(tracing::level_filters::LevelFilter::TRACE, move || writer.clone());
+    let (run, planned) = (run(), planned());
+    engine.start(order(&run, &planned)).with_subscriber(subscriber).await.unwrap();
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(text.contains("assumed credentials have expired"), "{text}");
+    for line in text.lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(
+            (&line["run"], &line["target"], &line["attempt"], &line["operation"]),
+            (
+                &json!("web-0f3a5b7c9d1e2f40"),
+                &json!("444455556666/us-east-1"),
+                &json!(2),
+                &json!("StartPipelineExecution")
+            )
+        );
+    }
+    assert!(!text.contains("s3cr3t") && !text.contains("t0k3n"), "{text}");
+}
+
+/// What was logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
 async fn a_role_that_is_not_assumed_starts_nothing() {
     let stub = Stub::start().await;
     stub.then("AssumeRole", crate::samples::sts_error(403, "AccessDenied"));
@@ -280,10 +327,7 @@ async fn a_question_that_may_not_be_asked_is_refused_by_the_name_of_the_question
     let stub = Stub::start().await;
     stub.error("ListActionExecutions", 400, "AccessDeniedException");
     let execution = EXECUTION.parse().unwrap();
-    match entered(&stub).await.explain(order(&run(), &planned()), &execution).await.unwrap_err() {
-        Refusal::Permanent { outcome: Outcome::Failed, reason } => {
-            assert_eq!(reason.cause, "AccessDenied for ListActionExecutions in role ManifoldTarget");
-        }
-        other => panic!("{other:?}"),
-    }
+    let refusal = entered(&stub).await.explain(order(&run(), &planned()), &execution).await.unwrap_err();
+    let Refusal::Permanent { outcome: Outcome::Failed, reason } = refusal else { panic!("{refusal:?}") };
+    assert_eq!(reason.cause, "AccessDenied for ListActionExecutions in role ManifoldTarget");
 }

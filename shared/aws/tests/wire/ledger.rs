@@ -206,12 +206,12 @@ async fn nothing_to_write_asks_nothing_and_more_than_a_transaction_holds_is_refu
 async fn a_put_whose_answer_was_lost_has_landed_when_the_item_carries_its_nonce() {
     for lost in [
         ResponseTemplate::new(500).set_body_json(json!({"__type": "InternalServerError"})),
-        ResponseTemplate::new(200).set_delay(Duration::from_millis(400)),
+        ResponseTemplate::new(200).set_delay(Duration::from_secs(60)),
     ] {
         let stub = Stub::start().await;
         stub.then("PutItem", lost).then("PutItem", condition_failed(&stored("web", 5, "mine")));
         let timeouts = aws_smithy_types::timeout::TimeoutConfig::builder()
-            .operation_attempt_timeout(Duration::from_millis(150))
+            .operation_attempt_timeout(Duration::from_millis(500))
             .build();
         let ledger = DynamoLedger::new(stub.clients_with(timeouts).await.dynamodb(), "manifold");
         ledger.commit(commit(vec![write(queue("web"), Expect::Version(4))])).await.unwrap();
@@ -335,6 +335,8 @@ async fn patience_ends_by_the_kind_of_failure() {
         (error(400, "ThrottlingException"), 3, Ended::Unavailable),
         (error(400, "ProvisionedThroughputExceededException"), 3, Ended::Unavailable),
         (error(500, "InternalServerError"), 3, Ended::Unavailable),
+        // The function's own credentials: the next invocation has new ones.
+        (error(400, "ExpiredTokenException"), 1, Ended::Unavailable),
         (error(400, "IdempotentParameterMismatchException"), 1, Ended::Refused),
         (error(400, "ResourceNotFoundException"), 1, Ended::Refused),
         (error(400, "AccessDeniedException"), 1, Ended::Refused),

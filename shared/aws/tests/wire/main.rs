@@ -3,7 +3,7 @@
 //! Each test says what is answered, in order, and then looks at what was asked. A request that nobody expected and an
 //! answer that nobody asked for both fail the test.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test's helpers fail by panicking")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "what tests share fails by panicking")]
 
 mod clients;
 mod credentials;
