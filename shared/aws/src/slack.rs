@@ -13,7 +13,7 @@ use manifold_ports::slack::{MessageRef, Slack, SlackError};
 use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{StatusCode, redirect};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::clock::SystemClock;
 use crate::env::{self, EnvError};
@@ -175,20 +175,12 @@ impl<C: Clock> Slack for SlackClient<C> {
         thread: Option<&MessageRef>,
         payload: &Payload,
     ) -> Result<MessageRef, SlackError> {
-        let mut body = json!({
-            "text": payload.text,
-            "blocks": payload.blocks,
-            "unfurl_links": false,
-            "unfurl_media": false,
-        });
-        if let Some(ts) = thread.and_then(|message| message.ts.as_deref()) {
-            body["thread_ts"] = json!(ts);
-        }
         match channel {
             Channel::Bot { channel, token } => {
                 // Where the first message went: the channel may have been given by name.
                 let known = thread.and_then(|message| message.channel.as_ref());
-                body["channel"] = json!(known.unwrap_or(channel));
+                let thread_ts = thread.and_then(|message| message.ts.as_deref());
+                let body = payload.post_body(known.unwrap_or(channel), thread_ts);
                 let answer = self.with_secret(token, |token| {
                     let body = &body;
                     async move { self.call("chat.postMessage", &token, body).await }
@@ -197,6 +189,7 @@ impl<C: Clock> Slack for SlackClient<C> {
                 Ok(MessageRef { channel: answer.channel, ts: answer.ts })
             }
             Channel::Webhook { url } => {
+                let body = payload.webhook_body();
                 let posted = self.with_secret(url, |url| {
                     let body = &body;
                     async move { self.hook(&url, body).await }
@@ -214,12 +207,7 @@ impl<C: Clock> Slack for SlackClient<C> {
                 let Some(ts) = message.ts.as_deref() else {
                     return Err(SlackError::Refused { code: "the message has no ts".to_owned() });
                 };
-                let body = json!({
-                    "channel": message.channel.as_ref().unwrap_or(channel),
-                    "ts": ts,
-                    "text": payload.text,
-                    "blocks": payload.blocks,
-                });
+                let body = payload.update_body(message.channel.as_ref().unwrap_or(channel), ts);
                 let answer = self.with_secret(token, |token| {
                     let body = &body;
                     async move { self.call("chat.update", &token, body).await }
