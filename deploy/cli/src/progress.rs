@@ -27,6 +27,10 @@ const LARGE_EVERY: i64 = 5_000;
 const FRAME: Duration = Duration::from_millis(80);
 /// Unless a pace was asked for, no wait is longer than this, however long nothing happens.
 const LONGEST_WAIT: Duration = Duration::from_millis(700);
+/// As wide as the longest state, `unreachable`.
+const STATE: usize = 11;
+/// A name is cut to no less: a letter of the account, and the longest Region.
+const LEAST_NAME: usize = 18;
 /// About what a simulated target takes, for the pace that shows a run in the time there is.
 const TARGET_TAKES: Span = Span::from_seconds(165);
 const SPINNER: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
@@ -186,9 +190,17 @@ impl Progress {
         match &mut self.view {
             View::Off => {}
             View::Lines { told, waves } => {
-                let lines = self.runs.values().flat_map(|seen| match &seen.targets {
-                    Some(targets) => target_lines(&seen.head, targets, told, last),
-                    None => wave_lines(&seen.head, waves),
+                let apps = self.runs.values().map(|seen| measure_text_width(seen.head.app.as_str()));
+                let apps = apps.max().unwrap_or(0);
+                let targets = self.runs.values().flat_map(|seen| seen.targets.iter().flatten());
+                let places = targets.map(|line| measure_text_width(&place(line))).max().unwrap_or(0);
+                let lines = self.runs.values().flat_map(|seen| {
+                    let news = match &seen.targets {
+                        Some(targets) => target_lines(&seen.head.run, targets, told, places, last),
+                        None => wave_lines(&seen.head, waves),
+                    };
+                    let app = cell(seen.head.app.as_str(), apps);
+                    news.into_iter().map(move |news| format!("{app}  {news}"))
                 });
                 let mut err = std::io::stderr().lock();
                 for line in lines {
@@ -230,12 +242,12 @@ fn place(line: &TargetLine) -> String {
 
 /// What is new about each target, one line for each; that it waits or is being started is no news.
 fn target_lines(
-    head: &Head,
+    run: &RunId,
     targets: &[TargetLine],
     told: &mut BTreeMap<(RunId, TargetKey), String>,
+    width: usize,
     last: bool,
 ) -> Vec<String> {
-    let width = targets.iter().map(|line| measure_text_width(&place(line))).max().unwrap_or(0);
     let mut lines = Vec::new();
     for line in targets {
         // A reason that is still asked for comes in a moment.
@@ -245,12 +257,11 @@ fn target_lines(
         }
         let state = match details(line, None) {
             details if details.is_empty() => state(line),
-            details => format!("{}  {details}", pad_str(&state(line), 9, console::Alignment::Left, None)),
+            details => format!("{}  {details}", cell(&state(line), STATE)),
         };
-        let key = (head.run.clone(), line.key.clone());
+        let key = (run.clone(), line.key.clone());
         if told.get(&key) != Some(&state) {
-            let place = pad_str(&place(line), width, console::Alignment::Left, None).into_owned();
-            lines.push(format!("{}  {place}  {} {state}", head.app, symbol(line.status)));
+            lines.push(format!("{}  {} {state}", cell(&place(line), width), symbol(line.status)));
             told.insert(key, state);
         }
     }
@@ -264,7 +275,7 @@ fn wave_lines(head: &Head, told: &mut BTreeMap<(RunId, usize), (u32, bool, bool)
         let tenth = (u64::from(wave.tally.ended()) * 10 / u64::from(wave.plan.size.max(1))) as u32;
         let state = (tenth, wave.tally.failures() > 0, wave.is_complete());
         if told.insert((head.run.clone(), index), state) != Some(state) {
-            lines.push(format!("{}  wave {}  {}", head.app, wave.plan.name, wave_words(wave)));
+            lines.push(format!("wave {}  {}", wave.plan.name, wave_words(wave)));
         }
     }
     lines
@@ -285,7 +296,7 @@ fn wave_words(wave: &Wave) -> String {
 fn rows(seen: &Seen, now: Timestamp, began: Timestamp, spinner: &str, width: usize) -> Vec<String> {
     let head = &seen.head;
     // The state is more worth seeing than the end of a long name.
-    let first = |names: &mut dyn Iterator<Item = usize>| names.max().unwrap_or(0).min((width / 2).max(12));
+    let first = |names: &mut dyn Iterator<Item = usize>| names.max().unwrap_or(0).min((width / 2).max(LEAST_NAME));
     let mut rows: Vec<String> = match &seen.targets {
         Some(targets) => {
             let names = first(&mut targets.iter().map(|line| measure_text_width(&place(line))));
@@ -321,7 +332,7 @@ fn target_row(line: &TargetLine, names: usize, now: Timestamp, spinner: &str) ->
     let mark = if runs { spinner } else { symbol(line.status) };
     let name = cell(&short_place(line, names), names);
     let name = if line.status == Status::Waiting { style(name).for_stderr().dim() } else { style(name).for_stderr() };
-    let state = cell(&state(line), 11);
+    let state = cell(&state(line), STATE);
     let details = details(line, Some(now));
     let painted = |text: String| paint(text, line.status);
     format!("  {} {name}  {}  {details}", painted(mark.to_owned()), painted(state))
@@ -391,4 +402,62 @@ fn details(line: &TargetLine, now: Option<Timestamp>) -> String {
     };
     let why = line.cause.clone().or_else(|| time.map(|time| time.to_string()));
     [attempt, why].into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use console::strip_ansi_codes;
+    use manifold_fleet::Fleet;
+    use manifold_local::simulation::Setup;
+    use manifold_local::world::Faults;
+
+    use super::*;
+    use crate::simulate::{DEMO_EVENT, DEMO_FLEET};
+
+    /// The rows after every step of a demo, as they are drawn at a width.
+    fn drawn(width: usize) -> Vec<Vec<String>> {
+        let setup = Setup {
+            fleet: Fleet::parse("fleet.yaml", DEMO_FLEET).unwrap(),
+            event: DEMO_EVENT.to_owned(),
+            chosen: vec!["prod/eu-west-1=AccessDenied".parse().unwrap()],
+            seed: 1,
+            faults: Faults::default(),
+        };
+        let mut simulation = Simulation::new(setup).unwrap();
+        let mut progress = Progress::off();
+        let mut drawn = Vec::new();
+        let mut began = None;
+        while let Some(now) = simulation.step().unwrap() {
+            progress.look(&simulation).unwrap();
+            let began = *began.get_or_insert(now);
+            let rows = progress.runs.values().flat_map(|seen| rows(seen, now, began, "⠋", width));
+            drawn.push(rows.map(|row| strip_ansi_codes(&truncate_str(&row, width, "…")).into_owned()).collect());
+        }
+        drawn
+    }
+
+    #[test]
+    fn rows_keep_their_order_columns_and_width() {
+        for width in [120, 80, 60, 30] {
+            for rows in drawn(width).iter().filter(|rows| !rows.is_empty()) {
+                assert_eq!(rows.len(), 11);
+                assert!(rows.iter().all(|row| measure_text_width(row) <= width), "{width}: {rows:#?}");
+            }
+        }
+        let all = drawn(60);
+        let last = all.last().unwrap();
+        assert_eq!(last[9], "  ⊘ prod/eu-west-1       unreachable  AccessDenied on role …");
+        assert!(last[10].starts_with("✖ web  completed with failures, 10 of 10 ended, "), "{}", last[10]);
+        let places = |rows: &[String]| rows.iter().take(10).map(|row| row.chars().skip(4).take(19).collect()).collect();
+        let expected: Vec<String> = places(last);
+        for rows in all.iter().filter(|rows| !rows.is_empty()) {
+            assert_eq!(places(rows), expected);
+        }
+    }
+
+    #[test]
+    fn a_long_name_gives_way_before_its_region() {
+        let all = drawn(30);
+        assert!(all.last().unwrap()[7].contains("ap-southeast-2"), "{:#?}", all.last());
+    }
 }

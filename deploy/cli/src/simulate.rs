@@ -25,8 +25,8 @@ const DEMO_TIME: Duration = Duration::from_secs(9);
 /// A rehearsal is repeated, so it is over sooner.
 const SIMULATE_TIME: Duration = Duration::from_secs(4);
 
-const DEMO_FLEET: &str = include_str!("../../examples/fleet.yaml");
-const DEMO_EVENT: &str = include_str!("../../examples/release-event.json");
+pub(crate) const DEMO_FLEET: &str = include_str!("../../examples/fleet.yaml");
+pub(crate) const DEMO_EVENT: &str = include_str!("../../examples/release-event.json");
 
 const EVENT: &str = "expected a release event as EventBridge delivers it, one JSON object, such as \
                      deploy/examples/release-event.json";
