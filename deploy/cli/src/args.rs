@@ -1,10 +1,15 @@
 //! The command line: what can be asked for, and what the exit status means.
 
+use std::fmt::Display;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use manifold_core::run::Verdict;
-use manifold_local::behaviour::{Chosen, NAMES};
+use manifold_local::behaviour::{Behaviour, Chosen, InvalidChoice, NAMES};
+
+/// A day is later than anything that AWS delivers on its own.
+const MOST_DISORDER: u32 = 86_400;
 
 /// The command was not understood, or something it needs could not be read.
 pub(crate) const EXIT_USAGE: u8 = 2;
@@ -22,19 +27,60 @@ pub(crate) const fn exit_status(verdict: Option<Verdict>) -> u8 {
     }
 }
 
-const EXIT_HELP: &str = "Exit status:
-  0  succeeded: every target has the release (validate: no problem found)
-  1  failed: a wave failed beyond its tolerance (validate: there are problems)
-  2  the command was not understood, or a file could not be read
+/// What is worst comes last.
+const fn badness(verdict: Option<Verdict>) -> u8 {
+    match verdict {
+        Some(Verdict::Succeeded) => 0,
+        Some(Verdict::Overtaken) => 1,
+        Some(Verdict::Incomplete) => 2,
+        Some(Verdict::CompletedWithFailures) => 3,
+        Some(Verdict::TimedOut) => 4,
+        Some(Verdict::Failed) => 5,
+        None => 6,
+    }
+}
+
+/// The verdict that speaks for all runs: the worst one.
+pub(crate) fn worst(verdicts: impl IntoIterator<Item = Option<Verdict>>) -> Option<Verdict> {
+    verdicts.into_iter().max_by_key(|verdict| badness(*verdict)).flatten()
+}
+
+const EXIT_HELP: &str = "Exit status (of several apps, the worst verdict counts):
+  0  succeeded: every target has the release
+  1  failed: a wave failed beyond its tolerance
+  2  the command was not understood, or a file could not be read or used
   3  completed with failures, within tolerance
   4  incomplete: nothing failed, yet some targets do not have the release
   5  timed out
   6  overtaken by a newer release
   7  no verdict";
 
+const VALIDATE_EXIT_HELP: &str = "Exit status:
+  0  no problem found
+  1  there are problems
+  2  the command was not understood, or the file could not be read";
+
+const DEMO_HELP: &str = "Examples:
+  manifold demo
+  manifold demo --fail dev/eu-west-1=JobFailed
+  manifold demo --fail 'prod/*=AccessDenied' --output json";
+
+const SIMULATE_HELP: &str = "Examples:
+  manifold simulate --fleet fleet.yaml --event release-event.json
+  manifold simulate --fleet fleet.yaml --event release-event.json --fail 'prod/*=Superseded'
+
+deploy/examples has a fleet file and an event to start from.";
+
 /// One pipeline in, every account and region out, one answer back.
 #[derive(Debug, Parser)]
-#[command(name = "manifold", version, about, after_help = EXIT_HELP)]
+#[command(
+    name = "manifold",
+    version,
+    about,
+    after_help = "\
+Begin with \"manifold demo\", then rehearse your own fleet with \"manifold simulate\".
+\"manifold help <COMMAND>\" tells each command's options and exit statuses."
+)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -43,12 +89,13 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// See a release go out: a built-in fleet of 2 accounts × 5 regions, the real handlers, simulated targets.
-    #[command(after_help = EXIT_HELP)]
+    #[command(after_help = format!("{DEMO_HELP}\n\n{EXIT_HELP}"))]
     Demo(Demo),
     /// Rehearse a release event on your own fleet file, with failures of your choice.
-    #[command(after_help = EXIT_HELP)]
+    #[command(after_help = format!("{SIMULATE_HELP}\n\n{EXIT_HELP}"))]
     Simulate(Simulate),
     /// Check a fleet file: every problem at once, each with its line, column and remedy.
+    #[command(after_help = VALIDATE_EXIT_HELP)]
     Validate(Validate),
     /// Print the JSON Schema of the fleet file, for editors.
     Schema,
@@ -66,19 +113,20 @@ pub(crate) enum Output {
 pub(crate) struct Rehearsal {
     /// Have a target not just succeed, such as dev/eu-west-1=JobFailed; '*' stands for all accounts or regions. May
     /// be given more than once
-    #[arg(long = "fail", value_name = "ACCOUNT/REGION=WHAT", long_help = fail_help())]
+    #[arg(long = "fail", value_name = "ACCOUNT/REGION=WHAT", long_help = fail_help(), value_parser = chosen)]
     pub(crate) chosen: Vec<Chosen>,
     /// Everything random comes from this number; the same seed repeats the same run
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_name = "NUMBER", value_parser = whole::<u64>, allow_negative_numbers = true)]
     pub(crate) seed: u64,
     /// The chance, 0 to 1, that a message or event is delivered twice
-    #[arg(long, default_value_t = 0.0, value_parser = chance, value_name = "CHANCE")]
+    #[arg(long, default_value_t = 0.0, value_name = "CHANCE", value_parser = chance, allow_negative_numbers = true)]
     pub(crate) duplicates: f64,
-    /// Messages and events are late by up to this many seconds, so that their order is lost
-    #[arg(long, default_value_t = 0, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(0..=86_400))]
+    /// Messages and events are late by up to this many seconds (at most 86400), so that their order is lost
+    #[arg(long, default_value_t = 0, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     pub(crate) disorder: u32,
-    /// How many simulated seconds pass in one second of yours; 0 does not wait at all
-    #[arg(long, value_name = "FACTOR")]
+    /// How many simulated seconds pass in one second of yours; 0 does not wait at all [default: a few seconds for the
+    /// whole run on a terminal, else 0]
+    #[arg(long, value_name = "FACTOR", value_parser = whole::<u32>, allow_negative_numbers = true)]
     pub(crate) pace: Option<u32>,
     /// What is printed on standard output
     #[arg(long, value_enum, default_value_t = Output::Text)]
@@ -93,10 +141,11 @@ pub(crate) struct Demo {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Simulate {
-    /// The fleet file
+    /// The fleet file; '-' reads standard input
     #[arg(long, value_name = "FILE")]
     pub(crate) fleet: PathBuf,
-    /// A release event as EventBridge delivers it: CodePipeline, SUCCEEDED, of an app's release pipeline
+    /// A release event as EventBridge delivers it: CodePipeline, SUCCEEDED, of an app's release pipeline; '-'
+    /// reads standard input
     #[arg(long, value_name = "FILE")]
     pub(crate) event: PathBuf,
     #[command(flatten)]
@@ -105,7 +154,8 @@ pub(crate) struct Simulate {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Validate {
-    /// The fleet file
+    /// The fleet file; '-' reads standard input
+    #[arg(value_name = "FILE")]
     pub(crate) fleet: PathBuf,
     /// What is printed on standard output
     #[arg(long, value_enum, default_value_t = Output::Text)]
@@ -116,15 +166,74 @@ fn chance(text: &str) -> Result<f64, String> {
     text.parse()
         .ok()
         .filter(|chance| (0.0..=1.0).contains(chance))
-        .ok_or_else(|| "expected a number from 0 to 1".to_owned())
+        .ok_or_else(|| "expected a number from 0 to 1, such as 0.2".to_owned())
+}
+
+trait Whole: FromStr + Display {
+    const MOST: Self;
+}
+
+impl Whole for u64 {
+    const MOST: Self = Self::MAX;
+}
+
+impl Whole for u32 {
+    const MOST: Self = Self::MAX;
+}
+
+fn whole<N: Whole>(text: &str) -> Result<N, String> {
+    text.parse().map_err(|_| format!("expected a whole number from 0 to {}", N::MOST))
+}
+
+fn seconds(text: &str) -> Result<u32, String> {
+    let seconds = text.parse().ok().filter(|seconds| *seconds <= MOST_DISORDER);
+    seconds.ok_or_else(|| format!("expected whole seconds from 0 to {MOST_DISORDER}"))
+}
+
+/// Any word is an error code, so a slip in a known name would quietly mean something else.
+fn chosen(text: &str) -> Result<Chosen, String> {
+    let chosen: Chosen = text.parse().map_err(|error: InvalidChoice| error.to_string())?;
+    let Behaviour::Fails(code) = &chosen.behaviour else { return Ok(chosen) };
+    let names = NAMES.iter().map(|(name, _)| *name).filter(|name| name != code);
+    let near = names
+        .map(|name| (strsim::damerau_levenshtein(&code.to_lowercase(), &name.to_lowercase()), name))
+        .min()
+        .filter(|(distance, _)| *distance <= 2);
+    match near {
+        Some((_, name)) => Err(format!("did you mean {chosen}={name}?")),
+        None => Ok(chosen),
+    }
 }
 
 fn fail_help() -> String {
     let mut help = "Have a target not just succeed, such as dev/eu-west-1=JobFailed; '*' stands for all accounts or \
-                    regions. May be given more than once.\n\nWhat may happen:"
+                    regions. May be given more than once; where two name the same target, the last one counts.\n\n\
+                    What may happen:"
         .to_owned();
     for (name, meaning) in NAMES {
         help.push_str(&format!("\n  {name:<17} {meaning}"));
     }
     help
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_verdict_speaks_for_all() {
+        let (failed, tolerated) = (Some(Verdict::Failed), Some(Verdict::CompletedWithFailures));
+        assert_eq!(worst([Some(Verdict::Succeeded), failed, tolerated]), failed);
+        assert_eq!(worst([failed, None]), None);
+        assert_eq!(worst([]), None);
+    }
+
+    #[test]
+    fn a_slip_in_a_known_name_is_told_and_any_other_code_is_taken() {
+        assert_eq!(chosen("dev/*=Superseeded").unwrap_err(), "did you mean dev/*=Superseded?");
+        assert_eq!(chosen("dev/*=silent").unwrap_err(), "did you mean dev/*=Silent?");
+        for code in ["JobFailed", "AccessDeniedException", "ConfigurationError", "Succeeded"] {
+            assert!(chosen(&format!("dev/*={code}")).is_ok(), "{code}");
+        }
+    }
 }

@@ -1,13 +1,17 @@
 //! `manifold`: validate a fleet file, rehearse a release, see what would be posted.
 
 mod args;
+mod input;
+mod paint;
 mod progress;
 mod simulate;
 mod validate;
+mod words;
 
-use std::io::Write;
+use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
+use anyhow::{Context, Result};
 use clap::Parser;
 
 use crate::args::{Args, Command};
@@ -20,21 +24,18 @@ fn main() -> ExitCode {
         Command::Validate(options) => validate::validate(&options),
         Command::Schema => validate::schema(),
     };
-    match done {
-        Ok(code) => code,
-        // Whoever reads our output has seen enough: `manifold … | head`.
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
-        Err(error) => {
-            // Nothing is left to tell if standard error is gone too.
-            let _ = writeln!(std::io::stderr(), "error: {error:#}");
-            ExitCode::from(args::EXIT_USAGE)
-        }
-    }
+    done.unwrap_or_else(|error| {
+        // Nothing is left to tell if standard error is gone too.
+        let _ = writeln!(io::stderr(), "{} {error:#}", paint::error_word("error:"));
+        ExitCode::from(args::EXIT_USAGE)
+    })
 }
 
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error
-        .chain()
-        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
-        .any(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+/// Writes to standard output. Whoever reads it may have seen enough (`manifold … | head`): that changes no answer.
+fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    match write(&mut out).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        done => done.context("failed to write to standard output"),
+    }
 }

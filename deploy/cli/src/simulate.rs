@@ -1,44 +1,77 @@
 //! `manifold demo` and `manifold simulate`: the real handlers over simulated targets.
 
-use std::io::{IsTerminal, Write};
+use std::collections::BTreeSet;
+use std::io;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
+use console::Term;
 use manifold_core::summary::{Summary, text};
 use manifold_core::time::Span;
 use manifold_fleet::Fleet;
 use manifold_local::report::Report;
-use manifold_local::simulation::{Setup, Simulation};
+use manifold_local::simulation::{Setup, Simulation, SimulationError};
 use manifold_local::world::Faults;
 
-use crate::args::{Demo, Output, Rehearsal, Simulate, exit_status};
-use crate::progress::Progress;
-use crate::validate;
+use crate::args::{Demo, Output, Rehearsal, Simulate, exit_status, worst};
+use crate::input::{self, advise};
+use crate::progress::{Pace, Progress};
+use crate::words::counted;
+use crate::{paint, print, validate};
 
-/// A terminal shows the demo's two waves in about ten seconds.
-const DEMO_PACE: u32 = 45;
+/// Long enough to follow the demo, which is watched once.
+const DEMO_TIME: Duration = Duration::from_secs(9);
+/// A rehearsal is repeated, so it is over sooner.
+const SIMULATE_TIME: Duration = Duration::from_secs(4);
 
-const DEMO_FLEET: &str = include_str!("../../examples/fleet.yaml");
-const DEMO_EVENT: &str = include_str!("../../examples/release-event.json");
+pub(crate) const DEMO_FLEET: &str = include_str!("../../examples/fleet.yaml");
+pub(crate) const DEMO_EVENT: &str = include_str!("../../examples/release-event.json");
+
+const EVENT: &str = "expected a release event as EventBridge delivers it, one JSON object, such as \
+                     deploy/examples/release-event.json";
+
+struct Given {
+    fleet_name: String,
+    fleet: String,
+    event_name: String,
+    event: String,
+    time: Duration,
+}
 
 pub(crate) fn demo(options: &Demo) -> Result<ExitCode> {
-    let pace = match std::io::stderr().is_terminal() {
-        true => DEMO_PACE,
-        false => 0,
+    let given = Given {
+        fleet_name: "deploy/examples/fleet.yaml".to_owned(),
+        fleet: DEMO_FLEET.to_owned(),
+        event_name: "deploy/examples/release-event.json".to_owned(),
+        event: DEMO_EVENT.to_owned(),
+        time: DEMO_TIME,
     };
-    rehearse("deploy/examples/fleet.yaml", DEMO_FLEET, DEMO_EVENT.to_owned(), &options.rehearsal, pace)
+    let hint = "See every payload with --output json, and a failure with\n\
+                --fail dev/eu-west-1=JobFailed. \"manifold simulate\" takes your own fleet.";
+    rehearse(given, &options.rehearsal, hint)
 }
 
 pub(crate) fn simulate(options: &Simulate) -> Result<ExitCode> {
-    let fleet = validate::read(&options.fleet)?;
-    let event = validate::read(&options.event)?;
-    let name = options.fleet.display().to_string();
-    rehearse(&name, &fleet, event, &options.rehearsal, 0)
-        .with_context(|| format!("failed to rehearse {} on {name}", options.event.display()))
+    let given = Given {
+        fleet_name: input::name(&options.fleet),
+        fleet: input::read(&options.fleet, validate::FLEET)?,
+        event_name: input::name(&options.event),
+        event: input::read(&options.event, EVENT)?,
+        time: SIMULATE_TIME,
+    };
+    rehearse(given, &options.rehearsal, "See every payload with --output json.")
 }
 
-fn rehearse(name: &str, fleet: &str, event: String, options: &Rehearsal, pace: u32) -> Result<ExitCode> {
-    let fleet = Fleet::parse(name, fleet).map_err(|problems| anyhow!("the fleet file has problems:\n{problems}"))?;
+fn rehearse(given: Given, options: &Rehearsal, hint: &str) -> Result<ExitCode> {
+    let Given { fleet_name, fleet: text, event_name, event, time } = given;
+    let fleet = match Fleet::parse(&fleet_name, &text) {
+        Ok(fleet) => fleet,
+        Err(problems) => {
+            validate::tell(&mut io::stderr().lock(), &Term::stderr(), &text, &problems)?;
+            return Err(anyhow!("{fleet_name} has {}; nothing was rehearsed", counted(problems.len(), "problem")));
+        }
+    };
     let setup = Setup {
         fleet,
         event,
@@ -50,54 +83,86 @@ fn rehearse(name: &str, fleet: &str, event: String, options: &Rehearsal, pace: u
             ..Faults::default()
         },
     };
-    let mut simulation = Simulation::new(setup)?;
-    let mut progress = Progress::new(options.pace.unwrap_or(pace));
+    let mut simulation = Simulation::new(setup).map_err(|error| explain(error, &event_name))?;
+    let mut progress = match (options.pace, options.output) {
+        (Some(factor), _) => Progress::new(Pace::Factor(factor)),
+        // A script that wants the document neither watches nor waits.
+        (None, Output::Json) => Progress::off(),
+        (None, Output::Text) if Term::stderr().is_term() && !console::is_dumb() => Progress::new(Pace::Within(time)),
+        (None, Output::Text) => Progress::new(Pace::Rush),
+    };
     while let Some(now) = simulation.step()? {
         progress.show(&simulation, now)?;
     }
-    progress.finish();
+    progress.finish(&simulation)?;
     let report = Report::of(&simulation)?;
-    let mut out = std::io::stdout().lock();
-    match options.output {
+    let summaries: Vec<Summary> =
+        simulation.world().runs().iter().map(|run| simulation.summary(run)).collect::<Result<_, _>>()?;
+    print(|out| match options.output {
         Output::Json => {
-            serde_json::to_writer_pretty(&mut out, &report)?;
-            writeln!(out)?;
+            serde_json::to_writer_pretty(&mut *out, &report)?;
+            writeln!(out)
         }
         Output::Text => {
-            for run in simulation.world().runs() {
-                let summary: Summary = simulation.summary(&run)?;
-                writeln!(out, "{}", text::render(&summary))?;
+            for summary in &summaries {
+                writeln!(out, "{}", paint::summary(&text::render(summary)))?;
             }
-            writeln!(out, "{}", told(&report))?;
+            writeln!(out, "{}\n{hint}", told(&report))
         }
+    })?;
+    Ok(ExitCode::from(exit_status(worst(report.runs.iter().map(|run| run.verdict)))))
+}
+
+/// What a simulation can't be set up for, and what to do.
+fn explain(error: SimulationError, event: &str) -> anyhow::Error {
+    match error {
+        SimulationError::Event(error) => advise(format!("failed to read the event in {event}: {error}"), EVENT),
+        SimulationError::NoRelease(why) => advise(
+            format!("the event in {event} opens no run: {why}"),
+            "take the event of a release pipeline that succeeded, or name its pipeline in an app's release.pipelines",
+        ),
+        error @ SimulationError::NoTarget { .. } => {
+            advise(error, "name an account by its name or id, and a region by its code; '*' stands for all")
+        }
+        error @ (SimulationError::Unsettled(_) | SimulationError::Run(_)) => error.into(),
     }
-    // The worst verdict speaks for all runs.
-    let status = report.runs.iter().map(|run| exit_status(run.verdict)).max().unwrap_or(exit_status(None));
-    Ok(ExitCode::from(status))
 }
 
 /// What Slack was told, in one line.
 fn told(report: &Report) -> String {
-    let count = |method: &str, threaded: bool| {
-        report
-            .slack
-            .iter()
-            .filter(|call| call.method == method && call.body.get("thread_ts").is_some() == threaded)
-            .count()
-    };
-    let (posted, edited) = (count("chat.postMessage", false), count("chat.update", false));
-    let (threaded, hooked) = (count("chat.postMessage", true), count("webhook", false));
-    let mut line = match (posted, hooked) {
-        (0, 0) => "Slack: nothing was posted (the app names no channel)".to_owned(),
-        (0, hooked) => format!("Slack: {hooked} message, through a webhook"),
-        (posted, _) => format!("Slack: {posted} message, edited {edited} times, {threaded} reply in its thread"),
-    };
+    let threaded = |call: &&manifold_local::world::SlackCall| call.body.get("thread_ts").is_some();
+    let calls = |method: &'static str| report.slack.iter().filter(move |call| call.method == method);
+    let messages: BTreeSet<&str> =
+        calls("chat.postMessage").filter(|call| !threaded(call)).filter_map(|call| call.ts.as_deref()).collect();
+    let edits = calls("chat.update").filter(|call| call.ts.as_deref().is_some_and(|ts| messages.contains(ts))).count();
+    let replies = calls("chat.postMessage").filter(threaded).count();
+    let hooked = calls("webhook").count();
+    let mut parts = Vec::new();
+    if !messages.is_empty() {
+        let edited = match edits {
+            0 => String::new(),
+            edits => format!(", edited {}", counted(edits, "time")),
+        };
+        let replied = match replies {
+            0 => String::new(),
+            1 => ", with 1 reply in its thread".to_owned(),
+            replies => {
+                format!(", with {replies} replies in {}", if messages.len() == 1 { "its thread" } else { "threads" })
+            }
+        };
+        parts.push(format!("{}{edited}{replied}", counted(messages.len(), "message")));
+    }
+    if hooked > 0 {
+        parts.push(format!("{} through a webhook", counted(hooked, "message")));
+    }
+    if parts.is_empty() {
+        parts.push("nothing was posted, as no app of this release has a channel".to_owned());
+    }
     if report.stray_events > 0 {
-        line.push_str(&format!("; {} stray events changed nothing", report.stray_events));
+        parts.push(format!("{} changed nothing", counted(report.stray_events as usize, "stray event")));
     }
     if report.dead_letters > 0 {
-        line.push_str(&format!("; {} dead letters", report.dead_letters));
+        parts.push(counted(report.dead_letters, "dead letter"));
     }
-    line.push_str("\nSee every payload with --output json.");
-    line
+    format!("Slack: {}", parts.join("; "))
 }

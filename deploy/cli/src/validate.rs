@@ -1,54 +1,94 @@
 //! `manifold validate` and `manifold schema`.
 
-use std::io::{IsTerminal, Write};
-use std::path::Path;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
-use anyhow::{Context, Result};
-use manifold_fleet::{Fleet, Problem};
+use anyhow::Result;
+use console::Term;
+use manifold_fleet::{Fleet, Problem, Problems};
 use serde_json::json;
 
 use crate::args::{Output, Validate};
+use crate::words::counted;
+use crate::{input, print};
 
-pub(crate) fn read(path: &Path) -> Result<String> {
-    std::fs::read_to_string(path).with_context(|| format!("failed to read {}", path.display()))
-}
+/// What a fleet file is, for those who named something else.
+pub(crate) const FLEET: &str = "expected a fleet file, such as deploy/examples/fleet.yaml";
+
+/// Wider than this, a snippet does not read better.
+const WIDEST: u16 = 140;
 
 pub(crate) fn validate(options: &Validate) -> Result<ExitCode> {
-    let text = read(&options.fleet)?;
-    let name = options.fleet.display().to_string();
-    let mut out = std::io::stdout().lock();
+    let text = input::read(&options.fleet, FLEET)?;
+    let name = input::name(&options.fleet);
     match Fleet::parse(&name, &text) {
         Ok(fleet) => {
-            match options.output {
-                Output::Text => describe(&mut out, &name, &fleet)?,
-                Output::Json => writeln!(out, "{}", json!({"file": name, "problems": []}))?,
-            }
+            print(|out| match options.output {
+                Output::Text => describe(out, &name, &fleet),
+                Output::Json => writeln!(out, "{}", json!({"file": name, "problems": []})),
+            })?;
             Ok(ExitCode::SUCCESS)
         }
         Err(problems) => {
-            match options.output {
-                Output::Text if out.is_terminal() => draw(&mut out, &name, &text, problems.iter())?,
-                Output::Text => writeln!(out, "{problems}")?,
+            print(|out| match options.output {
+                Output::Text => tell(out, &Term::stdout(), &text, &problems),
                 Output::Json => {
                     let problems: Vec<_> = problems.iter().map(as_json).collect();
-                    writeln!(out, "{}", json!({"file": name, "problems": problems}))?;
+                    writeln!(out, "{}", json!({"file": name, "problems": problems}))
                 }
-            }
+            })?;
             Ok(ExitCode::FAILURE)
         }
     }
 }
 
 pub(crate) fn schema() -> Result<ExitCode> {
-    writeln!(std::io::stdout().lock(), "{:#}", manifold_fleet::json_schema())?;
+    print(|out| writeln!(out, "{:#}", manifold_fleet::json_schema()))?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn describe(out: &mut impl Write, name: &str, fleet: &Fleet) -> Result<()> {
+/// Tells every problem: as a compiler would show it on a terminal, a line each elsewhere.
+pub(crate) fn tell(out: &mut dyn Write, to: &Term, text: &str, problems: &Problems) -> io::Result<()> {
+    if !to.is_term() {
+        return writeln!(out, "{problems}");
+    }
+    let renderer = if to.features().colors_supported() { Renderer::styled() } else { Renderer::plain() };
+    let renderer = renderer.term_width(usize::from(to.size().1.min(WIDEST)));
+    for problem in problems.iter() {
+        writeln!(out, "{}\n", draw(&renderer, problems.file(), text, problem))?;
+    }
+    writeln!(out, "{}: {}", problems.file(), counted(problems.len(), "problem"))
+}
+
+fn draw(renderer: &Renderer, name: &str, text: &str, problem: &Problem) -> String {
+    let title = match problem.path() {
+        "" => problem.message().to_owned(),
+        path => format!("{} ({path})", problem.message()),
+    };
+    // A problem stays on one line; looking through the whole of a large file for each would take long.
+    let range = problem.range();
+    let start = text.get(..range.start).and_then(|before| before.rfind('\n')).map_or(0, |at| at + 1);
+    let end = text.get(range.end..).and_then(|after| after.find('\n')).map_or(text.len(), |at| range.end + at);
+    let line = text.get(start..end).unwrap_or_default();
+    let within = range.start.saturating_sub(start)..range.end.saturating_sub(start);
+    let mut group = Group::with_title(Level::ERROR.primary_title(title)).element(
+        Snippet::source(line)
+            .line_start(problem.line() as usize)
+            .path(name)
+            .annotation(AnnotationKind::Primary.span(within)),
+    );
+    if let Some(help) = problem.help() {
+        group = group.element(Level::HELP.message(help));
+    }
+    if let Some(meant) = problem.did_you_mean() {
+        group = group.element(Level::HELP.message(format!("did you mean \"{meant}\"?")));
+    }
+    renderer.render(&[group])
+}
+
+fn describe(out: &mut dyn Write, name: &str, fleet: &Fleet) -> io::Result<()> {
     let targets: usize = fleet.apps().map(|app| app.targets().len()).sum();
-    let counted = |count: usize, one: &str| if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") };
     writeln!(
         out,
         "{name}: no problem found: {}, {}, {}, {}",
@@ -57,43 +97,26 @@ fn describe(out: &mut impl Write, name: &str, fleet: &Fleet) -> Result<()> {
         counted(fleet.apps().count(), "app"),
         counted(targets, "target"),
     )?;
+    let waves = fleet.apps().flat_map(|app| app.waves());
+    let width = waves.map(|wave| wave.name.chars().count()).max().unwrap_or(0);
     for app in fleet.apps() {
-        writeln!(out, "  {}", app.name())?;
+        let releases: Vec<String> =
+            app.releases().iter().map(|release| format!("{} in {}", release.name(), release.region())).collect();
+        writeln!(out, "  {}, released by {}", app.name(), releases.join(", "))?;
         for wave in app.waves() {
             writeln!(
                 out,
-                "    wave {:<12} {}, at most {} at once, tolerates {}",
+                "    wave {:<width$}  {}, at most {} at once, tolerates {}",
                 wave.name,
                 counted(wave.size as usize, "target"),
                 wave.max_concurrent,
-                counted(wave.failure_tolerance as usize, "failure"),
+                match wave.failure_tolerance {
+                    0 => "no failure".to_owned(),
+                    failures => counted(failures as usize, "failure"),
+                },
             )?;
         }
     }
-    Ok(())
-}
-
-/// As a compiler would show it.
-fn draw<'a>(out: &mut impl Write, name: &str, text: &str, problems: impl Iterator<Item = &'a Problem>) -> Result<()> {
-    let renderer = Renderer::styled();
-    let mut count = 0_usize;
-    for problem in problems {
-        count += 1;
-        let title = match problem.path() {
-            "" => problem.message().to_owned(),
-            path => format!("{} ({path})", problem.message()),
-        };
-        let mut group = Group::with_title(Level::ERROR.primary_title(title))
-            .element(Snippet::source(text).path(name).annotation(AnnotationKind::Primary.span(problem.range())));
-        if let Some(help) = problem.help() {
-            group = group.element(Level::HELP.message(help));
-        }
-        if let Some(meant) = problem.did_you_mean() {
-            group = group.element(Level::HELP.message(format!("did you mean \"{meant}\"?")));
-        }
-        writeln!(out, "{}\n", renderer.render(&[group]))?;
-    }
-    writeln!(out, "{name}: {count} problem{}", if count == 1 { "" } else { "s" })?;
     Ok(())
 }
 
