@@ -9,11 +9,11 @@
 use std::collections::BTreeMap;
 
 use manifold_core::event::{BatchResponse, DecodeError};
-use manifold_core::ids::RunId;
+use manifold_core::ids::{Nonce, RunId};
 use manifold_core::ledger::{Commit, Item, Key, RUN_RETENTION, Record, Versions};
 use manifold_core::message::{Message, MessageError, Outgoing, Payload, Queue};
 use manifold_core::plan::Channel;
-use manifold_core::run::posting::{Decision, Draft, Posted, Posting};
+use manifold_core::run::posting::{Decision, Draft, Occasion, Posted, Posting, edit_every};
 use manifold_core::summary::{self, Summary, slack};
 use manifold_core::time::{Span, Timestamp};
 use manifold_ports::batch::{self, OutOfTime, Report};
@@ -62,10 +62,10 @@ enum Failure {
 
 /// What would be posted now.
 struct Drafts {
+    occasion: Occasion,
     channel: Channel,
     message: summary::Payload,
     thread: Option<summary::Payload>,
-    is_final: bool,
     unexplained_since: Option<Timestamp>,
     expires_at: Timestamp,
 }
@@ -114,10 +114,21 @@ impl<L: Ledger, Q: Queues, S: Slack, C: Clock> Summarize<L, Q, S, C> {
         if head.channel == Channel::Silent {
             return Ok("silent");
         }
+        let occasion = Occasion {
+            targets: head.size(),
+            is_final: head.verdict().is_some(),
+            can_edit: matches!(head.channel, Channel::Bot { .. }),
+        };
+        let expires_at = head.opened_at.plus(RUN_RETENTION);
+        let nonce = self.clock.nonce();
+        if let Some(early) = posting.decide_early(occasion, &nonce, self.clock.now()) {
+            return self.without_sending(run, early, &loaded.versions, expires_at).await;
+        }
         let plan = runs::plan(&self.ledger, run, head.size()).await?;
         let targets = self.ledger.targets(run).await?;
         let summary = Summary::of(head, &plan, &targets);
         let drafts = Drafts {
+            occasion,
             channel: head.channel.clone(),
             message: slack::message(&summary),
             thread: match slack::thread(&summary).filter(|_| summary.verdict.is_some()) {
@@ -126,11 +137,10 @@ impl<L: Ledger, Q: Queues, S: Slack, C: Clock> Summarize<L, Q, S, C> {
                 None if posting.thread.is_some() && summary.verdict.is_some() => Some(slack::thread_cleared(&summary)),
                 None => None,
             },
-            is_final: summary.verdict.is_some(),
             unexplained_since: summary.ended_at.filter(|_| summary.has_unexplained()),
-            expires_at: head.opened_at.plus(RUN_RETENTION),
+            expires_at,
         };
-        self.bring_up_to_date(run, posting, loaded.versions, &drafts).await
+        self.bring_up_to_date(run, posting, loaded.versions, &nonce, &drafts).await
     }
 
     async fn bring_up_to_date(
@@ -138,36 +148,23 @@ impl<L: Ledger, Q: Queues, S: Slack, C: Clock> Summarize<L, Q, S, C> {
         run: &RunId,
         posting: Posting,
         versions: Versions,
+        nonce: &Nonce,
         drafts: &Drafts,
     ) -> Result<&'static str, Failure> {
-        let nonce = self.clock.nonce();
-        let can_edit = matches!(drafts.channel, Channel::Bot { .. });
         let digest = digest(&drafts.message);
         // A webhook's message has no thread.
-        let thread_digest = drafts.thread.as_ref().filter(|_| can_edit).map(self::digest);
+        let thread_digest = drafts.thread.as_ref().filter(|_| drafts.occasion.can_edit).map(self::digest);
         let draft = Draft {
             digest: &digest,
             thread_digest: thread_digest.as_deref(),
-            is_final: drafts.is_final,
-            can_edit,
             unexplained_since: drafts.unexplained_since,
         };
-        match posting.decide(draft, &nonce, self.clock.now()) {
-            Decision::Nothing(why) => {
-                tracing::info!(why, "nothing to post");
-                Ok("nothing to do")
-            }
-            Decision::Later { posting, delay } => {
-                match self.store(run, &versions, posting, drafts).await {
-                    Ok(()) => self.look_again(run, delay).await?,
-                    // Whoever was first has the lease or has promised to look again.
-                    Err(CommitError::Conflict { .. }) => self.look_again(run, delay).await?,
-                    Err(error @ CommitError::Ledger(_)) => return Err(error.into()),
-                }
-                Ok("later")
+        match posting.decide(drafts.occasion, draft, nonce, self.clock.now()) {
+            waiting @ (Decision::Nothing(_) | Decision::Later { .. }) => {
+                self.without_sending(run, waiting, &versions, drafts.expires_at).await
             }
             Decision::Send { posting } => {
-                match self.store(run, &versions, posting.clone(), drafts).await {
+                match self.store(run, &versions, posting.clone(), drafts.expires_at).await {
                     Ok(()) => {}
                     Err(CommitError::Conflict { .. }) => {
                         self.look_again(run, Span::from_seconds(1)).await?;
@@ -177,6 +174,32 @@ impl<L: Ledger, Q: Queues, S: Slack, C: Clock> Summarize<L, Q, S, C> {
                 }
                 self.post(run, posting, drafts, &digest, thread_digest.as_deref()).await
             }
+        }
+    }
+
+    /// Nothing is posted now; perhaps somebody is to look again.
+    async fn without_sending(
+        &self,
+        run: &RunId,
+        decision: Decision,
+        versions: &Versions,
+        expires_at: Timestamp,
+    ) -> Result<&'static str, Failure> {
+        match decision {
+            Decision::Later { posting, delay } => {
+                match self.store(run, versions, posting, expires_at).await {
+                    // After a conflict, too: whoever was first may have promised nothing.
+                    Ok(()) | Err(CommitError::Conflict { .. }) => self.look_again(run, delay).await?,
+                    Err(error @ CommitError::Ledger(_)) => return Err(error.into()),
+                }
+                Ok("later")
+            }
+            Decision::Nothing(why) => {
+                tracing::info!(why, "nothing to post");
+                Ok("nothing to do")
+            }
+            // A decision to send is carried out where the draft is.
+            Decision::Send { .. } => Ok("nothing to do"),
         }
     }
 
@@ -200,7 +223,7 @@ impl<L: Ledger, Q: Queues, S: Slack, C: Clock> Summarize<L, Q, S, C> {
             Ok(()) => {
                 self.store_own(run, released, drafts).await?;
                 // What changed meanwhile found the lease taken, and may have nobody else to show it.
-                self.look_again(run, manifold_core::run::posting::EDIT_EVERY).await.map(|()| "posted")
+                self.look_again(run, edit_every(drafts.occasion.targets)).await.map(|()| "posted")
             }
             Err(SlackError::RateLimited { retry_after }) => {
                 tracing::warn!(%retry_after, "Slack asks to wait");
@@ -267,9 +290,9 @@ impl<L: Ledger, Q: Queues, S: Slack, C: Clock> Summarize<L, Q, S, C> {
         run: &RunId,
         versions: &Versions,
         posting: Posting,
-        drafts: &Drafts,
+        expires_at: Timestamp,
     ) -> Result<(), CommitError> {
-        let write = versions.write(Key::Summary(run.clone()), Item::Summary(posting), Some(drafts.expires_at));
+        let write = versions.write(Key::Summary(run.clone()), Item::Summary(posting), Some(expires_at));
         self.ledger.commit(Commit { writes: vec![write], nonce: self.clock.nonce() }).await
     }
 
@@ -283,7 +306,7 @@ impl<L: Ledger, Q: Queues, S: Slack, C: Clock> Summarize<L, Q, S, C> {
                 versions.note(key.clone(), record.version);
             }
             let promised_at = posting_in(record).promised_at;
-            match self.store(run, &versions, Posting { promised_at, ..posting.clone() }, drafts).await {
+            match self.store(run, &versions, Posting { promised_at, ..posting.clone() }, drafts.expires_at).await {
                 Ok(()) => return Ok(()),
                 Err(CommitError::Conflict { .. }) => {}
                 Err(error @ CommitError::Ledger(_)) => return Err(error.into()),

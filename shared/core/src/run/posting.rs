@@ -16,11 +16,21 @@ use crate::ids::Nonce;
 use crate::time::{Span, Timestamp};
 
 /// The least time between two edits of a message that is not final.
-pub const EDIT_EVERY: Span = Span::from_seconds(10);
+const EDIT_EVERY: Span = Span::from_seconds(10);
+/// The same for a run of more than [`LARGE`] targets: every edit reads all of them.
+const EDIT_LARGE_EVERY: Span = Span::from_seconds(30);
+/// More targets than this are many.
+const LARGE: u32 = 500;
 /// How long a worker may take to talk to Slack before another one takes over.
 pub const LEASE: Span = Span::from_seconds(120);
 /// How long a final webhook message waits for the reasons of its failures: it can't be edited.
 pub const WAIT_FOR_REASONS: Span = Span::from_seconds(120);
+
+/// The least time between two edits of the message of a run of this size, while it is not final.
+#[must_use]
+pub const fn edit_every(targets: u32) -> Span {
+    if targets > LARGE { EDIT_LARGE_EVERY } else { EDIT_EVERY }
+}
 
 /// A message that Slack accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +69,17 @@ pub struct Lease {
     pub until: Timestamp,
 }
 
+/// What is known of a run before its targets are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Occasion {
+    /// How many targets the run has.
+    pub targets: u32,
+    /// Whether nothing more is expected to change.
+    pub is_final: bool,
+    /// Whether Slack lets the message be edited: a webhook's can't be.
+    pub can_edit: bool,
+}
+
 /// What could be posted now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Draft<'a> {
@@ -66,10 +87,6 @@ pub struct Draft<'a> {
     pub digest: &'a str,
     /// A digest of the thread's message, if the run has anything to put there.
     pub thread_digest: Option<&'a str>,
-    /// Whether nothing more is expected to change.
-    pub is_final: bool,
-    /// Whether Slack lets the message be edited: a webhook's can't be.
-    pub can_edit: bool,
     /// Since when the message only waits for the reasons of failures; `None` when it does not.
     pub unexplained_since: Option<Timestamp>,
 }
@@ -94,41 +111,48 @@ pub enum Decision {
 }
 
 impl Posting {
-    /// Decides about a draft.
+    /// Decides without a draft, where it can: nearly every message finds that it is too early for an edit, and
+    /// then the targets of the run need not be read.
     #[must_use]
-    pub fn decide(&self, draft: Draft<'_>, nonce: &Nonce, now: Timestamp) -> Decision {
+    pub fn decide_early(&self, occasion: Occasion, nonce: &Nonce, now: Timestamp) -> Option<Decision> {
         if self.refused.is_some() {
-            return Decision::Nothing("Slack refused this run's summary for good");
+            return Some(Decision::Nothing("Slack refused this run's summary for good"));
         }
-        let shown = |posted: &Option<Posted>, digest: &str| posted.as_ref().is_some_and(|p| p.digest == digest);
-        let message_shown = match draft.can_edit {
-            true => shown(&self.message, draft.digest),
-            false => self.message.is_some(),
-        };
-        let thread_shown = draft.thread_digest.is_none_or(|digest| shown(&self.thread, digest));
-        if message_shown && thread_shown {
-            return Decision::Nothing("the summary is up to date");
+        if !occasion.can_edit && !occasion.is_final {
+            return Some(Decision::Nothing("a webhook's message can't be edited: it is posted at the end"));
         }
-        if !draft.can_edit && !draft.is_final {
-            return Decision::Nothing("a webhook's message can't be edited: it is posted at the end");
+        if !occasion.can_edit && self.message.is_some() {
+            return Some(Decision::Nothing("a webhook's message can't be edited: it was posted"));
         }
         if let Some(lease) = self.lease.as_ref().filter(|lease| lease.until > now && lease.nonce != *nonce) {
-            return self.look_again(lease.until, now);
+            return Some(self.look_again(lease.until, occasion, now));
         }
-        let due = match (&self.message, draft.unexplained_since) {
-            (None, Some(since)) if !draft.can_edit => since.plus(WAIT_FOR_REASONS),
-            (Some(message), _) if !draft.is_final => message.at.plus(EDIT_EVERY),
-            (None | Some(_), _) => now,
-        };
-        if due > now {
-            return self.look_again(due, now);
+        let due = self.message.as_ref().filter(|_| !occasion.is_final)?.at.plus(edit_every(occasion.targets));
+        (due > now).then(|| self.look_again(due, occasion, now))
+    }
+
+    /// Decides about a draft.
+    #[must_use]
+    pub fn decide(&self, occasion: Occasion, draft: Draft<'_>, nonce: &Nonce, now: Timestamp) -> Decision {
+        if let Some(early) = self.decide_early(occasion, nonce, now) {
+            return early;
+        }
+        let shown = |posted: &Option<Posted>, digest: &str| posted.as_ref().is_some_and(|p| p.digest == digest);
+        let thread_shown = draft.thread_digest.is_none_or(|digest| shown(&self.thread, digest));
+        if shown(&self.message, draft.digest) && thread_shown {
+            return Decision::Nothing("the summary is up to date");
+        }
+        let waits_for_reasons = draft.unexplained_since.filter(|_| !occasion.can_edit);
+        if let Some(due) = waits_for_reasons.map(|since| since.plus(WAIT_FOR_REASONS)).filter(|due| *due > now) {
+            return self.look_again(due, occasion, now);
         }
         let lease = Lease { nonce: nonce.clone(), until: now.plus(LEASE) };
         Decision::Send { posting: Self { lease: Some(lease), promised_at: None, ..self.clone() } }
     }
 
-    fn look_again(&self, at: Timestamp, now: Timestamp) -> Decision {
-        if self.promised_at.is_some_and(|promised| promised > now && promised <= at.plus(EDIT_EVERY)) {
+    fn look_again(&self, at: Timestamp, occasion: Occasion, now: Timestamp) -> Decision {
+        let in_time = at.plus(edit_every(occasion.targets));
+        if self.promised_at.is_some_and(|promised| promised > now && promised <= in_time) {
             return Decision::Nothing("another worker has promised to look again");
         }
         Decision::Later { posting: Self { promised_at: Some(at), ..self.clone() }, delay: at.since(now) }
