@@ -37,6 +37,7 @@ CALLS = {
         "transact_write_items": {"dynamodb:PutItem"},
         "query": {"dynamodb:Query"},
     },
+    # "Setting permissions for SendMessage sets permissions for the corresponding batch version" (SQS, batch actions).
     "queues.rs": {"send_message_batch": {"sqs:SendMessage"}},
     "credentials.rs": {"assume_role": {"sts:AssumeRole"}},
     "releases.rs": {
@@ -642,7 +643,7 @@ def ledger(context):
             if not table.get("SSESpecification", {}).get("SSEEnabled"):
                 yield f"{logical} is not encrypted with a key that can be audited"
             whole = template.resources[logical]
-            if "Retain" not in whole.get("DeletionPolicy", "") or whole.get("UpdateReplacePolicy") != "Retain":
+            if (whole.get("DeletionPolicy"), whole.get("UpdateReplacePolicy")) != ("Retain", "Retain"):
                 yield f"{logical} is deleted with its stack"
 
 
