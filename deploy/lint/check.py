@@ -1,0 +1,807 @@
+#!/usr/bin/env python3
+"""Checks the CloudFormation templates in deploy/, against themselves and against the code that they install.
+
+    python3 -m venv venv && venv/bin/pip install -r deploy/lint/requirements.txt
+    venv/bin/python deploy/lint/check.py               # everything
+    venv/bin/python deploy/lint/check.py --self-test   # breaks a copy of the templates, once for every check
+
+cfn-lint knows CloudFormation. The rest is what only this project knows: which actions the code calls, which variables
+it reads, what a rule must pin, which timings belong together. Every template is rendered twice, with all its conditions
+true and with all of them false, and must hold both times.
+"""
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+TEMPLATES = ("hub.yaml", "member-account.yaml", "member-region.yaml")
+
+# Statements that may name every resource, or every account, and why: (template, role or policy, Sid) -> reason.
+# An entry that is not needed is an error too.
+ANY_RESOURCE: dict[tuple[str, str, str], str] = {}
+
+# What AWS demands of the calls that the adapters make: file in shared/aws/src -> method of the SDK -> actions.
+CALLS = {
+    "ledger.rs": {
+        "get_item": {"dynamodb:GetItem"},
+        "batch_get_item": {"dynamodb:BatchGetItem"},
+        "put_item": {"dynamodb:PutItem"},
+        # Not an action of its own; Manifold's transactions hold puts only.
+        "transact_write_items": {"dynamodb:PutItem"},
+        "query": {"dynamodb:Query"},
+    },
+    # "Setting permissions for SendMessage sets permissions for the corresponding batch version" (SQS, batch actions).
+    "queues.rs": {"send_message_batch": {"sqs:SendMessage"}},
+    "credentials.rs": {"assume_role": {"sts:AssumeRole"}},
+    "releases.rs": {
+        "get_pipeline_execution": {"codepipeline:GetPipelineExecution"},
+        "list_action_executions": {"codepipeline:ListActionExecutions"},
+    },
+    "secrets.rs": {
+        "get_secret_value": {"secretsmanager:GetSecretValue", "kms:Decrypt"},
+        "get_parameter": {"ssm:GetParameter", "kms:Decrypt"},
+    },
+    # With the credentials of a target's role.
+    "engine.rs": {
+        "start_pipeline_execution": {"codepipeline:StartPipelineExecution"},
+        "list_pipeline_executions": {"codepipeline:ListPipelineExecutions"},
+        "list_action_executions": {"codepipeline:ListActionExecutions"},
+    },
+}
+# What a function's main.rs names -> the adapter that it stands for.
+ADAPTERS = {
+    "DynamoLedger": "ledger.rs",
+    "SqsQueues": "queues.rs",
+    "Assumer": "credentials.rs",
+    "CodePipelineReleases": "releases.rs",
+    "Secrets": "secrets.rs",
+}
+# What Lambda itself does in the function's name: the mapping receives, the runtime logs.
+EVERY_FUNCTION = {
+    "sqs:ReceiveMessage",
+    "sqs:DeleteMessage",
+    "sqs:GetQueueAttributes",
+    "logs:CreateLogStream",
+    "logs:PutLogEvents",
+}
+
+# CloudFormation takes no larger template but from S3.
+MAX_TEMPLATE = 51_200
+
+
+# == Reading and rendering ==
+
+
+class Loader(yaml.SafeLoader):
+    """YAML with CloudFormation's tags, in their long form."""
+
+
+def _tag(loader, suffix, node):
+    if isinstance(node, yaml.ScalarNode):
+        value = loader.construct_scalar(node)
+    elif isinstance(node, yaml.SequenceNode):
+        value = loader.construct_sequence(node, deep=True)
+    else:
+        value = loader.construct_mapping(node, deep=True)
+    if suffix in ("Ref", "Condition"):
+        return {suffix: value}
+    if suffix == "GetAtt" and isinstance(value, str):
+        value = value.split(".", 1)
+    return {f"Fn::{suffix}": value}
+
+
+Loader.add_multi_constructor("!", _tag)
+
+GONE = object()  # AWS::NoValue
+PSEUDO = {
+    "AWS::Partition": "aws-x",
+    "AWS::Region": "xx-test-1",
+    "AWS::AccountId": "111122223333",
+    "AWS::URLSuffix": "amazonaws.test",
+    "AWS::StackName": "stack",
+    "AWS::NoValue": GONE,
+}
+
+
+class Template:
+    """One template, rendered with all conditions true, or all false. `@Queue.Arn` stands for a resource's attribute."""
+
+    def __init__(self, path: Path, conditions: bool):
+        self.name = path.name
+        self.text = path.read_text()
+        self.body = yaml.load(self.text, Loader)
+        self.parameters = self.body.get("Parameters", {})
+        self._conditions = conditions
+        self.resources = {}
+        for logical, resource in self.body["Resources"].items():
+            if "Condition" not in resource or conditions:
+                self.resources[logical] = self._render(resource)
+
+    def _parameter(self, name):
+        spec = self.parameters[name]
+        default = spec.get("Default")
+        value = str(default) if default not in (None, "") else f"<{name}>"
+        if spec["Type"] == "CommaDelimitedList":
+            return value.split(",")
+        return int(value) if spec["Type"] == "Number" else value
+
+    def _ref(self, name):
+        if name in PSEUDO:
+            return PSEUDO[name]
+        return self._parameter(name) if name in self.parameters else f"@{name}"
+
+    def _sub(self, text):
+        def value(match):
+            name = match.group(1)
+            return f"@{name}" if "." in name else str(self._ref(name))
+
+        return re.sub(r"\$\{([A-Za-z0-9:.]+)\}", value, text)
+
+    def _render(self, node):
+        if isinstance(node, list):
+            return [done for done in map(self._render, node) if done is not GONE]
+        if not isinstance(node, dict):
+            return node
+        if len(node) == 1:
+            (key, value), = node.items()
+            if key == "Ref":
+                return self._ref(value)
+            if key == "Fn::GetAtt":
+                return "@" + ".".join(value)
+            if key == "Fn::Sub":
+                return self._sub(value)
+            if key == "Fn::If":
+                return self._render(value[1] if self._conditions else value[2])
+            if key.startswith("Fn::"):
+                raise SystemExit(f"{self.name}: {key} is not known to this check")
+        done = {key: self._render(value) for key, value in node.items()}
+        return {key: value for key, value in done.items() if value is not GONE}
+
+    def of(self, kind):
+        """The resources of a type: logical id and properties."""
+        for logical, resource in self.resources.items():
+            if resource["Type"] == kind:
+                yield logical, resource["Properties"]
+
+    def statements(self):
+        """All IAM statements: where, whether it is the trust policy of a role, and the statement."""
+
+        def find(node, path):
+            if isinstance(node, dict):
+                if "Statement" in node:
+                    for statement in node["Statement"]:
+                        yield path, statement
+                for key, value in node.items():
+                    yield from find(value, (*path, key))
+            elif isinstance(node, list):
+                for value in node:
+                    yield from find(value, path)
+
+        for logical, resource in self.resources.items():
+            for path, statement in find(resource["Properties"], ()):
+                yield logical, "AssumeRolePolicyDocument" in path, statement
+
+
+def listed(value):
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def condition_keys(statement):
+    return {key for block in statement.get("Condition", {}).values() for key in block}
+
+
+# == The code ==
+
+
+def rust(path: Path):
+    """A source file without its tests and comments."""
+    text = path.read_text().split("#[cfg(test)]")[0]
+    return re.sub(r"^\s*//.*$", "", text, flags=re.M)
+
+
+class Code:
+    """What the code reads and calls, from its sources."""
+
+    def __init__(self, root: Path):
+        self.root = root
+        self.aws = root / "shared/aws/src"
+        env = rust(self.aws / "env.rs")
+        found = re.findall(r'const (\w+): Variable\s*=\s*Variable\s*\{\s*name: "(\w+)",\s*holds:\s*"([^"]*)"', env)
+        self.variables = {const: name for const, name, holds in found if "set by Lambda" not in holds}
+        if len(found) != int(re.search(r"const ALL: \[Variable; (\d+)\]", env).group(1)):
+            raise SystemExit("env.rs: not all variables were understood")
+        self.functions = {path.parent.parent.name: rust(path) for path in root.glob("functions/*/src/main.rs")}
+
+    def calls(self, adapter):
+        """The SDK's methods that an adapter calls."""
+        text = rust(self.aws / adapter)
+        return set(re.findall(r"\b(?:client|secrets_manager|ssm)\s*\.\s*([a-z_]+)\(\)", text)) - {"clone"}
+
+    def queues(self, function):
+        """The queues that a function sends to."""
+        wired = re.search(r"SqsQueues::from_env\(.*?\[(.*?)\]", self.functions[function], re.S)
+        return {name.lower() for name in re.findall(r"Queue::(\w+)", wired.group(1))} if wired else set()
+
+    def environment(self, function):
+        """The variables that a function reads."""
+        text = self.functions[function]
+        used = {const for const in re.findall(r"env::([A-Z_]+)\b", text)}
+        used |= {f"{queue.upper()}_QUEUE_URL" for queue in self.queues(function)}
+        used |= {"FLEET"} if "env::fleet_path" in text else set()
+        used |= {"SLACK_URL"} if "SlackClient::from_env" in text else set()
+        used |= {"LOG"} if "lambda::serve" in text else set()
+        return {self.variables[const] for const in used}
+
+    def actions(self, function):
+        """The actions that a function's role needs."""
+        text = self.functions[function]
+        handler = rust(self.root / f"functions/{function}/src/lib.rs")
+        needed = set(EVERY_FUNCTION)
+        for name, adapter in ADAPTERS.items():
+            if re.search(rf"\b{name}::", text):
+                for method, actions in CALLS[adapter].items():
+                    # The one read that not every function with a ledger makes.
+                    if method != "query" or re.search(r"ledger\s*\.targets\(", handler):
+                        needed |= actions
+        return needed
+
+    def number(self, path, pattern):
+        found = re.search(pattern, rust(self.root / path))
+        if not found:
+            raise SystemExit(f"{path}: {pattern} is not found")
+        return int(found.group(1))
+
+
+# == The checks ==
+
+
+@dataclass
+class Context:
+    root: Path
+    code: Code
+    templates: list
+    allowed: set = field(default_factory=set)
+
+    def hub(self):
+        return [template for template in self.templates if template.name == "hub.yaml"]
+
+
+CHECKS = []
+
+
+def check(function):
+    CHECKS.append(function)
+    return function
+
+
+@check
+def cfn_lint(context):
+    """CloudFormation would take the templates."""
+    run = "import sys; from cfnlint.runner import main; sys.exit(main())"
+    files = [str(context.root / "deploy" / name) for name in TEMPLATES]
+    done = subprocess.run([sys.executable, "-c", run, "--", *files], capture_output=True, text=True, check=False)
+    if done.returncode:
+        yield done.stdout.strip() or done.stderr.strip()
+
+
+@check
+def installable(context):
+    """Every template goes in as it is: small, without macros and imports, in any partition."""
+    for template in context.templates:
+        if len(template.text.encode()) > MAX_TEMPLATE:
+            yield f"{template.name} has more than {MAX_TEMPLATE} bytes: CloudFormation takes it from S3 only"
+        if "Transform" in template.body:
+            yield f"{template.name} uses a macro, which service-managed StackSets refuse"
+        if "Fn::ImportValue" in str(template.body) or "'Export'" in str(template.body):
+            yield f"{template.name} imports or exports values, which do not cross accounts"
+        for line, text in enumerate(template.text.splitlines(), 1):
+            if re.search(r"arn:aws[:-]", text.split("#")[0]):
+                yield f"{template.name}:{line} names a partition: use AWS::Partition"
+
+
+@check
+def parameters(context):
+    """Every parameter is explained and has its place in the console."""
+    for template in context.templates:
+        groups = template.body["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+        shown = [name for group in groups for name in group["Parameters"]]
+        for name, spec in template.parameters.items():
+            if not spec.get("Description", "").strip():
+                yield f"{template.name}: parameter {name} has no description"
+            if shown.count(name) != 1:
+                yield f"{template.name}: parameter {name} is in {shown.count(name)} groups of the interface, not in one"
+        for name in set(shown) - set(template.parameters):
+            yield f"{template.name}: the interface shows {name}, which is no parameter"
+
+
+@check
+def iam_actions(context):
+    """Every action is spelled out."""
+    for template in context.templates:
+        for logical, _, statement in template.statements():
+            where = f"{template.name}: {logical} ({statement.get('Sid', 'no Sid')})"
+            for action in listed(statement.get("Action")):
+                if "*" in action or "?" in action:
+                    yield f"{where} allows {action}"
+            for key in ("NotAction", "NotResource", "NotPrincipal"):
+                if key in statement:
+                    yield f"{where} uses {key}, which allows what it does not name"
+        for logical, role in template.of("AWS::IAM::Role"):
+            if role.get("ManagedPolicyArns"):
+                yield f"{template.name}: {logical} takes policies that are written elsewhere"
+
+
+@check
+def iam_resources(context):
+    """Every statement names its resources; other accounts' only when a condition names the accounts."""
+    for template in context.templates:
+        for logical, is_trust, statement in template.statements():
+            if is_trust:
+                continue
+            place = (template.name, logical, statement.get("Sid", ""))
+            for resource in listed(statement.get("Resource")):
+                parts = resource.split(":", 5)
+                is_any = resource == "*" or (len(parts) == 6 and (parts[5] == "*" or "*" in (parts[1], parts[2])))
+                is_foreign = len(parts) == 6 and parts[4] == "*" and "aws:ResourceAccount" not in condition_keys(statement)
+                if not (is_any or is_foreign):
+                    continue
+                if place in ANY_RESOURCE:
+                    context.allowed.add(place)
+                else:
+                    yield f"{template.name}: {logical} ({place[2] or 'no Sid'}) allows {resource}"
+    for place in set(ANY_RESOURCE) - context.allowed:
+        yield f"the allow-list names {place}, which does not need it"
+
+
+@check
+def iam_principals(context):
+    """Nobody is let in without being named, and no service on behalf of somebody else."""
+    for template in context.templates:
+        for logical, _, statement in template.statements():
+            where = f"{template.name}: {logical} ({statement.get('Sid', 'no Sid')})"
+            principal = statement.get("Principal")
+            if principal == "*" or (isinstance(principal, dict) and "*" in sum(map(listed, principal.values()), [])):
+                yield f"{where} lets anybody in"
+            services = listed(principal.get("Service")) if isinstance(principal, dict) else []
+            # Lambda assumes a function's role for that function only: whoever set it up had to pass the role.
+            for service in set(services) - {"lambda.amazonaws.com"}:
+                if not condition_keys(statement) & {"aws:SourceArn", "aws:SourceAccount"}:
+                    yield f"{where} trusts {service} without saying on whose behalf"
+        for logical, role in template.of("AWS::IAM::Role"):
+            for statement in role["AssumeRolePolicyDocument"]["Statement"]:
+                if "AWS" not in statement["Principal"]:
+                    continue
+                for key in {"sts:ExternalId", "sts:RoleSessionName"} - condition_keys(statement):
+                    yield f"{template.name}: {logical} is assumed from another account without a condition on {key}"
+
+
+@check
+def adapters(context):
+    """The list of calls above is what the adapters call."""
+    for adapter, known in CALLS.items():
+        called = context.code.calls(adapter)
+        for method in called - set(known):
+            yield f"{adapter} calls {method}: which actions does that need?"
+        for method in set(known) - called:
+            yield f"{adapter} does not call {method} any more"
+
+
+@check
+def function_roles(context):
+    """Every function has a role of its own, which allows what its code calls and nothing else."""
+    for template in context.hub():
+        roles = dict(template.of("AWS::IAM::Role"))
+        owners = {}
+        for logical, function in template.of("AWS::Lambda::Function"):
+            name = directory(template, function)
+            role = function["Role"].removeprefix("@").removesuffix(".Arn")
+            if role in owners:
+                yield f"{logical} shares {role} with {owners[role]}"
+            owners[role] = logical
+            if role not in roles or name not in context.code.functions:
+                yield f"{logical}: its role or its code is not found"
+                continue
+            statements = [each for policy in roles[role]["Policies"] for each in policy["PolicyDocument"]["Statement"]]
+            allowed = {action for each in statements for action in listed(each["Action"])}
+            needed = context.code.actions(name)
+            if template._conditions:
+                for action in needed - allowed:
+                    yield f"{role} lacks {action}, which {name} calls"
+            for action in allowed - needed:
+                yield f"{role} allows {action}, which {name} does not call"
+            sends = {
+                resource
+                for each in statements
+                if "sqs:SendMessage" in listed(each["Action"])
+                for resource in listed(each["Resource"])
+            }
+            expected = {f"@{queue}.Arn" for queue in map(queues_by_function(template).get, context.code.queues(name))}
+            if sends != expected:
+                yield f"{role} may send to {sorted(sends)}, and {name} sends to {sorted(expected)}"
+        installed = {directory(template, each) for _, each in template.of("AWS::Lambda::Function")}
+        for name in set(context.code.functions) - installed:
+            yield f"functions/{name} is not installed"
+
+
+@check
+def target_role(context):
+    """The target role allows what the engine calls, and the session policy of the code lets it through."""
+    needed = set().union(*CALLS["engine.rs"].values())
+    session = set(re.findall(r'"(codepipeline:\w+)"', rust(context.code.aws / "credentials.rs")))
+    for action in needed - session:
+        yield f"the session policy in credentials.rs lacks {action}"
+    for template in context.templates:
+        for logical, role in template.of("AWS::IAM::Role"):
+            if template.name != "member-account.yaml" or logical != "TargetRole":
+                continue
+            allowed = {
+                action
+                for policy in role["Policies"]
+                for each in policy["PolicyDocument"]["Statement"]
+                for action in listed(each["Action"])
+            }
+            if allowed != needed:
+                yield f"{logical} allows {sorted(allowed)}, and the engine calls {sorted(needed)}"
+
+
+@check
+def environment(context):
+    """Every function gets the variables that its code reads, each with the right queue, and no others."""
+    for template in context.hub():
+        by_function = queues_by_function(template)
+        for logical, function in template.of("AWS::Lambda::Function"):
+            name = directory(template, function)
+            if name not in context.code.functions:
+                continue
+            given = function.get("Environment", {}).get("Variables", {})
+            needed = context.code.environment(name)
+            for variable in needed - set(given):
+                yield f"{logical} lacks {variable}"
+            for variable in set(given) - needed:
+                yield f"{logical} is given {variable}, which {name} does not read"
+            for variable, value in given.items():
+                queue = re.fullmatch(r"MANIFOLD_(\w+)_QUEUE_URL", variable)
+                if queue and value != f"@{by_function.get(queue.group(1).lower())}":
+                    yield f"{logical}: {variable} is {value}"
+
+
+@check
+def queues(context):
+    """Every queue is encrypted and has a dead-letter queue that keeps messages longer."""
+    for template in context.templates:
+        all_queues = dict(template.of("AWS::SQS::Queue"))
+        dead = dead_letter_queues(template)
+        for logical, queue in all_queues.items():
+            if queue.get("SqsManagedSseEnabled") is not True:
+                yield f"{template.name}: {logical} is not encrypted"
+            if logical in dead:
+                if queue.get("MessageRetentionPeriod") != 1_209_600:
+                    yield f"{template.name}: {logical} does not keep dead letters for 14 days"
+                continue
+            redrive = queue.get("RedrivePolicy", {})
+            target = str(redrive.get("deadLetterTargetArn", "")).removeprefix("@").removesuffix(".Arn")
+            if target not in all_queues:
+                yield f"{template.name}: {logical} has no dead-letter queue"
+                continue
+            if redrive.get("maxReceiveCount", 0) < 5:
+                count = redrive.get("maxReceiveCount")
+                yield f"{template.name}: {logical} gives up after {count} receives: 5 at least, as throttling counts"
+            if queue.get("MessageRetentionPeriod", 345_600) >= all_queues[target].get("MessageRetentionPeriod", 345_600):
+                yield f"{template.name}: {target} does not keep messages longer than {logical}"
+
+
+@check
+def mappings(context):
+    """Timeout, lease, visibility, batch and concurrency fit together."""
+    lease = context.code.number("functions/deploy/src/lib.rs", r"LEASE: Span = Span::from_seconds\((\d+)\)")
+    writes = context.code.number("shared/core/src/ledger.rs", r"MAX_WRITES: usize = (\d+)")
+    for template in context.hub():
+        functions = dict(template.of("AWS::Lambda::Function"))
+        all_queues = dict(template.of("AWS::SQS::Queue"))
+        mapped = set()
+        for logical, mapping in template.of("AWS::Lambda::EventSourceMapping"):
+            function = functions[mapping["FunctionName"].removeprefix("@")]
+            queue = all_queues[mapping["EventSourceArn"].removeprefix("@").removesuffix(".Arn")]
+            mapped.add(mapping["FunctionName"].removeprefix("@"))
+            window = mapping.get("MaximumBatchingWindowInSeconds", 0)
+            timeout, visibility = function.get("Timeout", 3), queue.get("VisibilityTimeout", 30)
+            if visibility < 6 * timeout + window:
+                yield f"{logical}: visibility {visibility} s is less than 6 x timeout {timeout} s + window {window} s"
+            if not timeout < lease < visibility:
+                yield f"{logical}: the lease ({lease} s) is not between timeout ({timeout} s) and visibility ({visibility} s)"
+            if mapping.get("FunctionResponseTypes") != ["ReportBatchItemFailures"]:
+                yield f"{logical}: one bad message fails its whole batch: ReportBatchItemFailures is missing"
+            if mapping.get("BatchSize", 10) > 10 and window < 1:
+                yield f"{logical}: Lambda takes batches of more than 10 only with a window"
+            if not 2 <= mapping.get("ScalingConfig", {}).get("MaximumConcurrency", 0) <= 1000:
+                yield f"{logical} has no maximum concurrency"
+            # Each event of a batch may write its target and its link; head and queue of the app come on top.
+            if directory(template, function) == "collect" and 2 * mapping.get("BatchSize", 10) + 2 > writes:
+                yield f"{logical}: {mapping['BatchSize']} events may need more than the {writes} writes of one commit"
+        for logical in set(functions) - mapped:
+            yield f"{logical} has no queue"
+
+
+@check
+def rules(context):
+    """Every rule pins source and account, keeps what it can't deliver, and may deliver it."""
+    for template in context.templates:
+        policies = {}
+        for _, policy in template.of("AWS::SQS::QueuePolicy"):
+            for queue in policy["Queues"]:
+                for statement in policy["PolicyDocument"]["Statement"]:
+                    sources = listed(statement.get("Condition", {}).get("ArnEquals", {}).get("aws:SourceArn"))
+                    policies.setdefault(queue.removeprefix("@"), set()).update(sources)
+        for logical, rule in template.of("AWS::Events::Rule"):
+            where = f"{template.name}: {logical}"
+            pattern = rule.get("EventPattern", {})
+            if pattern.get("source") != ["aws.codepipeline"]:
+                yield f"{where} does not pin the source to aws.codepipeline, which nobody but AWS can put"
+            accounts = pattern.get("account")
+            if not accounts or not all(isinstance(account, str) and "*" not in account for account in accounts):
+                yield f"{where} does not pin the account"
+            if not pattern.get("detail-type"):
+                yield f"{where} does not pin the detail type"
+            for target in rule["Targets"]:
+                keeper = target.get("DeadLetterConfig", {}).get("Arn", "")
+                if not keeper:
+                    yield f"{where} drops what it can't deliver"
+                receivers = [keeper] if keeper else []
+                if target["Arn"].startswith("@"):
+                    receivers.append(target["Arn"])
+                elif "RoleArn" not in target:
+                    yield f"{where} has no role for the bus of another account"
+                for queue in (each.removeprefix("@").removesuffix(".Arn") for each in receivers):
+                    if f"@{logical}.Arn" not in policies.get(queue, set()):
+                        yield f"{where} may not write to {queue}"
+
+
+@check
+def logs(context):
+    """Every function logs into a group of its own, which ends some day, and may write nowhere else."""
+    for template in context.hub():
+        groups = dict(template.of("AWS::Logs::LogGroup"))
+        roles = dict(template.of("AWS::IAM::Role"))
+        used = set()
+        for logical, function in template.of("AWS::Lambda::Function"):
+            group = str(function.get("LoggingConfig", {}).get("LogGroup", "")).removeprefix("@")
+            if group not in groups or group in used:
+                yield f"{logical} has no log group of its own"
+                continue
+            used.add(group)
+            role = roles[function["Role"].removeprefix("@").removesuffix(".Arn")]
+            for policy in role["Policies"]:
+                for statement in policy["PolicyDocument"]["Statement"]:
+                    if any(action.startswith("logs:") for action in listed(statement["Action"])):
+                        if listed(statement["Resource"]) != [f"@{group}.Arn"]:
+                            yield f"{logical} may log to {statement['Resource']}"
+        for logical, group in groups.items():
+            if not group.get("RetentionInDays"):
+                yield f"{logical} keeps its logs for ever"
+
+
+@check
+def runtimes(context):
+    """The functions run as they are built."""
+    for template in context.hub():
+        for logical, function in template.of("AWS::Lambda::Function"):
+            if (function.get("Runtime"), function.get("Handler")) != ("provided.al2023", "bootstrap"):
+                yield f"{logical} does not run a bootstrap on provided.al2023"
+            if not function.get("Architectures"):
+                yield f"{logical} does not say for which processor it was built"
+
+
+@check
+def alarms(context):
+    """Dead letters, late queues, failing or throttled functions and rules that can't deliver raise an alarm."""
+    for template in context.templates:
+        watched = set()
+        for logical, alarm in template.of("AWS::CloudWatch::Alarm"):
+            watched.add((alarm["MetricName"], frozenset((each["Name"], each["Value"]) for each in alarm["Dimensions"])))
+            if template._conditions and alarm.get("AlarmActions") != [template._parameter("AlarmTopicArn")]:
+                yield f"{template.name}: {logical} tells nobody"
+        dead = dead_letter_queues(template)
+        wanted = []
+        for logical, _ in template.of("AWS::SQS::Queue"):
+            metric = "ApproximateNumberOfMessagesVisible" if logical in dead else "ApproximateAgeOfOldestMessage"
+            wanted.append((logical, metric, {("QueueName", f"@{logical}.QueueName")}))
+        for logical, _ in template.of("AWS::Lambda::Function"):
+            wanted += [(logical, metric, {("FunctionName", f"@{logical}")}) for metric in ("Errors", "Throttles")]
+        for logical, rule in template.of("AWS::Events::Rule"):
+            names = {rule["Name"], f"@{logical}"}
+            bus = {("EventBusName", rule["EventBusName"])} if "EventBusName" in rule else set()
+            if not any(("FailedInvocations", frozenset(bus | {("RuleName", name)})) in watched for name in names):
+                yield f"{template.name}: no alarm on FailedInvocations of {logical}"
+        for logical, metric, dimensions in wanted:
+            if (metric, frozenset(dimensions)) not in watched:
+                yield f"{template.name}: no alarm on {metric} of {logical}"
+
+
+@check
+def ledger(context):
+    """The table is what the code expects, and is not lost by accident."""
+    text = rust(context.code.aws / "ledger.rs")
+    names = {const: re.search(rf'const {const}: &str = "(\w+)"', text).group(1) for const in ("PK", "SK", "EXPIRES_AT")}
+    for template in context.hub():
+        for logical, table in template.of("AWS::DynamoDB::Table"):
+            keys = {each["KeyType"]: each["AttributeName"] for each in table["KeySchema"]}
+            if keys != {"HASH": names["PK"], "RANGE": names["SK"]}:
+                yield f"{logical} has other keys than the code: {keys}"
+            if table.get("TimeToLiveSpecification") != {"AttributeName": names["EXPIRES_AT"], "Enabled": True}:
+                yield f"{logical} forgets nothing: its time to live is not {names['EXPIRES_AT']}"
+            if table.get("BillingMode") != "PAY_PER_REQUEST":
+                yield f"{logical} is not on demand"
+            if not table.get("PointInTimeRecoverySpecification", {}).get("PointInTimeRecoveryEnabled"):
+                yield f"{logical} has no point-in-time recovery"
+            if not table.get("SSESpecification", {}).get("SSEEnabled"):
+                yield f"{logical} is not encrypted with a key that can be audited"
+            whole = template.resources[logical]
+            if (whole.get("DeletionPolicy"), whole.get("UpdateReplacePolicy")) != ("Retain", "Retain"):
+                yield f"{logical} is deleted with its stack"
+
+
+def directory(template, function):
+    """The folder of a function's code: its name without the prefix."""
+    return function["FunctionName"].removeprefix(template._parameter("Prefix") + "-")
+
+
+def queues_by_function(template):
+    """The queue that each function reads."""
+    functions = dict(template.of("AWS::Lambda::Function"))
+    return {
+        directory(template, functions[mapping["FunctionName"].removeprefix("@")]):
+            mapping["EventSourceArn"].removeprefix("@").removesuffix(".Arn")
+        for _, mapping in template.of("AWS::Lambda::EventSourceMapping")
+    }
+
+
+def dead_letter_queues(template):
+    """The queues that take what another queue or a rule could not get rid of."""
+    arns = {queue.get("RedrivePolicy", {}).get("deadLetterTargetArn") for _, queue in template.of("AWS::SQS::Queue")}
+    for _, rule in template.of("AWS::Events::Rule"):
+        arns |= {target.get("DeadLetterConfig", {}).get("Arn") for target in rule["Targets"]}
+    return {arn.removeprefix("@").removesuffix(".Arn") for arn in arns if arn}
+
+
+def problems(root: Path, only=None, without=()):
+    """What is wrong: the check's name and its words."""
+    templates = [Template(root / "deploy" / name, on) for name in TEMPLATES for on in (True, False)]
+    context = Context(root, Code(root), templates)
+    found = {}
+    for each in CHECKS:
+        if each.__name__ in without or (only and each.__name__ != only):
+            continue
+        for words in each(context):
+            found[(each.__name__, words)] = None
+    return list(found)
+
+
+# == The checks, checked ==
+
+HUB, ACCOUNT, REGION = (f"deploy/{name}" for name in TEMPLATES)
+
+# Check, file, what stands there, what it becomes. The first occurrence is replaced; each must be noticed by that check.
+MUTATIONS = [
+    ("cfn_lint", HUB, "BillingMode: PAY_PER_REQUEST", "BillingMode: PAY_PER_REQEST"),
+    ("installable", HUB, "Resources:\n", "Resources:\n" + "  # padding\n" * 100),
+    ("installable", ACCOUNT, "Resources:\n", "Transform: AWS::LanguageExtensions\nResources:\n"),
+    ("installable", REGION, "arn:${AWS::Partition}:iam", "arn:aws:iam"),
+    ("installable", REGION, "Value: !Ref UndeliveredQueue", "Value: !Ref UndeliveredQueue\n    Export: { Name: x }"),
+    ("parameters", HUB, "Description: The key of deploy.zip.", ""),
+    ("parameters", HUB, "LogRetentionDays\n          - ", ""),
+    ("iam_actions", HUB, "Action: sqs:SendMessage", 'Action: "sqs:*"'),
+    ("iam_actions", ACCOUNT, "codepipeline:ListActionExecutions", "codepipeline:List*"),
+    ("iam_actions", ACCOUNT, "                Action:\n                  - codep", "                NotAction:\n                  - codep"),
+    ("iam_resources", HUB, "Resource: !GetAtt Ledger.Arn", 'Resource: "*"'),
+    ("iam_resources", HUB, '"aws:ResourceAccount": !Ref MemberAccounts', '"aws:RequestedRegion": !Ref AWS::Region'),
+    ("iam_resources", ACCOUNT, ":${TargetPipelines}", ":*"),
+    ("iam_principals", HUB, "Principal: { AWS: !Ref MemberAccounts }", 'Principal: "*"'),
+    ("iam_principals", HUB, 'ArnEquals: { "aws:SourceArn": [', 'ArnEquals: { "aws:PrincipalArn": ['),
+    ("iam_principals", ACCOUNT, '"sts:ExternalId": !Ref ExternalId', '"aws:PrincipalType": AssumedRole'),
+    ("iam_principals", ACCOUNT, 'StringLike: { "sts:RoleSessionName": "mf-*" }', ""),
+    ("adapters", "shared/aws/src/queues.rs", ".send_message_batch()", ".send_message()"),
+    ("function_roles", HUB, "Role: !GetAtt CollectRole.Arn", "Role: !GetAtt DeployRole.Arn"),
+    ("function_roles", HUB, "dynamodb:PutItem]", "dynamodb:PutItem, dynamodb:DeleteItem]"),
+    ("function_roles", HUB, "dynamodb:Query, ", ""),
+    ("function_roles", HUB, "                Resource: !GetAtt SummarizeQueue.Arn\n              - Sid: Ledger", "                Resource: [!GetAtt SummarizeQueue.Arn, !GetAtt DeployQueue.Arn]\n              - Sid: Ledger"),
+    ("target_role", ACCOUNT, "codepipeline:StartPipelineExecution", "codepipeline:StopPipelineExecution"),
+    ("target_role", "shared/aws/src/credentials.rs", '"codepipeline:ListActionExecutions",', ""),
+    ("environment", HUB, "MANIFOLD_FLEET: fleet.yaml", ""),
+    ("environment", HUB, "MANIFOLD_TABLE:", "MANIFOLD_TABEL:"),
+    ("environment", HUB, "MANIFOLD_DEPLOY_QUEUE_URL: !Ref DeployQueue", "MANIFOLD_DEPLOY_QUEUE_URL: !Ref CollectQueue"),
+    ("environment", "shared/aws/src/env.rs", '"MANIFOLD_SLACK_URL"', '"MANIFOLD_SLACK_BASE"'),
+    ("queues", HUB, "        deadLetterTargetArn: !GetAtt DeployDeadQueue.Arn\n", ""),
+    ("queues", HUB, "maxReceiveCount: 5", "maxReceiveCount: 4"),
+    ("queues", HUB, "MessageRetentionPeriod: 1209600", "MessageRetentionPeriod: 345600"),
+    ("queues", REGION, "SqsManagedSseEnabled: true", "SqsManagedSseEnabled: false"),
+    ("mappings", HUB, "VisibilityTimeout: 361", "VisibilityTimeout: 360"),
+    ("mappings", HUB, "Timeout: 60", "Timeout: 120"),
+    ("mappings", HUB, "FunctionResponseTypes: [ReportBatchItemFailures]", ""),
+    ("mappings", HUB, "BatchSize: 40", "BatchSize: 50"),
+    ("mappings", HUB, "ScalingConfig: { MaximumConcurrency: 2 }", ""),
+    ("mappings", "functions/deploy/src/lib.rs", "Span::from_seconds(120)", "Span::from_seconds(50)"),
+    ("rules", HUB, "account: !Ref MemberAccounts\n", "resources: !Ref MemberAccounts\n"),
+    ("rules", HUB, "account: [!Ref AWS::AccountId]", "account: [{ exists: true }]"),
+    ("rules", REGION, "source: [aws.codepipeline]", "source: [aws.codepipeline, my.app]"),
+    ("rules", REGION, "          DeadLetterConfig: { Arn: !GetAtt UndeliveredQueue.Arn }\n", ""),
+    ("rules", REGION, "!GetAtt PipelineRule.Arn, !GetAtt FailedActionRule.Arn", "!GetAtt PipelineRule.Arn"),
+    ("rules", REGION, '          RoleArn: !Sub "arn:${AWS::Partition}:iam::${AWS::AccountId}:role/${ForwardRoleName}"\n', ""),
+    ("logs", HUB, "      RetentionInDays: !Ref LogRetentionDays\n", ""),
+    ("logs", HUB, "Resource: !GetAtt DeployLogs.Arn", "Resource: !GetAtt CollectLogs.Arn"),
+    ("logs", HUB, "      LoggingConfig: { LogGroup: !Ref DeployLogs }\n", ""),
+    ("runtimes", HUB, "Runtime: provided.al2023", "Runtime: provided.al2"),
+    ("alarms", HUB, "Value: !GetAtt DeployDeadQueue.QueueName", "Value: !GetAtt CollectDeadQueue.QueueName"),
+    ("alarms", HUB, "MetricName: ApproximateAgeOfOldestMessage", "MetricName: NumberOfMessagesSent"),
+    ("alarms", HUB, "MetricName: Errors", "MetricName: Invocations"),
+    ("alarms", HUB, "        - { Name: EventBusName, Value: !Ref HubBus }\n", ""),
+    ("alarms", REGION, "AlarmActions: !If [HasAlarmTopic, [!Ref AlarmTopicArn], []]", "AlarmActions: []"),
+    ("ledger", HUB, "AttributeName: expires_at", "AttributeName: ttl"),
+    ("ledger", HUB, "UpdateReplacePolicy: Retain", "UpdateReplacePolicy: Delete"),
+]
+
+
+def self_test(root: Path):
+    """Breaks a copy, once for each mutation. Returns what was not noticed."""
+    missed = []
+    untested = {each.__name__ for each in CHECKS} - {name for name, *_ in MUTATIONS}
+    missed += [f"{name} has no mutation" for name in sorted(untested)]
+    with tempfile.TemporaryDirectory() as place:
+        copy = Path(place)
+        for pattern in ("deploy/*.yaml", "shared/aws/src/*.rs", "shared/core/src/*.rs", "functions/*/src/*.rs"):
+            for path in root.glob(pattern):
+                (copy / path.relative_to(root)).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(path, copy / path.relative_to(root))
+        for name, file, old, new in MUTATIONS:
+            path = copy / file
+            intact = path.read_text()
+            if old not in intact:
+                missed.append(f"{name}: {file} does not contain {old!r} any more")
+                continue
+            path.write_text(intact.replace(old, new, 1))
+            found = problems(copy, only=name)
+            path.write_text(intact)
+            before, after = (" ".join(text.split())[:60] for text in (old, new))
+            line = f"{name}: {file}: {before!r} -> {after!r}"
+            if found:
+                print(f"  noticed  {line}\n           {found[0][1].splitlines()[0]}")
+            else:
+                missed.append(f"{line} was not noticed")
+        # The allow-list: silences what it names, and nothing that it need not name.
+        path, place = copy / HUB, ("hub.yaml", "DispatchRole", "Ledger")
+        ANY_RESOURCE[place] = "for this test"
+        if not problems(copy, only="iam_resources"):
+            missed.append("iam_resources: an entry of the allow-list that is not needed was not noticed")
+        path.write_text(path.read_text().replace("Resource: !GetAtt Ledger.Arn", 'Resource: "*"', 1))
+        if problems(copy, only="iam_resources"):
+            missed.append("iam_resources: the allow-list does not silence what it names")
+        del ANY_RESOURCE[place]
+    return missed
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments.add_argument("--self-test", action="store_true", help="break a copy of the templates, once for every check")
+    arguments = arguments.parse_args()
+    root = Path(__file__).resolve().parents[2]
+    if arguments.self_test:
+        missed = self_test(root)
+        for words in missed:
+            print(f"MISSED: {words}")
+        print(f"{len(MUTATIONS)} mutations, {len(missed)} missed")
+        return 1 if missed else 0
+    found = problems(root)
+    for name, words in found:
+        print(f"{name}: {words}")
+    print(f"{len(CHECKS)} checks of {len(TEMPLATES)} templates, {len(found)} problems")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
