@@ -344,6 +344,8 @@ impl Run {
         }
         let mut target = self.targets.get(&planned.key).cloned().unwrap_or_else(|| Target::queued(planned));
         if target.attempt != attempt {
+            // The message that began the next attempt may have been lost with the worker that this one comes back from.
+            self.derive_again(&target);
             return Told::TooLate;
         }
         let takeover = match (target.status(), &target.claim) {
@@ -381,6 +383,7 @@ impl Run {
     fn started(&mut self, key: &TargetKey, attempt: Attempt, execution: ExecutionId, now: Timestamp) -> Told {
         let Some(mut target) = self.targets.get(key).cloned() else { return Told::Stray("no such target") };
         if target.attempt != attempt {
+            self.derive_again(&target);
             return Told::TooLate;
         }
         match &target.execution {
