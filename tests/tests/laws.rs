@@ -66,6 +66,18 @@ fn law_1_a_deploy_that_dies_before_the_start_is_made_good() {
 }
 
 #[test]
+fn law_1_a_deploy_that_died_is_not_made_good_once_the_run_is_halted() {
+    // Five in dev and two in prod are started; the worker of the third in prod dies, and both others fail.
+    let kill_at_named = Some(("engine.start/before", [7].into()));
+    let told = Story::new().faults(Faults { kill_at_named, ..Faults::default() }).fail("prod/*=JobFailed").tell();
+    assert_eq!(told.simulation().killed("deploy"), 1);
+    told.check_invariants(false);
+    assert_eq!(told.executions().len(), 7, "{:?}", told.executions());
+    assert_eq!(told.summary().waves[1].tally.skipped, 1);
+    assert_eq!(told.verdict(), Some(Verdict::Failed));
+}
+
+#[test]
 fn law_1_and_2_a_handler_may_die_at_any_of_its_awaits() {
     let points = Story::new().tell().simulation().world().points();
     assert!(points > 100, "{points}");

@@ -9,5 +9,6 @@
 mod machine {
     pub(crate) mod play;
 
+    mod claims;
     mod starts;
 }

@@ -92,6 +92,13 @@ pub enum Event {
         /// What.
         execution: ExecutionId,
     },
+    /// The attempt must not be started any more, and no earlier worker had started it.
+    NotFound {
+        /// Where.
+        target: TargetKey,
+        /// Which attempt.
+        attempt: Attempt,
+    },
     /// The attempt could not be started.
     Refused {
         /// Where.
@@ -126,10 +133,13 @@ pub enum Told {
     Changed,
     /// Nothing new. The effects of the first arrival are derived again.
     Duplicate,
-    /// The attempt is the caller's to start. After a takeover, look first for what the earlier worker started.
+    /// The attempt is the caller's.
     Claimed {
-        /// Whether another worker held it before.
-        takeover: bool,
+        /// Whether it may have been started before, by a worker that died or a call that seemed to fail: look
+        /// for its execution first.
+        look_first: bool,
+        /// Whether it may be started if it was not. Else tell [`Event::NotFound`].
+        may_start: bool,
     },
     /// Another worker is at it until then; come back later.
     Held {
@@ -301,6 +311,7 @@ impl Run {
             Event::Activated => self.activate(now),
             Event::Claim { planned, attempt, nonce, lease } => self.claim(&planned, attempt, nonce, lease, now),
             Event::Started { target, attempt, execution } => self.started(&target, attempt, execution, now),
+            Event::NotFound { target, attempt } => self.not_found(&target, attempt, now),
             Event::Refused { target, attempt, refusal } => self.refused(&target, attempt, refusal, now),
             Event::Observed(observation) => self.observed(*observation, now),
             Event::Explained { target, execution, reason } => self.explained(&target, &execution, reason),
@@ -348,29 +359,71 @@ impl Run {
             self.derive_again(&target);
             return Told::TooLate;
         }
-        let takeover = match (target.status(), &target.claim) {
-            (Status::Queued, _) => false,
-            (Status::Starting, Some(claim)) if claim.nonce == nonce => return Told::Claimed { takeover: false },
+        let may_start = !self.must_not_start(now);
+        match (target.status(), &target.claim) {
+            (Status::Queued, _) => {}
+            (Status::Starting, Some(claim)) if claim.nonce == nonce => {
+                return Told::Claimed { look_first: target.may_have_been_started(), may_start };
+            }
             (Status::Starting, Some(claim)) if claim.lease_until > now => {
                 return Told::Held { until: claim.lease_until };
             }
-            (Status::Starting, _) => true,
+            (Status::Starting, _) => target.taken_over = true,
             (Status::Waiting | Status::Running | Status::Stopping | Status::Ended(_), _) => {
                 self.derive_again(&target);
                 return Told::TooLate;
             }
         };
-        // Whoever held the claim may have started it: then it is to be found, not skipped.
-        if !takeover && self.must_not_start(now) {
-            let before = target.status();
-            target.gave_up = Some(GaveUp { outcome: Outcome::Skipped, at: now });
-            self.settle(target, before, now);
+        let look_first = target.may_have_been_started();
+        // What may have been started is to be found, not skipped.
+        if !look_first && !may_start {
+            self.skip(target, now);
             return Told::TooLate;
         }
         target.first_claimed_at.get_or_insert(now);
         target.claim = Some(Claim { nonce, at: now, lease_until: now.plus(lease) });
         self.put(target);
-        Told::Claimed { takeover }
+        Told::Claimed { look_first, may_start }
+    }
+
+    fn not_found(&mut self, key: &TargetKey, attempt: Attempt, now: Timestamp) -> Told {
+        let Some(target) = self.targets.get(key).cloned() else { return Told::Stray("no such target") };
+        if target.attempt != attempt || target.status() != Status::Starting {
+            self.derive_again(&target);
+            return Told::TooLate;
+        }
+        self.skip(target, now);
+        Told::Changed
+    }
+
+    /// Ends a target that was not started and must not be any more.
+    fn skip(&mut self, mut target: Target, now: Timestamp) {
+        let before = target.status();
+        let halted = self.head.is_closed() || self.head.wave_over_tolerance().is_some();
+        if let (true, Some(last)) = (halted, target.past.last()) {
+            // It had its chance: what failed is not told as skipped because it can't be tried again.
+            target.reason = last.reason.clone();
+            target.gave_up = Some(GaveUp { outcome: Outcome::Failed, at: now });
+        } else if halted {
+            target.gave_up = Some(GaveUp { outcome: Outcome::Skipped, at: now });
+        } else {
+            self.time_out(&mut target, now);
+        }
+        self.settle(target, before, now);
+    }
+
+    /// Ends a target that the deadline found unfinished.
+    fn time_out(&self, target: &mut Target, now: Timestamp) {
+        target.gave_up = Some(GaveUp { outcome: Outcome::TimedOut, at: now });
+        if target.reason.is_none() {
+            target.reason = Some(Reason {
+                cause: format!("No answer before the deadline of {}", self.head.deadline),
+                detail: None,
+                link: None,
+                source: ReasonSource::Manifold,
+                attempt: 0,
+            });
+        }
     }
 
     /// Whether a target that is not started yet must stay so.
@@ -508,16 +561,7 @@ impl Run {
             if before.outcome().is_some() {
                 continue;
             }
-            target.gave_up = Some(GaveUp { outcome: Outcome::TimedOut, at: now });
-            if target.reason.is_none() {
-                target.reason = Some(Reason {
-                    cause: format!("No answer before the deadline of {}", self.head.deadline),
-                    detail: None,
-                    link: None,
-                    source: ReasonSource::Manifold,
-                    attempt: 0,
-                });
-            }
+            self.time_out(&mut target, now);
             self.settle(target, before, now);
         }
         self.settle_head(now);
@@ -539,6 +583,7 @@ impl Run {
             target.put_back = 0;
             target.first_claimed_at = None;
             target.claim = None;
+            target.taken_over = false;
             target.started_at = None;
             target.seen = None;
         }

@@ -181,6 +181,9 @@ pub struct Target {
     pub first_claimed_at: Option<Timestamp>,
     /// Who is starting the current attempt.
     pub claim: Option<Claim>,
+    /// Whether a worker took the current attempt over from another one, which may have started it.
+    #[serde(default)]
+    pub taken_over: bool,
     /// What the current attempt started.
     pub execution: Option<ExecutionId>,
     /// When it was started, by Manifold's clock, or by the STARTED event's if that came first.
@@ -215,6 +218,7 @@ impl Target {
             put_back: 0,
             first_claimed_at: None,
             claim: None,
+            taken_over: false,
             execution: None,
             started_at: None,
             seen: None,
@@ -255,6 +259,13 @@ impl Target {
     #[must_use]
     pub fn execution_ref(&self) -> Option<ExecutionRef> {
         self.execution.as_ref().map(|id| ExecutionRef { target: self.key.clone(), id: id.clone() })
+    }
+
+    /// Whether the current attempt may have been started without a record: by a worker that died, or by a call
+    /// that seemed to fail.
+    #[must_use]
+    pub fn may_have_been_started(&self) -> bool {
+        self.taken_over || self.put_back > 0
     }
 
     /// Whether it failed for a reason that nobody has told yet.

@@ -56,7 +56,7 @@ fn a_failed_attempt_is_followed_by_another_one_in_the_same_slot() {
     assert_eq!(failed.effects, ["start 0 attempt 2", "summarize"], "target 1 still waits for the slot");
     assert_eq!(play.status(0), Status::Queued);
     assert_eq!(play.target(0).past[0].execution, Some(execution(0, 1)));
-    assert_eq!(play.claim_as(0, 2, "b").told, Told::Claimed { takeover: false });
+    assert_eq!(play.claim_as(0, 2, "b").told, Told::Claimed { look_first: false, may_start: true });
     assert_eq!(play.started(0, 2).told, Told::Changed);
     let observation = play.observation(0, 2, PipelineState::Failed, Some(1));
     let failed = play.tell(Event::Observed(Box::new(observation)));
