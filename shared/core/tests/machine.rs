@@ -10,5 +10,7 @@ mod machine {
     pub(crate) mod play;
 
     mod claims;
+    mod events;
+    mod refusals;
     mod starts;
 }

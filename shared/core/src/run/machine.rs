@@ -461,7 +461,12 @@ impl Run {
             return Told::TooLate;
         }
         let before = target.status();
-        let unreachable = target.first_claimed_at.is_some_and(|first| now.since(first) >= UNREACHABLE_AFTER);
+        target.unanswered_since = match &refusal {
+            Refusal::Later { .. } => target.unanswered_since.or(Some(now)),
+            // A busy engine does answer.
+            Refusal::Busy { .. } | Refusal::Permanent { .. } => None,
+        };
+        let unreachable = target.unanswered_since.is_some_and(|since| now.since(since) >= UNREACHABLE_AFTER);
         let past_due = self.head.due_at().is_some_and(|due| due <= now);
         match refusal {
             Refusal::Permanent { outcome, reason } => {
@@ -573,7 +578,7 @@ impl Run {
     /// targets get their turn.
     fn settle(&mut self, mut target: Target, before: Status, now: Timestamp) {
         let failed = target.seen.as_ref().is_some_and(|seen| *seen.state() == PipelineState::Failed);
-        if failed && target.attempt.0 < self.head.max_attempts && !self.must_not_start(now) {
+        if failed && target.gave_up.is_none() && target.attempt.0 < self.head.max_attempts && !self.must_not_start(now) {
             target.past.push(PastAttempt {
                 attempt: target.attempt,
                 execution: target.execution.take(),
@@ -582,6 +587,7 @@ impl Run {
             target.attempt = target.attempt.next();
             target.put_back = 0;
             target.first_claimed_at = None;
+            target.unanswered_since = None;
             target.claim = None;
             target.taken_over = false;
             target.started_at = None;
