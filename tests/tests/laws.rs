@@ -226,6 +226,53 @@ fn law_5_of_three_releases_in_a_row_the_middle_one_is_overtaken_and_an_older_one
     assert_eq!(told.simulation().world().executions().len(), 20);
 }
 
+fn three_releases() -> Story {
+    let release = |execution: &str, at: &str| {
+        EVENT.replace("3f8c1f0a-7d52-4d5e-9f0b-5a1f7c2b9e01", execution).replace("2026-10-26T13:58:01Z", at)
+    };
+    Story::new()
+        .and_event(release("aaaaaaaa-0000-4d5e-9f0b-5a1f7c2b9e01", "2026-10-26T14:01:00Z"))
+        .and_event(release("bbbbbbbb-0000-4d5e-9f0b-5a1f7c2b9e01", "2026-10-26T14:02:00Z"))
+}
+
+#[test]
+fn law_2_a_dispatch_that_dies_before_it_sends_leaves_no_run_untold() {
+    for nth in 0..6 {
+        let kill_at_named = Some(("queues.send/before", [nth].into()));
+        let told = three_releases().faults(Faults { kill_at_named, ..Faults::default() }).tell();
+        told.check_invariants(false);
+        let verdicts: Vec<_> = told.simulation().verdicts().into_values().collect();
+        assert_eq!(verdicts.iter().filter(|verdict| **verdict == Some(Verdict::Succeeded)).count(), 2, "{verdicts:?}");
+    }
+}
+
+#[test]
+fn law_2_an_app_that_can_not_be_deployed_keeps_no_other_app_from_its_release() {
+    let two = FLEET.replace(
+        "apps:\n  web:",
+        "apps:
+  api:
+    release:
+      pipelines: web-release
+    engine:
+      codepipeline:
+        name: api-deploy
+        source_action: Source
+    parameters:
+      NOBODY:
+        value: \"{{ release.url }}\"
+    waves:
+      - name: all
+  web:",
+    );
+    let mut simulation = Story::new().fleet(two).event(EVENT.replace("GitHub", "Another")).begin();
+    simulation.run().unwrap();
+    let verdicts: Vec<_> = simulation.verdicts().into_iter().collect();
+    assert_eq!(verdicts.len(), 1, "{verdicts:?}");
+    assert_eq!((verdicts[0].0.app().as_str(), verdicts[0].1), ("web", Some(Verdict::Succeeded)));
+    assert_eq!(simulation.world().dead_letters().len(), 1, "somebody has to look after the other one");
+}
+
 // Law 6: no colour without truth.
 
 #[test]

@@ -252,6 +252,7 @@ impl Run {
             queue.newest = Some(Newest { run: run.clone(), released_at });
             if behind.is_some() {
                 overtakes = queue.next.replace(run.clone()).filter(|next| *next != run);
+                head.overtook = overtakes.clone();
             } else {
                 queue.current = Some(run.clone());
             }
@@ -266,6 +267,7 @@ impl Run {
         };
         let unlocked = opened.head.advance(now);
         opened.emit_starts(unlocked);
+        opened.emit_overtook();
         opened.emit_summarize();
         Opened { run: opened, overtakes }
     }
@@ -275,6 +277,7 @@ impl Run {
     pub fn opened_again(mut self) -> Self {
         self.emit_starts(self.head.first_unlocked());
         self.emit_closing();
+        self.emit_overtook();
         self.emit_summarize();
         self
     }
@@ -656,6 +659,13 @@ impl Run {
     fn emit_closing(&mut self) {
         if let Some(next) = self.head.handed_to.clone() {
             self.effects.insert(Effect::Activate { run: next });
+        }
+    }
+
+    /// The run that was overtaken is closed in the commit that opens this one, so its last word is this one's to send.
+    fn emit_overtook(&mut self) {
+        if let Some(run) = self.head.overtook.clone() {
+            self.effects.insert(Effect::Summarize { run });
         }
     }
 
