@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use manifold_core::ids::{RunId, TargetKey};
 use manifold_core::ledger::{Item, Key};
 use manifold_core::run::{Outcome, Status, Verdict};
-use manifold_core::summary::Summary;
+use manifold_core::summary::{Summary, slack};
 use manifold_fleet::Fleet;
 use manifold_local::simulation::{Setup, Simulation};
 use manifold_local::world::{Faults, Inbox, SlackCall};
@@ -214,6 +214,13 @@ impl Told {
             // A summary that was posted shows the state as it is.
             if let Some(Item::Summary(posting)) = world.record(&Key::Summary(run.clone())).map(|record| record.item) {
                 assert!(posting.lease.is_none(), "a lease was left behind");
+                if let Some(ts) = posting.message.and_then(|message| message.ts) {
+                    let summary = Summary::of(&head, &world.plan(&run), &targets);
+                    let shown = world.slack_calls().into_iter().rfind(|call| call.ts.as_ref() == Some(&ts));
+                    let shown = shown.expect("what was posted").body["blocks"].clone();
+                    let blocks = serde_json::Value::from(slack::message(&summary).blocks);
+                    assert_eq!(shown, blocks, "{run}: what stands in Slack is not how it is");
+                }
             }
         }
         // Law 3: one message a run.

@@ -66,6 +66,18 @@ fn law_1_a_deploy_that_dies_before_the_start_is_made_good() {
 }
 
 #[test]
+fn law_1_a_deploy_that_died_is_not_made_good_once_the_run_is_halted() {
+    // Five in dev and two in prod are started; the worker of the third in prod dies, and both others fail.
+    let kill_at_named = Some(("engine.start/before", [7].into()));
+    let told = Story::new().faults(Faults { kill_at_named, ..Faults::default() }).fail("prod/*=JobFailed").tell();
+    assert_eq!(told.simulation().killed("deploy"), 1);
+    told.check_invariants(false);
+    assert_eq!(told.executions().len(), 7, "{:?}", told.executions());
+    assert_eq!(told.summary().waves[1].tally.skipped, 1);
+    assert_eq!(told.verdict(), Some(Verdict::Failed));
+}
+
+#[test]
 fn law_1_and_2_a_handler_may_die_at_any_of_its_awaits() {
     let points = Story::new().tell().simulation().world().points();
     assert!(points > 100, "{points}");
@@ -212,6 +224,55 @@ fn law_5_of_three_releases_in_a_row_the_middle_one_is_overtaken_and_an_older_one
     verdicts.sort();
     assert_eq!(verdicts, [Verdict::Succeeded, Verdict::Succeeded, Verdict::Overtaken, Verdict::Overtaken]);
     assert_eq!(told.simulation().world().executions().len(), 20);
+}
+
+#[test]
+fn law_2_a_dispatch_that_dies_before_it_sends_leaves_no_run_untold() {
+    let release = |execution: &str, at: &str| {
+        EVENT.replace("3f8c1f0a-7d52-4d5e-9f0b-5a1f7c2b9e01", execution).replace("2026-10-26T13:58:01Z", at)
+    };
+    let mut killed = 0;
+    for nth in 0..30 {
+        let kill_at_named = Some(("queues.send/before", [nth].into()));
+        let second = release("aaaaaaaa-0000-4d5e-9f0b-5a1f7c2b9e01", "2026-10-26T14:01:00Z");
+        let third = release("bbbbbbbb-0000-4d5e-9f0b-5a1f7c2b9e01", "2026-10-26T14:02:00Z");
+        let faults = Faults { kill_at_named, ..Faults::default() };
+        let mut simulation = Story::new().faults(faults).and_event(second).begin();
+        simulation.world().deliver(Inbox::Dispatch, third, Span::from_seconds(20));
+        simulation.run().unwrap();
+        let verdicts: Vec<_> = simulation.verdicts().into_values().collect();
+        assert_eq!(verdicts.iter().filter(|verdict| **verdict == Some(Verdict::Succeeded)).count(), 2, "{verdicts:?}");
+        killed += simulation.killed("dispatch");
+        Told::of(simulation).check_invariants(false);
+    }
+    assert_eq!(killed, 3, "each release's dispatch died once");
+}
+
+#[test]
+fn law_2_an_app_that_can_not_be_deployed_keeps_no_other_app_from_its_release() {
+    let two = FLEET.replace(
+        "apps:\n  web:",
+        "apps:
+  api:
+    release:
+      pipelines: web-release
+    engine:
+      codepipeline:
+        name: api-deploy
+        source_action: Source
+    parameters:
+      NOBODY:
+        value: \"{{ release.url }}\"
+    waves:
+      - name: all
+  web:",
+    );
+    let mut simulation = Story::new().fleet(two).event(EVENT.replace("GitHub", "Another")).begin();
+    simulation.run().unwrap();
+    let verdicts: Vec<_> = simulation.verdicts().into_iter().collect();
+    assert_eq!(verdicts.len(), 1, "{verdicts:?}");
+    assert_eq!((verdicts[0].0.app().as_str(), verdicts[0].1), ("web", Some(Verdict::Succeeded)));
+    assert_eq!(simulation.world().dead_letters().len(), 1, "somebody has to look after the other one");
 }
 
 // Law 6: no colour without truth.

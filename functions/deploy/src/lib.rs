@@ -123,8 +123,8 @@ impl<L: Ledger, Q: Queues, E: Engine, C: Clock> Deploy<L, Q, E, C> {
             Err(error) => return Err(error.into()),
         };
         runs::perform(&self.queues, claimed.effects).await.map_err(RunError::from)?;
-        let (takeover, target) = match claimed.answer {
-            (Told::Claimed { takeover }, Some(target)) => (takeover, target),
+        let (look_first, may_start, target) = match claimed.answer {
+            (Told::Claimed { look_first, may_start }, Some(target)) => (look_first, may_start, target),
             (Told::Held { until }, _) => return Err(Failure::Held { until }),
             (Told::Stray(why), _) => {
                 tracing::warn!(why, "not started");
@@ -132,49 +132,57 @@ impl<L: Ledger, Q: Queues, E: Engine, C: Clock> Deploy<L, Q, E, C> {
             }
             (Told::TooLate | Told::Changed | Told::Duplicate | Told::Claimed { .. }, _) => return Ok("nothing to do"),
         };
-        match self.execution(run, planned, &target, takeover).await {
-            Ok(execution) => {
-                tracing::info!(%execution, takeover, "started");
+        match self.execution(run, planned, &target, look_first, may_start).await {
+            Ok(Some(execution)) => {
+                tracing::info!(%execution, look_first, "started");
                 self.record(run, planned, attempt, &execution).await?;
                 Ok("started")
             }
+            Ok(None) => {
+                tracing::info!("not started: nothing more of this run may be");
+                self.tell(run, &planned.key, Event::NotFound { target: planned.key.clone(), attempt }).await?;
+                Ok("nothing to do")
+            }
             Err(refusal) => {
                 tracing::warn!(?refusal, "not started");
-                let event = |refusal: &Refusal| Event::Refused {
-                    target: planned.key.clone(),
-                    attempt,
-                    refusal: refusal.clone(),
-                };
-                let key = std::slice::from_ref(&planned.key);
-                let refused = runs::advance(&self.ledger, &self.clock, run, key, &[], |loaded, now| {
-                    let (run, told) = loaded.run.step(event(&refusal), now);
-                    Stepped { run, answer: told, writes: Vec::new() }
-                })
-                .await?;
-                runs::perform(&self.queues, refused.effects).await.map_err(RunError::from)?;
+                self.tell(run, &planned.key, Event::Refused { target: planned.key.clone(), attempt, refusal }).await?;
                 Ok("refused")
             }
         }
     }
 
-    /// The attempt's one execution: found, if an earlier worker may have started it, else started.
+    /// Takes an event of one target in.
+    async fn tell(&self, run: &RunId, key: &TargetKey, event: Event) -> Result<(), Failure> {
+        let told = runs::advance(&self.ledger, &self.clock, run, std::slice::from_ref(key), &[], |loaded, now| {
+            let (run, told) = loaded.run.step(event.clone(), now);
+            Stepped { run, answer: told, writes: Vec::new() }
+        })
+        .await?;
+        runs::perform(&self.queues, told.effects).await.map_err(RunError::from)?;
+        Ok(())
+    }
+
+    /// The attempt's one execution: found, if it may have been started before, else started, if it still may be.
     async fn execution(
         &self,
         run: &RunId,
         planned: &PlannedTarget,
         target: &Target,
-        takeover: bool,
-    ) -> Result<ExecutionId, Refusal> {
+        look_first: bool,
+        may_start: bool,
+    ) -> Result<Option<ExecutionId>, Refusal> {
         let order = Order { run, planned, attempt: target.attempt };
-        // An attempt that was put back may have been started by a call that seemed to fail.
-        if takeover || target.put_back > 0 {
+        if look_first {
             let since = target.first_claimed_at.unwrap_or_else(|| self.clock.now());
             let past: Vec<ExecutionId> = target.past.iter().filter_map(|past| past.execution.clone()).collect();
             if let Some(found) = self.engine.find(order, since, &past).await? {
-                return Ok(found);
+                return Ok(Some(found));
             }
         }
-        self.engine.start(order).await
+        match may_start {
+            true => self.engine.start(order).await.map(Some),
+            false => Ok(None),
+        }
     }
 
     /// Records the start, and folds in what was observed of the execution before anybody knew whose it is.
@@ -242,13 +250,7 @@ impl<L: Ledger, Q: Queues, E: Engine, C: Clock> Deploy<L, Q, E, C> {
             },
             Err(Refusal::Busy { reason } | Refusal::Later { reason }) => return Err(Failure::Asked(reason.cause)),
         };
-        let explained = runs::advance(&self.ledger, &self.clock, run, std::slice::from_ref(key), &[], |loaded, now| {
-            let event = Event::Explained { target: key.clone(), execution: execution.clone(), reason: reason.clone() };
-            let (run, told) = loaded.run.step(event, now);
-            Stepped { run, answer: told, writes: Vec::new() }
-        })
-        .await?;
-        runs::perform(&self.queues, explained.effects).await.map_err(RunError::from)?;
+        self.tell(run, key, Event::Explained { target: key.clone(), execution: execution.clone(), reason }).await?;
         Ok("explained")
     }
 }

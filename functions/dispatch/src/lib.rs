@@ -104,15 +104,17 @@ impl<L: Ledger, Q: Queues, R: Releases, C: Clock> Dispatch<L, Q, R, C> {
             target: TargetKey { account: envelope.account.clone(), region: envelope.region.clone() },
             id: told.execution.clone(),
         };
-        let mut what = "duplicate";
+        let mut what = Ok("duplicate");
         for app in apps {
             let run = RunId::derive(app.name(), &source);
             let span = tracing::info_span!("open", %run);
-            if self.open(&run, app, &envelope, told, &source).instrument(span).await? {
-                what = "opened";
+            // An app that can't be deployed keeps none of the others from it.
+            match self.open(&run, app, &envelope, told, &source).instrument(span).await {
+                Ok(opened) => what = what.map(|what| if opened { "opened" } else { what }),
+                Err(failure) => what = what.and(Err(failure)),
             }
         }
-        Ok(what)
+        what
     }
 
     /// Opens a run, unless it is open already. Says whether it did.
@@ -154,7 +156,7 @@ impl<L: Ledger, Q: Queues, R: Releases, C: Clock> Dispatch<L, Q, R, C> {
             let now = self.clock.now();
             let opened = Run::open(run.clone(), app.name().clone(), release.clone(), &plan, queue.clone(), now);
             let step = opened.run.finish();
-            let mut effects = step.effects.clone();
+            let effects = step.effects.clone();
             let mut writes = versions.writes(run, now, &step);
             if let Some(overtaken) = opened.overtakes {
                 let key = Key::Head(overtaken.clone());
@@ -165,7 +167,6 @@ impl<L: Ledger, Q: Queues, R: Releases, C: Clock> Dispatch<L, Q, R, C> {
                     let opened_at = head.opened_at;
                     let step = Run::load(head, queue, []).overtake(run.clone(), now).finish();
                     writes.extend(versions.writes(&overtaken, opened_at, &step));
-                    effects.extend(step.effects);
                 }
             }
             match self.ledger.commit(Commit { writes, nonce: self.clock.nonce() }).await {

@@ -213,6 +213,9 @@ pub struct Head {
     pub reopened: u32,
     /// The run whose turn came when this one closed.
     pub handed_to: Option<RunId>,
+    /// The run whose place in the queue this one took when it was opened.
+    #[serde(default)]
+    pub overtook: Option<RunId>,
 }
 
 impl Head {
@@ -242,6 +245,7 @@ impl Head {
             },
             reopened: 0,
             handed_to: None,
+            overtook: None,
         }
     }
 
@@ -324,10 +328,15 @@ impl Head {
                 Verdict::Succeeded
             }
             Closing::DeadlinePassed => Verdict::TimedOut,
-            Closing::Halted { .. } if tally.failures() > 0 => Verdict::Failed,
-            Closing::Halted { .. } => Verdict::Incomplete,
-            Closing::Complete if tally.failures() > 0 => Verdict::CompletedWithFailures,
-            Closing::Complete => Verdict::Incomplete,
+            Closing::Halted { .. } | Closing::Complete if tally.failures() == 0 => Verdict::Incomplete,
+            // A run whose every target had its turn is judged by how they ended, not by what came first: a failure
+            // that was mended in its own account halted nothing.
+            Closing::Halted { .. } | Closing::Complete
+                if self.released() == self.size() && self.wave_over_tolerance().is_none() =>
+            {
+                Verdict::CompletedWithFailures
+            }
+            Closing::Halted { .. } | Closing::Complete => Verdict::Failed,
         })
     }
 

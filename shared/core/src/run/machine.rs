@@ -92,6 +92,13 @@ pub enum Event {
         /// What.
         execution: ExecutionId,
     },
+    /// The attempt must not be started any more, and no earlier worker had started it.
+    NotFound {
+        /// Where.
+        target: TargetKey,
+        /// Which attempt.
+        attempt: Attempt,
+    },
     /// The attempt could not be started.
     Refused {
         /// Where.
@@ -126,10 +133,13 @@ pub enum Told {
     Changed,
     /// Nothing new. The effects of the first arrival are derived again.
     Duplicate,
-    /// The attempt is the caller's to start. After a takeover, look first for what the earlier worker started.
+    /// The attempt is the caller's.
     Claimed {
-        /// Whether another worker held it before.
-        takeover: bool,
+        /// Whether it may have been started before, by a worker that died or a call that seemed to fail: look
+        /// for its execution first.
+        look_first: bool,
+        /// Whether it may be started if it was not. Else tell [`Event::NotFound`].
+        may_start: bool,
     },
     /// Another worker is at it until then; come back later.
     Held {
@@ -242,6 +252,7 @@ impl Run {
             queue.newest = Some(Newest { run: run.clone(), released_at });
             if behind.is_some() {
                 overtakes = queue.next.replace(run.clone()).filter(|next| *next != run);
+                head.overtook = overtakes.clone();
             } else {
                 queue.current = Some(run.clone());
             }
@@ -256,6 +267,7 @@ impl Run {
         };
         let unlocked = opened.head.advance(now);
         opened.emit_starts(unlocked);
+        opened.emit_overtook();
         opened.emit_summarize();
         Opened { run: opened, overtakes }
     }
@@ -265,6 +277,7 @@ impl Run {
     pub fn opened_again(mut self) -> Self {
         self.emit_starts(self.head.first_unlocked());
         self.emit_closing();
+        self.emit_overtook();
         self.emit_summarize();
         self
     }
@@ -301,6 +314,7 @@ impl Run {
             Event::Activated => self.activate(now),
             Event::Claim { planned, attempt, nonce, lease } => self.claim(&planned, attempt, nonce, lease, now),
             Event::Started { target, attempt, execution } => self.started(&target, attempt, execution, now),
+            Event::NotFound { target, attempt } => self.not_found(&target, attempt, now),
             Event::Refused { target, attempt, refusal } => self.refused(&target, attempt, refusal, now),
             Event::Observed(observation) => self.observed(*observation, now),
             Event::Explained { target, execution, reason } => self.explained(&target, &execution, reason),
@@ -344,31 +358,75 @@ impl Run {
         }
         let mut target = self.targets.get(&planned.key).cloned().unwrap_or_else(|| Target::queued(planned));
         if target.attempt != attempt {
+            // The message that began the next attempt may have been lost with the worker that this one comes back from.
+            self.derive_again(&target);
             return Told::TooLate;
         }
-        let takeover = match (target.status(), &target.claim) {
-            (Status::Queued, _) => false,
-            (Status::Starting, Some(claim)) if claim.nonce == nonce => return Told::Claimed { takeover: false },
+        let may_start = !self.must_not_start(now);
+        match (target.status(), &target.claim) {
+            (Status::Queued, _) => {}
+            (Status::Starting, Some(claim)) if claim.nonce == nonce => {
+                return Told::Claimed { look_first: target.may_have_been_started(), may_start };
+            }
             (Status::Starting, Some(claim)) if claim.lease_until > now => {
                 return Told::Held { until: claim.lease_until };
             }
-            (Status::Starting, _) => true,
+            (Status::Starting, _) => target.taken_over = true,
             (Status::Waiting | Status::Running | Status::Stopping | Status::Ended(_), _) => {
                 self.derive_again(&target);
                 return Told::TooLate;
             }
         };
-        // Whoever held the claim may have started it: then it is to be found, not skipped.
-        if !takeover && self.must_not_start(now) {
-            let before = target.status();
-            target.gave_up = Some(GaveUp { outcome: Outcome::Skipped, at: now });
-            self.settle(target, before, now);
+        let look_first = target.may_have_been_started();
+        // What may have been started is to be found, not skipped.
+        if !look_first && !may_start {
+            self.skip(target, now);
             return Told::TooLate;
         }
         target.first_claimed_at.get_or_insert(now);
         target.claim = Some(Claim { nonce, at: now, lease_until: now.plus(lease) });
         self.put(target);
-        Told::Claimed { takeover }
+        Told::Claimed { look_first, may_start }
+    }
+
+    fn not_found(&mut self, key: &TargetKey, attempt: Attempt, now: Timestamp) -> Told {
+        let Some(target) = self.targets.get(key).cloned() else { return Told::Stray("no such target") };
+        if target.attempt != attempt || target.status() != Status::Starting {
+            self.derive_again(&target);
+            return Told::TooLate;
+        }
+        self.skip(target, now);
+        Told::Changed
+    }
+
+    /// Ends a target that was not started and must not be any more.
+    fn skip(&mut self, mut target: Target, now: Timestamp) {
+        let before = target.status();
+        let halted = self.head.is_closed() || self.head.wave_over_tolerance().is_some();
+        if let (true, Some(last)) = (halted, target.past.last()) {
+            // It had its chance: what failed is not told as skipped because it can't be tried again.
+            target.reason = last.reason.clone();
+            target.gave_up = Some(GaveUp { outcome: Outcome::Failed, at: now });
+        } else if halted {
+            target.gave_up = Some(GaveUp { outcome: Outcome::Skipped, at: now });
+        } else {
+            self.time_out(&mut target, now);
+        }
+        self.settle(target, before, now);
+    }
+
+    /// Ends a target that the deadline found unfinished.
+    fn time_out(&self, target: &mut Target, now: Timestamp) {
+        target.gave_up = Some(GaveUp { outcome: Outcome::TimedOut, at: now });
+        if target.reason.is_none() {
+            target.reason = Some(Reason {
+                cause: format!("No answer before the deadline of {}", self.head.deadline),
+                detail: None,
+                link: None,
+                source: ReasonSource::Manifold,
+                attempt: 0,
+            });
+        }
     }
 
     /// Whether a target that is not started yet must stay so.
@@ -381,6 +439,7 @@ impl Run {
     fn started(&mut self, key: &TargetKey, attempt: Attempt, execution: ExecutionId, now: Timestamp) -> Told {
         let Some(mut target) = self.targets.get(key).cloned() else { return Told::Stray("no such target") };
         if target.attempt != attempt {
+            self.derive_again(&target);
             return Told::TooLate;
         }
         match &target.execution {
@@ -405,7 +464,12 @@ impl Run {
             return Told::TooLate;
         }
         let before = target.status();
-        let unreachable = target.first_claimed_at.is_some_and(|first| now.since(first) >= UNREACHABLE_AFTER);
+        target.unanswered_since = match &refusal {
+            Refusal::Later { .. } => target.unanswered_since.or(Some(now)),
+            // A busy engine does answer.
+            Refusal::Busy { .. } | Refusal::Permanent { .. } => None,
+        };
+        let unreachable = target.unanswered_since.is_some_and(|since| now.since(since) >= UNREACHABLE_AFTER);
         let past_due = self.head.due_at().is_some_and(|due| due <= now);
         match refusal {
             Refusal::Permanent { outcome, reason } => {
@@ -505,16 +569,7 @@ impl Run {
             if before.outcome().is_some() {
                 continue;
             }
-            target.gave_up = Some(GaveUp { outcome: Outcome::TimedOut, at: now });
-            if target.reason.is_none() {
-                target.reason = Some(Reason {
-                    cause: format!("No answer before the deadline of {}", self.head.deadline),
-                    detail: None,
-                    link: None,
-                    source: ReasonSource::Manifold,
-                    attempt: 0,
-                });
-            }
+            self.time_out(&mut target, now);
             self.settle(target, before, now);
         }
         self.settle_head(now);
@@ -526,7 +581,7 @@ impl Run {
     /// targets get their turn.
     fn settle(&mut self, mut target: Target, before: Status, now: Timestamp) {
         let failed = target.seen.as_ref().is_some_and(|seen| *seen.state() == PipelineState::Failed);
-        if failed && target.attempt.0 < self.head.max_attempts && !self.must_not_start(now) {
+        if failed && target.gave_up.is_none() && target.attempt.0 < self.head.max_attempts && !self.must_not_start(now) {
             target.past.push(PastAttempt {
                 attempt: target.attempt,
                 execution: target.execution.take(),
@@ -535,7 +590,9 @@ impl Run {
             target.attempt = target.attempt.next();
             target.put_back = 0;
             target.first_claimed_at = None;
+            target.unanswered_since = None;
             target.claim = None;
+            target.taken_over = false;
             target.started_at = None;
             target.seen = None;
         }
@@ -602,6 +659,13 @@ impl Run {
     fn emit_closing(&mut self) {
         if let Some(next) = self.head.handed_to.clone() {
             self.effects.insert(Effect::Activate { run: next });
+        }
+    }
+
+    /// The run that was overtaken is closed in the commit that opens this one, so its last word is this one's to send.
+    fn emit_overtook(&mut self) {
+        if let Some(run) = self.head.overtook.clone() {
+            self.effects.insert(Effect::Summarize { run });
         }
     }
 

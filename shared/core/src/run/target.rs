@@ -110,12 +110,14 @@ pub enum ReasonSource {
 }
 
 impl Reason {
-    /// The better of two reasons: the later attempt, then the better source, then a fixed order, so that
-    /// the order of arrival does not matter.
+    /// The better of two reasons: the later attempt, then the better source, then the one that says more, then a
+    /// fixed order, so that the order of arrival does not matter.
     #[must_use]
     pub fn merge(self, other: Self) -> Self {
-        let rank =
-            |r: &Self| (r.attempt, r.source, std::cmp::Reverse((r.cause.clone(), r.detail.clone(), r.link.clone())));
+        let rank = |r: &Self| {
+            let says = (r.detail.is_some(), r.link.is_some());
+            (r.attempt, r.source, says, std::cmp::Reverse((r.cause.clone(), r.detail.clone(), r.link.clone())))
+        };
         if rank(&self) >= rank(&other) { self } else { other }
     }
 }
@@ -177,10 +179,16 @@ pub struct Target {
     pub attempt: Attempt,
     /// How often the current attempt was put back because the engine was busy or did not answer.
     pub put_back: u32,
-    /// When the current attempt was first claimed; bounds how long it is put back.
+    /// When the current attempt was first claimed: its execution is not older.
     pub first_claimed_at: Option<Timestamp>,
+    /// Since when the account has not answered the current attempt; bounds how long it is put back.
+    #[serde(default)]
+    pub unanswered_since: Option<Timestamp>,
     /// Who is starting the current attempt.
     pub claim: Option<Claim>,
+    /// Whether a worker took the current attempt over from another one, which may have started it.
+    #[serde(default)]
+    pub taken_over: bool,
     /// What the current attempt started.
     pub execution: Option<ExecutionId>,
     /// When it was started, by Manifold's clock, or by the STARTED event's if that came first.
@@ -214,7 +222,9 @@ impl Target {
             attempt: Attempt::FIRST,
             put_back: 0,
             first_claimed_at: None,
+            unanswered_since: None,
             claim: None,
+            taken_over: false,
             execution: None,
             started_at: None,
             seen: None,
@@ -255,6 +265,13 @@ impl Target {
     #[must_use]
     pub fn execution_ref(&self) -> Option<ExecutionRef> {
         self.execution.as_ref().map(|id| ExecutionRef { target: self.key.clone(), id: id.clone() })
+    }
+
+    /// Whether the current attempt may have been started without a record: by a worker that died, or by a call
+    /// that seemed to fail.
+    #[must_use]
+    pub fn may_have_been_started(&self) -> bool {
+        self.taken_over || self.put_back > 0
     }
 
     /// Whether it failed for a reason that nobody has told yet.
