@@ -114,9 +114,10 @@ fn law_3_ten_targets_are_one_message_edited_in_place() {
     let first = told.messages().remove(0);
     let edits: Vec<_> = calls.iter().filter(|call| call.method == "chat.update").collect();
     assert!(!edits.is_empty());
-    assert!(edits.iter().all(|edit| edit.ts == first.ts), "an edit of another message");
     let replies: Vec<_> = calls.iter().filter(|call| call.body.get("thread_ts").is_some()).collect();
     assert_eq!(replies.len(), 1, "the failure's detail is one reply");
+    let ours = [&first.ts, &replies[0].ts];
+    assert!(edits.iter().all(|edit| ours.contains(&&edit.ts)), "an edit of another message");
     assert_eq!(replies[0].body["thread_ts"], json!(first.ts));
 }
 

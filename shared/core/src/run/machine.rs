@@ -581,7 +581,8 @@ impl Run {
     /// targets get their turn.
     fn settle(&mut self, mut target: Target, before: Status, now: Timestamp) {
         let failed = target.seen.as_ref().is_some_and(|seen| *seen.state() == PipelineState::Failed);
-        if failed && target.gave_up.is_none() && target.attempt.0 < self.head.max_attempts && !self.must_not_start(now) {
+        if failed && target.gave_up.is_none() && target.attempt.0 < self.head.max_attempts && !self.must_not_start(now)
+        {
             target.past.push(PastAttempt {
                 attempt: target.attempt,
                 execution: target.execution.take(),

@@ -71,13 +71,8 @@ pub(crate) fn release(source: &str, released_at: Timestamp) -> Release {
 
 pub(crate) fn plan(waves: &[WaveOf], max_attempts: u32) -> Plan {
     let mut first = 0;
-    let mut plan = Plan {
-        waves: Vec::new(),
-        targets: Vec::new(),
-        max_attempts,
-        deadline: DEADLINE,
-        channel: Channel::Silent,
-    };
+    let mut plan =
+        Plan { waves: Vec::new(), targets: Vec::new(), max_attempts, deadline: DEADLINE, channel: Channel::Silent };
     for (wave, &(size, max_concurrent, failure_tolerance)) in (0..).zip(waves) {
         let name = format!("wave {wave}");
         plan.waves.push(PlannedWave { name, first, size, max_concurrent, failure_tolerance });
@@ -212,10 +207,9 @@ impl Play {
     }
 
     pub(crate) fn status(&self, index: u32) -> Status {
-        self.targets.get(&key(index)).map_or(
-            if self.head.is_released(index) { Status::Queued } else { Status::Waiting },
-            Target::status,
-        )
+        self.targets
+            .get(&key(index))
+            .map_or(if self.head.is_released(index) { Status::Queued } else { Status::Waiting }, Target::status)
     }
 
     pub(crate) fn target(&self, index: u32) -> &Target {
