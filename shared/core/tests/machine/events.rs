@@ -25,13 +25,7 @@ impl Play {
 
     fn action_failed(&mut self, cause: &str, attempt: u32) -> Answer {
         let observation = self.observation(0, 1, Failed, None);
-        let reason = Reason {
-            cause: cause.to_owned(),
-            detail: None,
-            link: None,
-            source: ReasonSource::Event,
-            attempt,
-        };
+        let reason = Reason { cause: cause.to_owned(), detail: None, link: None, source: ReasonSource::Event, attempt };
         self.told(Observation { what: Observed::ActionFailed { reason }, ..observation })
     }
 
@@ -171,11 +165,27 @@ fn the_deadline_ends_what_did_not_answer_and_says_so_once() {
     play.wait(Span::from_millis(1));
     let passed = play.deadline();
     assert_eq!((passed.told, passed.effects), (Told::Changed, vec!["summarize".to_owned()]));
-    assert_eq!([0, 1, 2].map(|i| play.status(i)), [ended(Outcome::TimedOut), ended(Outcome::TimedOut), Status::Waiting]);
+    assert_eq!(
+        [0, 1, 2].map(|i| play.status(i)),
+        [ended(Outcome::TimedOut), ended(Outcome::TimedOut), Status::Waiting]
+    );
     assert_eq!(play.target(0).reason.as_ref().unwrap().cause, "No answer before the deadline of 2 h");
     assert_eq!(play.verdict(), Some(Verdict::TimedOut));
     let again = play.deadline();
     assert_eq!((again.told, again.effects), (Told::Duplicate, vec!["summarize".to_owned()]));
+}
+
+#[test]
+fn the_deadline_ends_a_retry_that_began_after_the_run_had_closed() {
+    let mut play = running();
+    play.observe(0, Failed);
+    play.observe_try(0, Resumed, Some(2));
+    assert_eq!(play.verdict(), None);
+    play.wait(DEADLINE);
+    assert_eq!(play.deadline().told, Told::Changed);
+    assert_eq!((play.status(0), play.verdict()), (ended(Outcome::TimedOut), Some(Verdict::Failed)));
+    play.observe_try(0, Succeeded, Some(2));
+    assert_eq!(play.verdict(), Some(Verdict::Succeeded));
 }
 
 // Whose event it is.

@@ -68,7 +68,10 @@ fn the_turn_is_handed_over_once_and_told_again_by_whatever_comes_late() {
     second.queue = first.queue.clone();
     second.wait(Span::from_minutes(50));
     let activated = second.tell(Event::Activated);
-    assert_eq!((activated.told, activated.effects), (Told::Changed, vec!["start 0".to_owned(), "summarize".to_owned()]));
+    assert_eq!(
+        (activated.told, activated.effects),
+        (Told::Changed, vec!["start 0".to_owned(), "summarize".to_owned()])
+    );
     assert_eq!(second.head.active_since(), Some(second.now), "its time begins with its turn");
     let again = second.tell(Event::Activated);
     assert_eq!((again.told, again.effects), (Told::Duplicate, vec!["start 0".to_owned()]));
