@@ -11,6 +11,8 @@ mod machine {
 
     mod claims;
     mod events;
+    mod interleavings;
+    mod merging;
     mod queues;
     mod refusals;
     mod starts;

@@ -327,11 +327,16 @@ impl Run {
     pub fn finish(self) -> Step {
         let (head, queue) = self.before;
         let mut targets = self.targets;
+        let mut effects = self.effects;
+        if self.head.is_closed() {
+            // Whatever asked for a start before the same step closed the run.
+            effects.retain(|effect| !matches!(effect, Effect::Start { .. }));
+        }
         Step {
             head: (head.as_ref() != Some(&self.head)).then_some(self.head),
             queue: (self.queue != queue).then_some(self.queue),
             targets: self.changed.iter().filter_map(|key| targets.remove(key)).collect(),
-            effects: self.effects.into_iter().collect(),
+            effects: effects.into_iter().collect(),
         }
     }
 
@@ -555,11 +560,8 @@ impl Run {
         if self.head.due_at().is_none_or(|due| now < due) {
             return Told::Stray("the deadline has not passed");
         }
-        if self.head.is_closed() {
-            self.emit_closing();
-            self.emit_summarize();
-            return Told::Duplicate;
-        }
+        // A closed run has something in flight only if it was retried in its own account: that must end as well.
+        let closed = self.head.is_closed();
         for planned in silent {
             if !self.head.is_released(planned.index) {
                 continue;
@@ -574,7 +576,7 @@ impl Run {
         }
         self.settle_head(now);
         self.emit_summarize();
-        Told::Changed
+        if closed && self.changed.is_empty() { Told::Duplicate } else { Told::Changed }
     }
 
     /// Takes a changed target in: another attempt if it has one left, else its outcome is counted and the next
@@ -644,9 +646,6 @@ impl Run {
 
     fn emit_starts(&mut self, unlocked: Option<Unlocked>) {
         let Some(Unlocked { first, end }) = unlocked else { return };
-        if self.head.is_closed() {
-            return;
-        }
         for index in first..end {
             self.effects.insert(Effect::Start {
                 run: self.head.run.clone(),

@@ -175,6 +175,19 @@ fn the_deadline_ends_what_did_not_answer_and_says_so_once() {
     assert_eq!((again.told, again.effects), (Told::Duplicate, vec!["summarize".to_owned()]));
 }
 
+#[test]
+fn the_deadline_ends_a_retry_that_began_after_the_run_had_closed() {
+    let mut play = running();
+    play.observe(0, Failed);
+    play.observe_try(0, Resumed, Some(2));
+    assert_eq!(play.verdict(), None);
+    play.wait(DEADLINE);
+    assert_eq!(play.deadline().told, Told::Changed);
+    assert_eq!((play.status(0), play.verdict()), (ended(Outcome::TimedOut), Some(Verdict::Failed)));
+    play.observe_try(0, Succeeded, Some(2));
+    assert_eq!(play.verdict(), Some(Verdict::Succeeded));
+}
+
 // Whose event it is.
 
 #[test]

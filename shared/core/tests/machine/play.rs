@@ -1,6 +1,6 @@
 //! One run and its stored facts: each event loads them, steps, and stores what changed, as a handler does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use manifold_core::event::PipelineState;
 use manifold_core::ids::{AppName, Attempt, ExecutionId, ExecutionRef, RunId, TargetKey};
@@ -26,6 +26,10 @@ pub(crate) struct Play {
     pub(crate) now: Timestamp,
     /// What opening asked for.
     pub(crate) opening: Vec<String>,
+    /// Everything that was ever asked for.
+    derived: BTreeSet<String>,
+    /// By wave: how often a target that had ended was begun again.
+    reopenings: BTreeMap<u32, u32>,
 }
 
 /// What one event led to.
@@ -142,6 +146,8 @@ impl Play {
             targets: BTreeMap::new(),
             now,
             opening: step.effects.iter().map(words).collect(),
+            derived: step.effects.iter().map(words).collect(),
+            reopenings: BTreeMap::new(),
         }
     }
 
@@ -155,14 +161,66 @@ impl Play {
 
     /// Takes an event in, stores what changed, and checks what holds of every step.
     pub(crate) fn tell(&mut self, event: Event) -> Answer {
-        let (run, told) = self.run().step(event, self.now);
-        self.keep(run.finish(), told)
+        let run = self.run();
+        let (run, told) = self.step(run, event.clone());
+        let answer = self.keep(run.finish(), told);
+        // A refusal is told by the one worker that holds the claim; everything else may be told any number of times.
+        if !matches!(event, Event::Refused { .. }) {
+            let run = self.run();
+            let (again, told) = self.step(run, event);
+            let again = again.finish();
+            let changed = again.head.is_some() || again.queue.is_some() || !again.targets.is_empty();
+            assert!(!changed, "told again, it changed something: {told:?} {again:?}");
+            self.assert_derived(&again);
+        }
+        answer
+    }
+
+    /// One event, and what must hold of the turns that it gave.
+    fn step(&mut self, run: Run, event: Event) -> (Run, Told) {
+        let before = run.head().clone();
+        let ended = |run: &Run, at: &PlannedTarget| {
+            run.target(&at.key).is_some_and(|target| target.status().outcome().is_some())
+        };
+        let had_ended: Vec<PlannedTarget> = self.plan.targets.iter().filter(|at| ended(&run, at)).cloned().collect();
+        let (run, told) = run.step(event, self.now);
+        for reopened in had_ended.iter().filter(|at| !ended(&run, at)) {
+            *self.reopenings.entry(reopened.wave).or_default() += 1;
+        }
+        let head = run.head();
+        for (before, after) in before.waves.iter().zip(&head.waves) {
+            assert!(after.released >= before.released, "a turn was taken back");
+        }
+        if head.released() > before.released() {
+            assert!(!before.is_closed(), "a closed run gives nobody a turn");
+            assert!(head.wave_over_tolerance().is_none(), "a turn beyond the tolerance");
+            assert!(head.due_at().is_some_and(|due| self.now < due), "a turn past the deadline");
+            for (before, after) in before.waves.iter().zip(&head.waves).filter(|(b, a)| a.released > b.released) {
+                assert!(after.in_flight() <= after.plan.max_concurrent, "a turn without a slot: {before:?} {after:?}");
+            }
+        }
+        (run, told)
+    }
+
+    /// What is told again asks for nothing that was not asked for before.
+    fn assert_derived(&self, step: &Step) {
+        for effect in step.effects.iter().map(words) {
+            assert!(self.derived.contains(&effect), "{effect} was never asked for before");
+        }
+    }
+
+    /// Takes several events in with one commit.
+    pub(crate) fn tell_all(&mut self, events: impl IntoIterator<Item = Event>) -> Answer {
+        let run = self.run();
+        let run = events.into_iter().fold(run, |run, event| self.step(run, event).0);
+        let step = run.finish();
+        let changed = !step.targets.is_empty() || step.head.is_some();
+        self.keep(step, if changed { Told::Changed } else { Told::TooLate })
     }
 
     pub(crate) fn keep(&mut self, step: Step, told: Told) -> Answer {
         if let Some(head) = &step.head {
             assert_ne!(*head, self.head, "a step carries a head that did not change");
-            assert!(head.released() >= self.head.released(), "a turn was taken back");
             self.head = head.clone();
         }
         if let Some(queue) = &step.queue {
@@ -183,6 +241,10 @@ impl Play {
         if let Told::Stray(_) | Told::Held { .. } = told {
             assert_eq!(step.effects, [], "{told:?} has effects");
         }
+        if !changed {
+            self.assert_derived(&step);
+        }
+        self.derived.extend(step.effects.iter().map(words));
         self.check(&step);
         Answer { told, effects: step.effects.iter().map(words).collect(), step }
     }
@@ -195,6 +257,8 @@ impl Play {
             outcomes.filter_map(Status::outcome).for_each(|outcome| counted.count(outcome, true));
             assert_eq!(wave.tally, counted, "the counts of wave {at} differ from its targets");
             assert!(wave.released <= wave.plan.size);
+            let reopened = self.reopenings.get(&at).copied().unwrap_or(0);
+            assert!(wave.in_flight() <= wave.plan.max_concurrent + reopened, "more in flight than there are slots");
         }
         assert!(self.targets.values().all(|target| self.head.is_released(target.index)), "touched before its turn");
         for effect in &step.effects {
