@@ -18,7 +18,7 @@ use manifold_aws::slack::SlackClient;
 use manifold_collect::Collect;
 use manifold_core::ids::RunId;
 use manifold_core::ledger::{Item, Key};
-use manifold_core::message::{Message, Payload, Queue};
+use manifold_core::message::Queue;
 use manifold_core::run::{Head, Outcome, Verdict};
 use manifold_core::summary::Summary;
 use manifold_core::time::{Span, Timestamp};
@@ -176,7 +176,6 @@ impl CloudStory {
             invocations: 0,
             dead_letters: Vec::new(),
             stray_events: 0,
-            deadlines: BTreeSet::new(),
         };
         for (index, event) in (0_i64..).zip(self.events) {
             let due = cloud.clock.now().plus(Span::from_seconds(5 * index));
@@ -235,7 +234,6 @@ pub struct Cloud {
     invocations: u32,
     dead_letters: Vec<Letter>,
     stray_events: u32,
-    deadlines: BTreeSet<RunId>,
 }
 
 impl std::fmt::Debug for Cloud {
@@ -265,12 +263,7 @@ impl Cloud {
 
     /// Delivers what is due until nothing is left.
     pub async fn run(&mut self) {
-        loop {
-            while self.deliver().await {}
-            if !self.deadline().await {
-                return;
-            }
-        }
+        while self.deliver().await {}
     }
 
     fn put(&mut self, due: Timestamp, letter: Letter) {
@@ -336,22 +329,6 @@ impl Cloud {
         }
         let violations = self.standin.violations();
         assert!(violations.is_empty(), "{inbox:?} asked for what the stand-in does not know: {violations:#?}");
-    }
-
-    /// The deadline of a run that waits for what will never come: on AWS a schedule tells it. Says whether there was
-    /// one.
-    async fn deadline(&mut self) -> bool {
-        for run in self.runs() {
-            let head = self.head(&run).await;
-            let due = head.due_at().filter(|_| head.verdict().is_none());
-            if let Some(due) = due.filter(|_| self.deadlines.insert(run.clone())) {
-                let body = Message::new(Payload::Deadline { run: run.clone() }).encode().expect("a message");
-                let id = format!("deadline-{run}");
-                self.put(due, Letter { inbox: Inbox::Collect, id, body, receives: 0 });
-                return true;
-            }
-        }
-        false
     }
 
     /// The runs in the table.

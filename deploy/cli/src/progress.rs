@@ -148,6 +148,7 @@ impl Progress {
     }
 
     /// Lets the onlooker's time pass while nothing happens in the simulation.
+    #[expect(clippy::disallowed_methods, reason = "the one place that waits: for the eyes of whoever watches")]
     fn wait(&mut self, from: Timestamp, to: Timestamp) {
         let simulated = Duration::from_millis(u64::try_from(to.since(from).as_millis()).unwrap_or(0));
         let wait = match self.pace {

@@ -279,6 +279,9 @@ impl<L: Ledger, Q: Queues, C: Clock> Collect<L, Q, C> {
             Err(error) => return Err(error.into()),
         };
         let head = loaded.run.head();
+        if head.in_flight() == 0 || head.due_at().is_none_or(|due| self.clock.now() < due) {
+            return self.step(run, &[], Event::DeadlinePassed { silent: Vec::new() }).await;
+        }
         let known = self.ledger.targets(run).await.map_err(RunError::from)?;
         let ended: BTreeSet<u32> = known
             .iter()

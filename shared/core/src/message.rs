@@ -53,7 +53,7 @@ pub enum Payload {
         /// The run.
         run: RunId,
     },
-    /// A run's deadline has passed.
+    /// Look whether a run's deadline has passed.
     Deadline {
         /// The run.
         run: RunId,
@@ -151,6 +151,9 @@ impl From<Effect> for Outgoing {
             }
             Effect::Summarize { run } => {
                 Self { queue: Queue::Summarize, payload: Payload::Summarize { run }, delay: now }
+            }
+            Effect::LookAtDeadline { run, delay } => {
+                Self { queue: Queue::Collect, payload: Payload::Deadline { run }, delay }
             }
             Effect::Activate { run } => Self { queue: Queue::Collect, payload: Payload::Activate { run }, delay: now },
         }

@@ -74,6 +74,16 @@ pub struct Letter {
     pub receives: u32,
 }
 
+impl Letter {
+    /// Whether it only looks if a deadline has passed: a finished run does not wait for it.
+    fn only_looks(&self) -> bool {
+        // Cheap enough to be asked of every message: only Manifold's own begin with their schema.
+        self.inbox == Inbox::Collect
+            && self.body.starts_with("{\"schema\"")
+            && matches!(Message::decode(&self.body), Ok(Message { payload: Payload::Deadline { .. }, .. }))
+    }
+}
+
 /// One call of Slack's API, exactly as posted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SlackCall {
@@ -137,8 +147,6 @@ pub struct ReleaseFacts {
 enum Due {
     Letter(Letter),
     Wake(u64),
-    /// On AWS a schedule does this.
-    Deadline(RunId),
 }
 
 #[derive(Debug)]
@@ -159,8 +167,8 @@ struct Inner {
     slack: Vec<SlackCall>,
     slack_messages: BTreeSet<String>,
     dead_letters: Vec<Letter>,
-    deadlines: BTreeSet<RunId>,
-    deadlines_ahead: usize,
+    /// Messages under way that only look whether a deadline has passed.
+    looks_ahead: usize,
     calls: BTreeMap<&'static str, u64>,
     points: u64,
     named_points: BTreeMap<&'static str, u64>,
@@ -201,8 +209,7 @@ impl World {
             slack: Vec::new(),
             slack_messages: BTreeSet::new(),
             dead_letters: Vec::new(),
-            deadlines: BTreeSet::new(),
-            deadlines_ahead: 0,
+            looks_ahead: 0,
             calls: BTreeMap::new(),
             points: 0,
             named_points: BTreeMap::new(),
@@ -285,11 +292,6 @@ impl World {
         inner.now = inner.now.max(at);
         let letter = match due {
             Due::Letter(letter) => letter,
-            Due::Deadline(run) => {
-                inner.deadlines_ahead -= 1;
-                let Ok(body) = Message::new(Payload::Deadline { run }).encode() else { return Next::Task(u64::MAX) };
-                Letter { id: inner.uuid(), inbox: Inbox::Collect, body, receives: 0 }
-            }
             Due::Wake(timer) => {
                 let Some((task, waker)) = inner.timers.remove(&timer) else { return Next::Task(u64::MAX) };
                 drop(inner);
@@ -312,14 +314,15 @@ impl World {
                 letters.push(letter);
             }
         }
+        inner.looks_ahead -= letters.iter().filter(|letter| letter.only_looks()).count();
         Next::Letters(letters)
     }
 
-    /// Whether nothing but the deadlines of finished runs is left to happen.
+    /// Whether nothing but looks at the deadlines of finished runs is left to happen.
     pub(crate) fn is_settled(&self) -> bool {
         let waiting = {
             let inner = self.lock();
-            inner.agenda.len() - inner.deadlines_ahead
+            inner.agenda.len() - inner.looks_ahead
         };
         waiting == 0 && self.runs().iter().all(|run| self.head(run).is_some_and(|head| head.verdict().is_some()))
     }
@@ -430,6 +433,7 @@ impl Inner {
     }
 
     fn at(&mut self, at: Timestamp, due: Due) -> u64 {
+        self.looks_ahead += usize::from(matches!(&due, Due::Letter(letter) if letter.only_looks()));
         let sequence = self.sequence;
         self.sequence += 1;
         self.agenda.insert((at, sequence), due);
@@ -576,12 +580,8 @@ impl Ledger for World {
 
 impl Inner {
     fn store(&mut self, key: Key, item: Item, expect: Expect, nonce: Nonce) {
-        if let (Key::Head(run), Item::Head(head)) = (&key, &item) {
+        if let Key::Head(run) = &key {
             self.heads.insert(run.clone());
-            if let Some(due) = head.due_at().filter(|_| self.deadlines.insert(run.clone())) {
-                self.deadlines_ahead += 1;
-                self.at(due, Due::Deadline(run.clone()));
-            }
         }
         let version = match expect {
             Expect::Version(version) => version + 1,

@@ -22,8 +22,10 @@ use crate::time::{Span, Timestamp};
 const UNREACHABLE_AFTER: Span = Span::from_minutes(30);
 /// The first wait before an attempt that was put back is tried again; it doubles each time.
 const FIRST_BACKOFF: Span = Span::from_seconds(5);
-/// The longest such wait; SQS delays a message by at most 900 s.
+/// The longest such wait.
 const LONGEST_BACKOFF: Span = Span::from_seconds(300);
+/// SQS delays a message by at most 900 s (`SendMessage`, `DelaySeconds`).
+const LONGEST_DELAY: Span = Span::from_seconds(900);
 
 /// The runs of one app: at most one is active, and at most one, the newest, waits.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -185,6 +187,14 @@ pub enum Effect {
         /// The run.
         run: RunId,
     },
+    /// Look whether a run's deadline has passed, after this much time. A deadline further off than SQS delays a
+    /// message is reached in several hops; the last one is due at the deadline.
+    LookAtDeadline {
+        /// The run.
+        run: RunId,
+        /// How long from now.
+        delay: Span,
+    },
 }
 
 /// What a step changed, and what follows from it.
@@ -268,14 +278,16 @@ impl Run {
         let unlocked = opened.head.advance(now);
         opened.emit_starts(unlocked);
         opened.emit_overtook();
+        opened.emit_deadline(now);
         opened.emit_summarize();
         Opened { run: opened, overtakes }
     }
 
     /// The effects of opening, derived again for a release event that arrives twice.
     #[must_use]
-    pub fn opened_again(mut self) -> Self {
+    pub fn opened_again(mut self, now: Timestamp) -> Self {
         self.emit_starts(self.head.first_unlocked());
+        self.emit_deadline(now);
         self.emit_closing();
         self.emit_overtook();
         self.emit_summarize();
@@ -346,11 +358,13 @@ impl Run {
                 self.head.phase = Phase::Active { since: now };
                 let unlocked = self.head.advance(now);
                 self.emit_starts(unlocked);
+                self.emit_deadline(now);
                 self.emit_summarize();
                 Told::Changed
             }
             Phase::Active { .. } => {
                 self.emit_starts(self.head.first_unlocked());
+                self.emit_deadline(now);
                 Told::Duplicate
             }
             Phase::Closed { .. } => Told::Duplicate,
@@ -558,7 +572,8 @@ impl Run {
 
     fn deadline_passed(&mut self, silent: &[PlannedTarget], now: Timestamp) -> Told {
         if self.head.due_at().is_none_or(|due| now < due) {
-            return Told::Stray("the deadline has not passed");
+            self.emit_deadline(now);
+            return Told::Duplicate;
         }
         // A closed run has something in flight only if it was retried in its own account: that must end as well.
         let closed = self.head.is_closed();
@@ -604,6 +619,7 @@ impl Run {
         self.head.recount(target.wave, before, after);
         if closed && before.outcome().is_some() && after.outcome().is_none() {
             target.reopened_after_close = true;
+            self.emit_deadline(now);
         }
         if let Some(unlocked) = self.settle_head(now) {
             target.unlocked = Some(match target.unlocked {
@@ -667,6 +683,13 @@ impl Run {
         if let Some(run) = self.head.overtook.clone() {
             self.effects.insert(Effect::Summarize { run });
         }
+    }
+
+    /// As long as something may still be in flight at the deadline, somebody has to look.
+    fn emit_deadline(&mut self, now: Timestamp) {
+        let Some(due) = self.head.due_at().filter(|_| self.head.verdict().is_none()) else { return };
+        let delay = due.since(now).min(LONGEST_DELAY);
+        self.effects.insert(Effect::LookAtDeadline { run: self.head.run.clone(), delay });
     }
 
     fn emit_summarize(&mut self) {

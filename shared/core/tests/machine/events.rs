@@ -161,7 +161,8 @@ fn the_deadline_ends_what_did_not_answer_and_says_so_once() {
     let mut play = Play::of(&[(3, 2, 0)]);
     play.start(0);
     play.wait(Span::from_millis(DEADLINE.as_millis() - 1));
-    assert_eq!(play.deadline().told, Told::Stray("the deadline has not passed"));
+    let early = play.deadline();
+    assert_eq!((early.told, early.effects), (Told::Duplicate, vec!["look at the deadline in 0 s".to_owned()]));
     play.wait(Span::from_millis(1));
     let passed = play.deadline();
     assert_eq!((passed.told, passed.effects), (Told::Changed, vec!["summarize".to_owned()]));

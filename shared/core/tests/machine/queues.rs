@@ -62,7 +62,7 @@ fn the_turn_is_handed_over_once_and_told_again_by_whatever_comes_late() {
     assert!(first.claim(1).effects.contains(&activate), "a message that comes again");
     first.wait(super::play::DEADLINE);
     assert!(first.deadline().effects.contains(&activate), "the deadline");
-    assert!(first.run().opened_again().finish().effects.iter().map(words).any(|effect| effect == activate));
+    assert!(first.run().opened_again(first.now).finish().effects.iter().map(words).any(|effect| effect == activate));
     assert_eq!(first.queue.current, Some(run_id("b")), "handed over once");
 
     second.queue = first.queue.clone();
@@ -124,7 +124,7 @@ fn a_newer_release_takes_the_place_of_the_one_that_waits() {
 fn a_release_event_that_comes_again_tells_the_overtaken_run_s_end_again() {
     let second = behind(&active("a"), "b");
     let third = open("c", &second.queue, minutes(2)).run.finish();
-    let again = Run::load(third.head.unwrap(), third.queue.unwrap(), []).opened_again().finish();
+    let again = Run::load(third.head.unwrap(), third.queue.unwrap(), []).opened_again(minutes(2)).finish();
     assert_eq!(again.effects, sorted([summarize(&run_id("b")), summarize(&run_id("c"))]));
     assert_eq!((again.head, again.queue, again.targets), (None, None, vec![]));
 }
@@ -159,7 +159,7 @@ fn of_two_releases_in_the_same_second_the_one_that_arrives_later_follows() {
 #[test]
 fn a_release_event_that_comes_again_derives_the_first_starts_again_while_the_run_is_open() {
     let mut play = active("a");
-    let again = |play: &Play| play.run().opened_again().finish().effects.iter().map(words).collect::<Vec<_>>();
+    let again = |play: &Play| play.run().opened_again(play.now).finish().effects.iter().map(words).collect::<Vec<_>>();
     assert_eq!(again(&play), ["start 0", "summarize"]);
     play.start(0);
     play.observe(0, Succeeded);

@@ -9,7 +9,10 @@ use super::play::{Answer, DEADLINE, Play, busy, key, later, permanent};
 fn delay(answer: &Answer) -> Option<Span> {
     answer.step.effects.iter().find_map(|effect| match effect {
         Effect::Start { delay, .. } => Some(*delay),
-        Effect::Explain { .. } | Effect::Summarize { .. } | Effect::Activate { .. } => None,
+        Effect::Explain { .. }
+        | Effect::Summarize { .. }
+        | Effect::Activate { .. }
+        | Effect::LookAtDeadline { .. } => None,
     })
 }
 
