@@ -37,6 +37,16 @@ fn an_ended_target_gives_its_slot_to_the_next_and_a_duplicate_says_so_again() {
 }
 
 #[test]
+fn a_target_that_ended_twice_says_again_whose_turn_came_either_time() {
+    let mut play = Play::of(&[(3, 1, 2)]);
+    assert_eq!(play.ends(0, Failed), ["start 1", "explain 0", "summarize"]);
+    play.observe_try(0, Resumed, Some(2));
+    assert_eq!(play.ends(1, Succeeded), ["summarize"], "target 0 has its slot again");
+    assert_eq!(play.observe_try(0, Succeeded, Some(2)).effects, ["start 1", "start 2", "summarize"]);
+    assert_eq!(play.observe(0, Failed).effects, ["start 1", "start 2", "summarize"]);
+}
+
+#[test]
 fn a_wave_begins_when_every_target_of_the_one_before_has_ended() {
     let mut play = Play::of(&[(2, 2, 1), (3, 2, 0)]);
     assert_eq!(play.ends(1, Succeeded), ["summarize"]);
