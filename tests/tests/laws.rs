@@ -250,6 +250,22 @@ fn law_2_a_dispatch_that_dies_before_it_sends_leaves_no_run_untold() {
 }
 
 #[test]
+fn law_2_a_batch_of_more_events_than_one_transaction_holds_is_folded_in_parts() {
+    // 140 accounts in 5 Regions, all at once: their STARTED events arrive within three seconds, and nothing follows.
+    let account = |n| format!("  team-{n}:\n    id: \"555566667{n}\"\n    tags: {{ stage: team }}\n");
+    let accounts: String = (100..240).map(account).collect();
+    let teams = "      - name: teams\n        select: { tags: { stage: team } }\n        max_concurrent: 700\n";
+    let many = FLEET
+        .replace("accounts:\n  dev:", &format!("accounts:\n{accounts}  dev:"))
+        .replace("    waves:\n", &format!("    waves:\n{teams}"));
+    let faults = Faults { largest_batch: Some(1000), ..Faults::default() };
+    let told = Story::new().fleet(many).faults(faults).fail("*/*=Silent").tell();
+    told.check_invariants(false);
+    assert_eq!(told.executions().len(), 700);
+    assert_eq!(told.verdict(), Some(Verdict::TimedOut));
+}
+
+#[test]
 fn law_2_an_app_that_can_not_be_deployed_keeps_no_other_app_from_its_release() {
     let two = FLEET.replace(
         "apps:\n  web:",

@@ -27,6 +27,10 @@ use tracing::Instrument;
 /// How many targets one commit may give up at a deadline: below the 100 items of a transaction.
 const SILENT_PER_COMMIT: usize = 90;
 
+/// How many events one commit may fold in: each may write its target and its link, and the head and the app's queue
+/// may change besides.
+const EVENTS_PER_COMMIT: usize = (Commit::MAX_WRITES - 2) / 2;
+
 /// The function's handler over its ports.
 #[derive(Debug)]
 pub struct Collect<L, Q, C> {
@@ -137,24 +141,24 @@ impl<L: Ledger, Q: Queues, C: Clock> Collect<L, Q, C> {
             }
         }
         for (run, mut told) in by_run {
-            let messages: Vec<usize> = told.iter().map(|told| told.message).collect();
             // The event that names its run first: it tells whose execution the others are about.
             told.sort_by_key(|told| told.observation.session_run().is_none());
-            let span = tracing::info_span!("fold", %run);
-            let folded = match batch::has_time(&self.clock, deadline) {
-                true => self.fold_run(&run, told, report).instrument(span).await,
-                false => Err(OutOfTime.into()),
-            };
-            if let Err(failure) = folded {
-                let text = Chain(&failure).to_string();
-                tracing::warn!(%run, error = text, "failed to fold events in");
-                failures.extend(messages.into_iter().map(|message| (message, again(&failure, &run))));
+            for part in told.chunks(EVENTS_PER_COMMIT) {
+                let span = tracing::info_span!("fold", %run);
+                let folded = match batch::has_time(&self.clock, deadline) {
+                    true => self.fold_run(&run, part, report).instrument(span).await,
+                    false => Err(OutOfTime.into()),
+                };
+                if let Err(failure) = folded {
+                    let text = Chain(&failure).to_string();
+                    tracing::warn!(%run, error = text, "failed to fold events in");
+                    failures.extend(part.iter().map(|told| (told.message, again(&failure, &run))));
+                }
             }
         }
         for told in orphans {
-            match self.keep(&told.observation).await {
-                Ok(what) => report.count(what),
-                Err(failure) => failures.push((told.message, failure)),
+            if let Err(failure) = self.keep(&told, report).await {
+                failures.push((told.message, failure));
             }
         }
     }
@@ -180,7 +184,7 @@ impl<L: Ledger, Q: Queues, C: Clock> Collect<L, Q, C> {
         Ok(owners)
     }
 
-    async fn fold_run(&self, run: &RunId, told: Vec<Arrived>, report: &mut Report) -> Result<(), Failure> {
+    async fn fold_run(&self, run: &RunId, told: &[Arrived], report: &mut Report) -> Result<(), Failure> {
         let mut targets: Vec<TargetKey> = told.iter().map(|told| told.observation.target.clone()).collect();
         targets.sort();
         targets.dedup();
@@ -193,7 +197,7 @@ impl<L: Ledger, Q: Queues, C: Clock> Collect<L, Q, C> {
                 links.iter().cloned().zip(loaded.extra.into_iter().map(runs::link_of)).collect();
             let mut run = loaded.run;
             let mut answers = Vec::new();
-            for told in &told {
+            for told in told {
                 let (next, answer) = run.step(Event::Observed(Box::new(told.observation.clone())), now);
                 run = next;
                 log(&told.observation, &answer);
@@ -237,7 +241,8 @@ impl<L: Ledger, Q: Queues, C: Clock> Collect<L, Q, C> {
     }
 
     /// Keeps an event of an execution that nobody knows: its worker may not have recorded it yet.
-    async fn keep(&self, observation: &Observation) -> Result<&'static str, Failure> {
+    async fn keep(&self, told: &Arrived, report: &mut Report) -> Result<(), Failure> {
+        let observation = &told.observation;
         let key = Key::Link(observation.execution_ref());
         loop {
             let record = self.ledger.get(std::slice::from_ref(&key)).await.map_err(RunError::from)?.pop().flatten();
@@ -248,19 +253,20 @@ impl<L: Ledger, Q: Queues, C: Clock> Collect<L, Q, C> {
             let mut link = runs::link_of(record);
             if let Some(owner) = &link.owner {
                 // Its worker was faster than this loop.
-                let told = Arrived { message: 0, observation: observation.clone() };
-                let mut report = Report::default();
-                self.fold_run(&owner.run.clone(), vec![told], &mut report).await?;
-                return Ok("changed");
+                return self.fold_run(&owner.run, std::slice::from_ref(told), report).await;
             }
             if link.early.contains(observation) || link.early.len() >= Link::MAX_EARLY {
-                return Ok("early");
+                report.count("early");
+                return Ok(());
             }
             link.early.push(observation.clone());
             let expires_at = Some(self.clock.now().plus(ORPHAN_RETENTION));
             let writes = vec![versions.write(key.clone(), Item::Link(link), expires_at)];
             match self.ledger.commit(Commit { writes, nonce: self.clock.nonce() }).await {
-                Ok(()) => return Ok("early"),
+                Ok(()) => {
+                    report.count("early");
+                    return Ok(());
+                }
                 Err(CommitError::Conflict { .. }) => {}
                 Err(error @ CommitError::Ledger(_)) => return Err(error.into()),
             }

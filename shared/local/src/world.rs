@@ -130,6 +130,8 @@ pub struct Faults {
     pub tokens_forgotten: bool,
     /// The handler that passes this point is killed there, once. Points are counted from 0 over the whole simulation.
     pub kill_at: Option<u64>,
+    /// How many messages a function receives at once, at most; 10 if it is not told.
+    pub largest_batch: Option<usize>,
     /// The handlers that pass a point of this name for these times (counted from 0) are killed there.
     pub kill_at_named: Option<(&'static str, BTreeSet<u64>)>,
 }
@@ -306,7 +308,7 @@ impl World {
             .range(..=(until, u64::MAX))
             .filter(|(_, due)| matches!(due, Due::Letter(other) if other.inbox == inbox))
             .map(|(key, _)| *key)
-            .take(9)
+            .take(inner.faults.largest_batch.unwrap_or(10).saturating_sub(1))
             .collect();
         let mut letters = vec![letter];
         for key in with_it {
@@ -551,6 +553,10 @@ impl Ledger for World {
     async fn commit(&self, commit: Commit) -> Result<(), CommitError> {
         self.count("ledger.commit");
         self.point("ledger.commit/before", 4, 10).await;
+        if commit.writes.len() > Commit::MAX_WRITES {
+            let reason = format!("{} writes in one transaction", commit.writes.len());
+            return Err(LedgerError::Refused(reason).into());
+        }
         let found: Vec<(Key, Option<Record>)> = {
             let mut inner = self.lock();
             let blocking: Vec<(Key, Option<Record>)> = commit

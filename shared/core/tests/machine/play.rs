@@ -106,7 +106,7 @@ pub(crate) fn words(effect: &Effect) -> String {
         }
         Effect::Summarize { .. } => "summarize".to_owned(),
         Effect::Activate { run } => format!("activate {run}"),
-        Effect::LookAtDeadline { delay, .. } => format!("look at the deadline in {delay}"),
+        Effect::LookAtDeadline { .. } => "look at the deadline".to_owned(),
     }
 }
 

@@ -9,10 +9,9 @@ use super::play::{Answer, DEADLINE, Play, busy, key, later, permanent};
 fn delay(answer: &Answer) -> Option<Span> {
     answer.step.effects.iter().find_map(|effect| match effect {
         Effect::Start { delay, .. } => Some(*delay),
-        Effect::Explain { .. }
-        | Effect::Summarize { .. }
-        | Effect::Activate { .. }
-        | Effect::LookAtDeadline { .. } => None,
+        Effect::Explain { .. } | Effect::Summarize { .. } | Effect::Activate { .. } | Effect::LookAtDeadline { .. } => {
+            None
+        }
     })
 }
 
@@ -130,7 +129,7 @@ fn past_the_deadline_nothing_is_put_back() {
 
 #[test]
 fn a_failure_of_what_was_given_up_is_told_and_not_tried_again() {
-    let mut play = Play::with_attempts(&[(1, 1, 0)], 2);
+    let mut play = Play::with_attempts(&[(2, 1, 1)], 2);
     play.claim(0);
     play.refused(0, 1, permanent(Outcome::Unreachable));
     // The call had gone through after all.

@@ -21,8 +21,8 @@ impl Play {
 
 #[test]
 fn opening_gives_as_many_targets_their_turn_as_may_run_at_once() {
-    assert_eq!(Play::of(&[(5, 2, 0), (1, 1, 0)]).opening, ["start 0", "start 1", "summarize"]);
-    assert_eq!(Play::of(&[(2, 10, 0), (1, 1, 0)]).opening, ["start 0", "start 1", "summarize"]);
+    assert_eq!(Play::of(&[(5, 2, 0), (1, 1, 0)]).opening, ["start 0", "start 1", "summarize", "look at the deadline"]);
+    assert_eq!(Play::of(&[(2, 10, 0), (1, 1, 0)]).opening, ["start 0", "start 1", "summarize", "look at the deadline"]);
 }
 
 #[test]
@@ -34,6 +34,16 @@ fn an_ended_target_gives_its_slot_to_the_next_and_a_duplicate_says_so_again() {
     assert_eq!(play.claim(0).effects, ["start 2", "summarize"], "so does the message that started it");
     assert_eq!(play.observe(1, Succeeded).effects, ["start 3", "summarize"]);
     assert_eq!(play.status(3), Status::Queued);
+}
+
+#[test]
+fn a_target_that_ended_twice_says_again_whose_turn_came_either_time() {
+    let mut play = Play::of(&[(3, 1, 2)]);
+    assert_eq!(play.ends(0, Failed), ["start 1", "explain 0", "summarize"]);
+    play.observe_try(0, Resumed, Some(2));
+    assert_eq!(play.ends(1, Succeeded), ["summarize"], "target 0 has its slot again");
+    assert_eq!(play.observe_try(0, Succeeded, Some(2)).effects, ["start 1", "start 2", "summarize"]);
+    assert_eq!(play.observe(0, Failed).effects, ["start 1", "start 2", "summarize"]);
 }
 
 #[test]
