@@ -249,17 +249,30 @@ fn law_2_a_dispatch_that_dies_before_it_sends_leaves_no_run_untold() {
     assert_eq!(killed, 3, "each release's dispatch died once");
 }
 
-#[test]
-fn law_2_a_batch_of_more_events_than_one_transaction_holds_is_folded_in_parts() {
-    // 140 accounts in 5 Regions, all at once: their STARTED events arrive within three seconds, and nothing follows.
+/// 140 more accounts in 5 Regions, in a first wave of their own, all at once.
+fn teams() -> String {
     let account = |n| format!("  team-{n}:\n    id: \"555566667{n}\"\n    tags: {{ stage: team }}\n");
     let accounts: String = (100..240).map(account).collect();
     let teams = "      - name: teams\n        select: { tags: { stage: team } }\n        max_concurrent: 700\n";
-    let many = FLEET
+    FLEET
         .replace("accounts:\n  dev:", &format!("accounts:\n{accounts}  dev:"))
-        .replace("    waves:\n", &format!("    waves:\n{teams}"));
+        .replace("    waves:\n", &format!("    waves:\n{teams}"))
+}
+
+#[test]
+fn law_2_a_role_that_is_missing_in_every_account_is_told_of_every_target() {
+    let told = Story::new().fleet(teams()).fail("*/*=AccessDenied").tell();
+    told.check_invariants(false);
+    assert_eq!(told.verdict(), Some(Verdict::Failed));
+    let tally = told.summary().waves[0].tally;
+    assert_eq!((tally.unreachable + tally.skipped, tally.timed_out), (700, 0), "{tally:?}");
+}
+
+#[test]
+fn law_2_a_batch_of_more_events_than_one_transaction_holds_is_folded_in_parts() {
+    // Their STARTED events arrive within three seconds, and nothing follows.
     let faults = Faults { largest_batch: Some(1000), ..Faults::default() };
-    let told = Story::new().fleet(many).faults(faults).fail("*/*=Silent").tell();
+    let told = Story::new().fleet(teams()).faults(faults).fail("*/*=Silent").tell();
     told.check_invariants(false);
     assert_eq!(told.executions().len(), 700);
     assert_eq!(told.verdict(), Some(Verdict::TimedOut));

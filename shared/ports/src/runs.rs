@@ -22,9 +22,10 @@ use crate::clock::Clock;
 use crate::ledger::{CommitError, Ledger, LedgerError};
 use crate::queues::{Queues, SendError};
 
-/// How often a step is tried again after another writer was first. Each try reads the winner's state; what does
-/// not go through comes back with its message.
-const TRIES: u32 = 10;
+/// How often a step is tried again after another writer was first. Each try reads the winner's state, and each round
+/// has a winner, so this many may write the head of one run at once: a role that is missing in every account refuses
+/// every target in the same second. What does not go through comes back with its message, five times at most.
+const TRIES: u32 = 100;
 
 /// Why a run could not be changed.
 #[derive(Debug, thiserror::Error)]
