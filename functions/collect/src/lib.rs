@@ -31,6 +31,9 @@ const SILENT_PER_COMMIT: usize = 90;
 /// may change besides.
 const EVENTS_PER_COMMIT: usize = (Commit::MAX_WRITES - 2) / 2;
 
+/// How often an early event is kept again after another writer was first.
+const TRIES: u32 = 10;
+
 /// The function's handler over its ports.
 #[derive(Debug)]
 pub struct Collect<L, Q, C> {
@@ -244,7 +247,7 @@ impl<L: Ledger, Q: Queues, C: Clock> Collect<L, Q, C> {
     async fn keep(&self, told: &Arrived, report: &mut Report) -> Result<(), Failure> {
         let observation = &told.observation;
         let key = Key::Link(observation.execution_ref());
-        loop {
+        for _ in 0..TRIES {
             let record = self.ledger.get(std::slice::from_ref(&key)).await.map_err(RunError::from)?.pop().flatten();
             let mut versions = Versions::default();
             if let Some(record) = &record {
@@ -271,6 +274,7 @@ impl<L: Ledger, Q: Queues, C: Clock> Collect<L, Q, C> {
                 Err(error @ CommitError::Ledger(_)) => return Err(error.into()),
             }
         }
+        Err(Failure::Keep(CommitError::Conflict { found: Vec::new() }))
     }
 
     async fn activate(&self, run: &RunId) -> Result<&'static str, Failure> {

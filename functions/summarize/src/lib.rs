@@ -26,6 +26,9 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tracing::Instrument;
 
+/// How often what Slack answered is stored again after another writer was first.
+const TRIES: u32 = 10;
+
 /// The function's handler over its ports.
 #[derive(Debug)]
 pub struct Summarize<L, Q, S, C> {
@@ -299,7 +302,7 @@ impl<L: Ledger, Q: Queues, S: Slack, C: Clock> Summarize<L, Q, S, C> {
     /// Stores what Slack answered. The lease is ours, so only a promise to look again can have come between.
     async fn store_own(&self, run: &RunId, posting: Posting, drafts: &Drafts) -> Result<(), Failure> {
         let key = Key::Summary(run.clone());
-        loop {
+        for _ in 0..TRIES {
             let record = self.ledger.get(std::slice::from_ref(&key)).await?.pop().flatten();
             let mut versions = Versions::default();
             if let Some(record) = &record {
@@ -312,6 +315,7 @@ impl<L: Ledger, Q: Queues, S: Slack, C: Clock> Summarize<L, Q, S, C> {
                 Err(error @ CommitError::Ledger(_)) => return Err(error.into()),
             }
         }
+        Err(RunError::Contended { run: run.clone() }.into())
     }
 
     async fn look_again(&self, run: &RunId, delay: Span) -> Result<(), Failure> {

@@ -210,34 +210,28 @@ impl Summary {
         self.causes.iter().any(|group| group.cause == UNEXPLAINED)
     }
 
-    /// Whether there is a failed execution that somebody could open and retry.
-    fn has_failed_execution(&self) -> bool {
-        self.targets.iter().any(|line| line.status == Status::Ended(Outcome::Failed) && line.execution.is_some())
-    }
-
     /// What a reader should do next, in one sentence; `None` when there is nothing to do.
     #[must_use]
     pub fn next_step(&self) -> Option<String> {
         match self.verdict? {
-            Verdict::Succeeded => None,
-            Verdict::Overtaken => Some("Nothing; the newer release carries this one's changes.".to_owned()),
-            Verdict::Incomplete => Some(
-                "Check what overtook or changed the pipelines named above; release again if they should have this \
-                 revision."
-                    .to_owned(),
-            ),
-            Verdict::TimedOut => Some(
-                "Open the targets without an answer: if they still run, their result is added here when it comes."
-                    .to_owned(),
-            ),
-            Verdict::Failed | Verdict::CompletedWithFailures => Some(if self.has_failed_execution() {
-                "Open the failed executions, mend the cause, then retry the failed stage there (the result is added \
-                 here) or release again."
-                    .to_owned()
-            } else {
-                "Mend the cause; no execution was started where it failed, so release again afterwards.".to_owned()
-            }),
+            Verdict::Succeeded => return None,
+            Verdict::Overtaken => return Some("Nothing; the newer release carries this one's changes.".to_owned()),
+            Verdict::Incomplete | Verdict::TimedOut | Verdict::Failed | Verdict::CompletedWithFailures => {}
         }
+        let any = |wanted: fn(&TargetLine) -> bool| self.targets.iter().any(wanted);
+        let words = if any(|line| line.status == Status::Ended(Outcome::Failed) && line.execution.is_some()) {
+            "Open the failed executions, mend the cause, then retry the failed stage there (the result is added here) \
+             or release again."
+        } else if any(|line| line.status == Status::Ended(Outcome::TimedOut) && line.execution.is_some()) {
+            "Open the targets without an answer: if they still run, their result is added here when it comes."
+        } else if any(|line| line.status.outcome().is_some_and(Outcome::is_failure)) {
+            "Mend the cause; no execution was started where it failed, so release again afterwards."
+        } else if any(|line| matches!(line.status, Status::Ended(Outcome::Superseded | Outcome::Canceled))) {
+            "Check what overtook or changed the pipelines named above; release again if they should have this revision."
+        } else {
+            "Release again to reach the targets that were skipped."
+        };
+        Some(words.to_owned())
     }
 }
 

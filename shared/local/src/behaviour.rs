@@ -40,7 +40,7 @@ pub const NAMES: &[(&str, &str)] = &[
     ("Superseded", "a newer execution overtakes it"),
     ("Canceled", "its pipeline is changed while it runs"),
     ("Stopped", "somebody stops it"),
-    ("Silent", "it starts and is never heard of again: the run times out"),
+    ("Silent", "it starts and is never heard of again, until the run's deadline"),
     ("AccessDenied", "its role can't be assumed"),
     ("PipelineNotFound", "its pipeline does not exist"),
     ("Throttled", "the first calls are throttled"),

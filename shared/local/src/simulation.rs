@@ -24,6 +24,8 @@ use crate::world::{Faults, Handling, Inbox, Letter, Next, ReleaseFacts, World};
 
 /// A simulation that goes on for longer than this many steps has a fault of its own.
 const MOST_STEPS: u64 = 50_000_000;
+/// How many targets an error names.
+const MOST_NAMED: usize = 12;
 /// How long one invocation may take.
 const TIMEOUT: Span = Span::from_seconds(60);
 
@@ -31,7 +33,7 @@ const TIMEOUT: Span = Span::from_seconds(60);
 #[derive(Debug, thiserror::Error)]
 pub enum SimulationError {
     /// The event can't be read.
-    #[error("failed to read the event: {0}")]
+    #[error("failed to read the event")]
     Event(#[from] DecodeError),
     /// The event opens no run.
     #[error("this event opens no run: {0}")]
@@ -328,13 +330,15 @@ fn behaviours(
                     behaviours.set(key.clone(), choice.behaviour.clone());
                     found = true;
                 }
-                if known.len() < 12 {
-                    known.insert(format!("{}/{}", target.account_name(), key.region));
-                }
+                known.insert(format!("{}/{}", target.account_name(), key.region));
             }
         }
         if !found {
-            let known = known.into_iter().collect::<Vec<_>>().join(", ");
+            let more = known.len().saturating_sub(MOST_NAMED);
+            let mut known = known.into_iter().take(MOST_NAMED).collect::<Vec<_>>().join(", ");
+            if more > 0 {
+                known.push_str(&format!(" and {more} more"));
+            }
             return Err(SimulationError::NoTarget { choice: choice.to_string(), known });
         }
     }
