@@ -216,10 +216,18 @@ impl<L: Ledger, Q: Queues, S: Slack, C: Clock> Summarize<L, Q, S, C> {
         thread_digest: Option<&str>,
     ) -> Result<&'static str, Failure> {
         let mut done = self.post_message(&mut posting, drafts, digest).await;
-        if let (Ok(()), Some(payload), Some(digest)) = (&done, &drafts.thread, thread_digest) {
+        let details = drafts.thread.as_ref().zip(thread_digest).filter(|_| posting.thread_refused.is_none());
+        if let (Ok(()), Some((payload, digest))) = (&done, details) {
             // The first message's place is stored before anything else may fail.
             self.store_own(run, posting.clone(), drafts).await?;
-            done = self.post_thread(&mut posting, drafts, payload, digest).await;
+            done = match self.post_thread(&mut posting, drafts, payload, digest).await {
+                Err(SlackError::Refused { code }) => {
+                    tracing::error!(code, "Slack refused the details for good");
+                    posting.thread_refused = Some(code);
+                    Ok(())
+                }
+                other => other,
+            };
         }
         let released = posting.released();
         match done {

@@ -211,6 +211,9 @@ pub struct Head {
     pub phase: Phase,
     /// How many times a target was retried in its own account after the run had closed.
     pub reopened: u32,
+    /// When that was last. The deadline counts from there: the retry is as long as a run may be.
+    #[serde(default)]
+    pub reopened_at: Option<Timestamp>,
     /// The run whose turn came when this one closed.
     pub handed_to: Option<RunId>,
     /// The run whose place in the queue this one took when it was opened.
@@ -244,6 +247,7 @@ impl Head {
                 None => Phase::Active { since: now },
             },
             reopened: 0,
+            reopened_at: None,
             handed_to: None,
             overtook: None,
         }
@@ -304,7 +308,7 @@ impl Head {
     /// When the run must have its verdict.
     #[must_use]
     pub fn due_at(&self) -> Option<Timestamp> {
-        self.active_since().map(|since| since.plus(self.deadline))
+        self.active_since().max(self.reopened_at).map(|since| since.plus(self.deadline))
     }
 
     /// The first wave that is over its tolerance.

@@ -24,6 +24,8 @@ const UNREACHABLE_AFTER: Span = Span::from_minutes(30);
 const FIRST_BACKOFF: Span = Span::from_seconds(5);
 /// The longest such wait.
 const LONGEST_BACKOFF: Span = Span::from_seconds(300);
+/// When to look again at a run that is past its deadline and has something in flight.
+const LOOK_AGAIN: Span = Span::from_seconds(60);
 /// SQS delays a message by at most 900 s (`SendMessage`, `DelaySeconds`).
 const LONGEST_DELAY: Span = Span::from_seconds(900);
 
@@ -590,6 +592,7 @@ impl Run {
             self.settle(target, before, now);
         }
         self.settle_head(now);
+        self.emit_deadline(now);
         self.emit_summarize();
         if closed && self.changed.is_empty() { Told::Duplicate } else { Told::Changed }
     }
@@ -619,6 +622,7 @@ impl Run {
         self.head.recount(target.wave, before, after);
         if closed && before.outcome().is_some() && after.outcome().is_none() {
             target.reopened_after_close = true;
+            self.head.reopened_at = Some(now);
             self.emit_deadline(now);
         }
         if let Some(unlocked) = self.settle_head(now) {
@@ -688,7 +692,9 @@ impl Run {
     /// As long as something may still be in flight at the deadline, somebody has to look.
     fn emit_deadline(&mut self, now: Timestamp) {
         let Some(due) = self.head.due_at().filter(|_| self.head.verdict().is_none()) else { return };
-        let delay = due.since(now).min(LONGEST_DELAY);
+        // Past the deadline something is still in flight if other parts of the run are yet to be given up, or were
+        // given their turn by a slower clock.
+        let delay = if due > now { due.since(now).min(LONGEST_DELAY) } else { LOOK_AGAIN };
         self.effects.insert(Effect::LookAtDeadline { run: self.head.run.clone(), delay });
     }
 

@@ -56,8 +56,11 @@ pub struct Posting {
     pub lease: Option<Lease>,
     /// Somebody has promised to look again at this time.
     pub promised_at: Option<Timestamp>,
-    /// Slack refused for good: a revoked hook, an archived channel. Never tried again.
+    /// Slack refused the message for good: a revoked hook, an archived channel. Never tried again.
     pub refused: Option<String>,
+    /// Slack refused the details for good. Never tried again; the message itself goes on.
+    #[serde(default)]
+    pub thread_refused: Option<String>,
 }
 
 /// Who is talking to Slack, and until when.
@@ -138,7 +141,8 @@ impl Posting {
             return early;
         }
         let shown = |posted: &Option<Posted>, digest: &str| posted.as_ref().is_some_and(|p| p.digest == digest);
-        let thread_shown = draft.thread_digest.is_none_or(|digest| shown(&self.thread, digest));
+        let thread_shown =
+            self.thread_refused.is_some() || draft.thread_digest.is_none_or(|digest| shown(&self.thread, digest));
         if shown(&self.message, draft.digest) && thread_shown {
             return Decision::Nothing("the summary is up to date");
         }
@@ -162,5 +166,110 @@ impl Posting {
     #[must_use]
     pub fn released(&self) -> Self {
         Self { lease: None, ..self.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOT: Occasion = Occasion { targets: 10, is_final: false, can_edit: true };
+    const HOOK: Occasion = Occasion { targets: 10, is_final: false, can_edit: false };
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_millis(seconds * 1000)
+    }
+
+    fn nonce(name: &str) -> Nonce {
+        name.parse().unwrap()
+    }
+
+    fn draft(digest: &str) -> Draft<'_> {
+        Draft { digest, thread_digest: None, unexplained_since: None }
+    }
+
+    fn is_final(occasion: Occasion) -> Occasion {
+        Occasion { is_final: true, ..occasion }
+    }
+
+    fn posted(digest: &str, second: i64) -> Option<Posted> {
+        Some(Posted { channel: None, ts: None, digest: digest.to_owned(), at: at(second) })
+    }
+
+    fn sends(decision: &Decision) -> bool {
+        matches!(decision, Decision::Send { .. })
+    }
+
+    fn waits(decision: Decision) -> (Posting, Span) {
+        match decision {
+            Decision::Later { posting, delay } => (posting, delay),
+            other @ (Decision::Send { .. } | Decision::Nothing(_)) => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_first_message_is_sent_with_a_lease_and_the_same_one_is_not_sent_again() {
+        let Decision::Send { posting } = Posting::default().decide(BOT, draft("a"), &nonce("me"), at(0)) else {
+            panic!()
+        };
+        assert_eq!(posting.lease, Some(Lease { nonce: nonce("me"), until: at(0).plus(LEASE) }));
+        let stands = Posting { message: posted("a", 0), ..Posting::default() };
+        assert!(matches!(stands.decide(BOT, draft("a"), &nonce("me"), at(60)), Decision::Nothing(_)));
+        assert!(sends(&stands.decide(BOT, draft("b"), &nonce("me"), at(60))));
+    }
+
+    #[test]
+    fn an_edit_that_comes_too_early_is_promised_once() {
+        let stands = Posting { message: posted("a", 0), ..Posting::default() };
+        let (promised, delay) = waits(stands.decide(BOT, draft("b"), &nonce("me"), at(4)));
+        assert_eq!((promised.promised_at, delay), (Some(at(10)), Span::from_seconds(6)));
+        assert!(matches!(promised.decide(BOT, draft("c"), &nonce("other"), at(5)), Decision::Nothing(_)));
+        assert!(sends(&promised.decide(BOT, draft("c"), &nonce("me"), at(10))), "the promise is kept");
+    }
+
+    #[test]
+    fn a_final_message_does_not_wait_and_a_large_run_waits_longer() {
+        let stands = Posting { message: posted("a", 0), promised_at: Some(at(10)), ..Posting::default() };
+        assert!(sends(&stands.decide(is_final(BOT), draft("b"), &nonce("me"), at(1))));
+        let large = Occasion { targets: 10_000, ..BOT };
+        let (_, delay) = waits(stands.decide(large, draft("b"), &nonce("me"), at(11)));
+        assert_eq!(delay, Span::from_seconds(19));
+    }
+
+    #[test]
+    fn whoever_holds_the_lease_is_waited_for_until_it_runs_out() {
+        let lease = Some(Lease { nonce: nonce("other"), until: at(120) });
+        let leased = Posting { lease, ..Posting::default() };
+        let (promised, delay) = waits(leased.decide(is_final(BOT), draft("a"), &nonce("me"), at(20)));
+        assert_eq!((promised.promised_at, delay), (Some(at(120)), Span::from_seconds(100)));
+        assert!(sends(&leased.decide(BOT, draft("a"), &nonce("me"), at(120))), "it died");
+        assert!(sends(&leased.decide(BOT, draft("a"), &nonce("other"), at(20))), "it is ours");
+    }
+
+    #[test]
+    fn a_webhook_is_told_once_at_the_end_and_waits_a_while_for_reasons() {
+        let fresh = Posting::default();
+        assert!(matches!(fresh.decide(HOOK, draft("a"), &nonce("me"), at(0)), Decision::Nothing(_)));
+        let unexplained = Draft { unexplained_since: Some(at(100)), ..draft("a") };
+        let (_, delay) = waits(fresh.decide(is_final(HOOK), unexplained, &nonce("me"), at(101)));
+        assert_eq!(delay, Span::from_seconds(119));
+        assert!(sends(&fresh.decide(is_final(HOOK), unexplained, &nonce("me"), at(220))), "the reasons never came");
+        assert!(sends(&fresh.decide(is_final(HOOK), draft("a"), &nonce("me"), at(101))));
+        let told = Posting { message: posted("a", 101), ..Posting::default() };
+        assert!(matches!(told.decide(is_final(HOOK), draft("b"), &nonce("me"), at(999)), Decision::Nothing(_)));
+    }
+
+    #[test]
+    fn a_refusal_for_good_ends_the_message_and_one_of_the_details_only_the_details() {
+        let refused = Posting { refused: Some("channel_is_archived".to_owned()), ..Posting::default() };
+        assert!(matches!(refused.decide(is_final(BOT), draft("a"), &nonce("me"), at(0)), Decision::Nothing(_)));
+        let without_details =
+            Posting { message: posted("a", 0), thread_refused: Some("msg_too_long".to_owned()), ..Posting::default() };
+        let details = |digest| Draft { thread_digest: Some("details"), ..draft(digest) };
+        assert!(matches!(
+            without_details.decide(is_final(BOT), details("a"), &nonce("me"), at(60)),
+            Decision::Nothing(_)
+        ));
+        assert!(sends(&without_details.decide(is_final(BOT), details("b"), &nonce("me"), at(60))));
     }
 }

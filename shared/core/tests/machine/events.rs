@@ -289,3 +289,20 @@ fn the_words_of_whoever_stopped_it_are_kept_in_any_order() {
         assert_eq!(play.status(0), ended(Outcome::Failed));
     }
 }
+
+#[test]
+fn a_target_that_is_retried_after_the_verdict_has_as_long_as_a_run_may_take() {
+    let mut play = Play::of(&[(1, 1, 0)]);
+    play.start(0);
+    play.observe(0, Failed);
+    assert_eq!(play.verdict(), Some(Verdict::Failed));
+    play.wait(DEADLINE);
+    play.wait(DEADLINE);
+    let reopened = play.observe_try(0, Resumed, Some(2));
+    assert!(reopened.effects.contains(&"look at the deadline".to_owned()), "{reopened:?}");
+    assert_eq!(play.deadline().told, Told::Duplicate, "its own deadline has not passed");
+    assert_eq!((play.status(0), play.verdict()), (Status::Running, None));
+    play.wait(DEADLINE);
+    assert_eq!(play.deadline().told, Told::Changed);
+    assert_eq!((play.status(0), play.verdict()), (ended(Outcome::TimedOut), Some(Verdict::Failed)));
+}
