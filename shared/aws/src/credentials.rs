@@ -61,7 +61,6 @@ impl Purpose {
                 "Effect": "Allow",
                 "Action": [
                     "codepipeline:StartPipelineExecution",
-                    "codepipeline:GetPipelineExecution",
                     "codepipeline:ListPipelineExecutions",
                     "codepipeline:ListActionExecutions",
                 ],
