@@ -48,7 +48,7 @@ pub struct Collect<L, Q, C> {
 /// Why a message is to come again.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
-    #[error("failed to read the event: {0}")]
+    #[error("failed to read the event")]
     Event(#[from] DecodeError),
     #[error(transparent)]
     Message(#[from] MessageError),
@@ -56,7 +56,7 @@ enum Failure {
     Misplaced(&'static str),
     #[error(transparent)]
     Run(#[from] RunError),
-    #[error("failed to keep an early event: {0}")]
+    #[error("failed to keep an early event")]
     Keep(#[from] CommitError),
     #[error(transparent)]
     OutOfTime(#[from] OutOfTime),

@@ -43,15 +43,15 @@ pub struct Dispatch<L, Q, R, C> {
 /// Why a message is to come again.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
-    #[error("failed to read the event: {0}")]
+    #[error("failed to read the event")]
     Event(#[from] DecodeError),
     #[error(transparent)]
     Release(#[from] ReleaseError),
-    #[error("the release can't be deployed: {0}")]
+    #[error("the release can't be deployed")]
     Plan(#[from] PlanError),
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    #[error("failed to open the run: {0}")]
+    #[error("failed to open the run")]
     Commit(#[from] CommitError),
     #[error("the app's queue is contended: gave up after {TRIES} tries")]
     Contended,

@@ -53,7 +53,7 @@ enum Failure {
     Run(#[from] RunError),
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    #[error("failed to record what was posted: {0}")]
+    #[error("failed to record what was posted")]
     Commit(#[from] CommitError),
     #[error(transparent)]
     Slack(#[from] SlackError),

@@ -16,7 +16,7 @@ use aws_credential_types::Credentials;
 use aws_sdk_sts::Client;
 use manifold_core::ids::{PipelineName, RoleArn, RunId};
 use manifold_core::plan::PlannedTarget;
-use manifold_core::run::{Outcome, Reason, ReasonSource, Refusal};
+use manifold_core::run::{Outcome, Refusal};
 use manifold_core::time::{Span, Timestamp};
 use manifold_ports::clock::Clock;
 use tokio::sync::Mutex;
@@ -211,13 +211,7 @@ impl<C: Clock> Assumer<C> {
 /// What a failed AssumeRole means for the target (STS API reference, `AssumeRole`, "Errors").
 fn refusal(failure: &Failure, role: &RoleArn) -> Refusal {
     let name = role.name();
-    let reason = |cause: String| Reason {
-        cause,
-        detail: Some(failure.message.clone()),
-        link: None,
-        source: ReasonSource::Manifold,
-        attempt: 0,
-    };
+    let reason = |cause: String| failure.reason(cause);
     let permanent = |outcome, cause| Refusal::Permanent { outcome, reason: reason(cause) };
     match (failure.kind, failure.code.as_str()) {
         (Kind::Throttled, _) => Refusal::Later { reason: reason("Throttled by STS".to_owned()) },

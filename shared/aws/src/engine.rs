@@ -242,13 +242,7 @@ fn reason(action: Option<&ActionExecutionDetail>) -> Reason {
 fn refusal(failure: &Failure, operation: &'static str, planned: &PlannedTarget) -> Refusal {
     let pipeline = &planned.pipeline;
     let role = planned.role.name();
-    let reason = |cause: String| Reason {
-        cause,
-        detail: Some(failure.message.clone()),
-        link: None,
-        source: ReasonSource::Manifold,
-        attempt: 0,
-    };
+    let reason = |cause: String| failure.reason(cause);
     let permanent = |outcome, cause| Refusal::Permanent { outcome, reason: reason(cause) };
     match (failure.kind, failure.code.as_str()) {
         (Kind::Throttled, _) => Refusal::Later { reason: reason("Throttled by CodePipeline".to_owned()) },

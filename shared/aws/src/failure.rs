@@ -5,6 +5,7 @@ use std::error::Error;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use manifold_core::run::{Reason, ReasonSource};
 
 /// A failed call, after the SDK's own retries.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,6 +100,11 @@ impl Failure {
     /// Whether the credentials have run out: the same call goes through with new ones.
     pub(crate) fn is_expired(&self) -> bool {
         matches!(self.code.as_str(), "ExpiredToken" | "ExpiredTokenException" | "RequestExpired")
+    }
+
+    /// Why an attempt was not started: a cause to group by, and the service's words.
+    pub(crate) fn reason(&self, cause: String) -> Reason {
+        Reason { cause, detail: Some(self.message.clone()), link: None, source: ReasonSource::Manifold, attempt: 0 }
     }
 
     /// Code and message in one line.

@@ -4,6 +4,7 @@
 use std::error::Error;
 use std::fmt;
 
+use manifold_ports::batch::Chain;
 use manifold_ports::clock::Clock as _;
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
@@ -72,21 +73,10 @@ where
 /// Begins the module paths of Manifold's crates.
 const OWN: &str = "manifold";
 
-/// An error with all that caused it, in one line: `failed to read: not found`. A cause that its effect already quotes
-/// is not repeated.
+/// An error with all that caused it, in one line: see [`Chain`].
 #[must_use]
 pub fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !next.is_empty() && !words.contains(&next) {
-            words.push_str(": ");
-            words.push_str(&next);
-        }
-        cause = error.source();
-    }
-    words
+    Chain(error).to_string()
 }
 
 /// The fields of a span, as JSON.

@@ -12,6 +12,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`seen`] | what was observed of one execution, merged without regard to order |
+//! | [`status`] | where a target stands, and how it ended |
 //! | [`target`] | one target: facts, and the status derived from them |
 //! | [`head`] | the run as a whole: waves, counts, verdict |
 //! | [`observation`] | what an event tells, cut down to what moves a run |
@@ -26,10 +27,12 @@ pub mod machine;
 pub mod observation;
 pub mod posting;
 pub mod seen;
+pub mod status;
 pub mod target;
 
 pub use head::{Closing, Head, Phase, Tally, Verdict, Wave};
 pub use machine::{AppQueue, Effect, Event, Opened, Refusal, Run, Step, Told};
 pub use observation::{Observation, Observed};
 pub use seen::Seen;
-pub use target::{Outcome, Reason, ReasonSource, Status, Target};
+pub use status::{Outcome, Status};
+pub use target::{Reason, ReasonSource, Target};

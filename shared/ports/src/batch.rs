@@ -53,25 +53,24 @@ impl Report {
     }
 }
 
-/// An error with all that caused it, for one line in a log.
+/// An error with all that caused it, for one line in a log: `failed to read: not found`. A cause that its effect
+/// already quotes is not repeated.
 #[derive(Debug)]
-pub struct Chain<'a>(pub &'a dyn std::error::Error);
+pub struct Chain<'a>(pub &'a (dyn std::error::Error + 'a));
 
 impl std::fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut shown = self.0.to_string();
-        let mut source = self.0.source();
-        while let Some(error) = source {
-            let text = error.to_string();
-            // A transparent error says the same as its source.
-            if text != shown {
-                write!(f, ": {text}")?;
+        let mut words = self.0.to_string();
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            let next = error.to_string();
+            if !next.is_empty() && !words.contains(&next) {
+                words.push_str(": ");
+                words.push_str(&next);
             }
-            shown = text;
-            source = error.source();
+            cause = error.source();
         }
-        Ok(())
+        f.write_str(&words)
     }
 }
 

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::target::{Outcome, Status, Unlocked};
+use super::status::{Outcome, Status};
+use super::target::Unlocked;
 use crate::ids::{AppName, RunId};
 use crate::plan::{Channel, Plan, PlannedWave};
 use crate::release::Release;

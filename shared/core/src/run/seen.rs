@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::target::{Outcome, Status};
+use super::status::{Outcome, Status};
 use crate::event::PipelineState;
 use crate::time::Timestamp;
 
