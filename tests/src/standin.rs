@@ -6,12 +6,12 @@
 //!
 //! | module | answers as | by |
 //! |---|---|---|
-//! | [`dynamodb`] | DynamoDB, one table | DynamoDB API reference |
-//! | [`sqs`] | SQS, three queues | SQS API reference |
-//! | [`sts`] | STS `AssumeRole` | STS API reference |
-//! | [`codepipeline`] | CodePipeline in the hub and in every target | CodePipeline API reference and User Guide |
-//! | [`secrets`] | Secrets Manager and Parameter Store | their API references |
-//! | [`slack`] | Slack's Web API and incoming webhooks | docs.slack.dev |
+//! | `dynamodb` | DynamoDB, one table | DynamoDB API reference |
+//! | `sqs` | SQS, three queues | SQS API reference |
+//! | `sts` | STS `AssumeRole` | STS API reference |
+//! | `codepipeline` | CodePipeline in the hub and in every target | CodePipeline API reference and User Guide |
+//! | `secrets` | Secrets Manager and Parameter Store | their API references |
+//! | `slack` | Slack's Web API and incoming webhooks | docs.slack.dev |
 
 pub mod codepipeline;
 mod dynamodb;
