@@ -107,7 +107,12 @@ fn rehearse(given: Given, options: &Rehearsal, hint: &str) -> Result<ExitCode> {
             for summary in &summaries {
                 writeln!(out, "{}", paint::summary(&text::render(summary)))?;
             }
-            writeln!(out, "{}\n{hint}", told(&report))
+            for (app, why) in &report.refused {
+                writeln!(out, "{app}: this release can't be deployed: {why}\n")?;
+            }
+            writeln!(out, "{}", told(&report))?;
+            // Whoever has let something fail knows how.
+            if options.chosen.is_empty() { writeln!(out, "{hint}") } else { Ok(()) }
         }
     })?;
     Ok(ExitCode::from(exit_status(worst(report.runs.iter().map(|run| run.verdict)))))
@@ -155,7 +160,9 @@ fn told(report: &Report) -> String {
     if hooked > 0 {
         parts.push(format!("{} through a webhook", counted(hooked, "message")));
     }
-    if parts.is_empty() {
+    if parts.is_empty() && report.runs.is_empty() {
+        parts.push("nothing was posted, as no run was opened".to_owned());
+    } else if parts.is_empty() {
         parts.push("nothing was posted, as no app of this release has a channel".to_owned());
     }
     if report.stray_events > 0 {

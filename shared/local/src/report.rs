@@ -20,6 +20,8 @@ pub struct Report {
     pub stray_events: u32,
     /// Messages that were received too often.
     pub dead_letters: usize,
+    /// The apps that this release can't be deployed to, with the reason.
+    pub refused: BTreeMap<String, String>,
     /// How often each port was called.
     pub calls: BTreeMap<&'static str, u64>,
 }
@@ -97,6 +99,7 @@ impl Report {
             slack: world.slack_calls(),
             stray_events: simulation.stray_events(),
             dead_letters: world.dead_letters().len(),
+            refused: simulation.refused().iter().map(|(app, why)| (app.to_string(), why.clone())).collect(),
             calls: world.calls(),
         })
     }

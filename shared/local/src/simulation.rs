@@ -6,14 +6,14 @@ use std::task::{Context, Poll, Waker};
 
 use manifold_collect::Collect;
 use manifold_core::event::{self, BatchResponse, DecodeError, Envelope, PipelineEvent, PipelineState, decode_event};
-use manifold_core::ids::RunId;
-use manifold_core::release::{Revision, Trigger};
+use manifold_core::ids::{AppName, RunId};
+use manifold_core::release::{Release, Revision, Trigger};
 use manifold_core::run::Verdict;
 use manifold_core::summary::Summary;
 use manifold_core::time::{Span, Timestamp};
 use manifold_deploy::Deploy;
 use manifold_dispatch::Dispatch;
-use manifold_fleet::Fleet;
+use manifold_fleet::{App, Fleet};
 use manifold_ports::clock::Clock;
 use manifold_ports::runs::RunError;
 use manifold_summarize::Summarize;
@@ -92,6 +92,7 @@ pub struct Simulation {
     next_task: u64,
     steps: u64,
     stray_events: u32,
+    refused: Vec<(AppName, String)>,
     killed: BTreeMap<&'static str, u32>,
 }
 
@@ -104,6 +105,7 @@ impl Simulation {
         let envelope = decode_event(&setup.event)?;
         let told = check_release(&setup.fleet, &envelope)?;
         let behaviours = behaviours(&setup.fleet, &envelope, told, &setup.chosen)?;
+        let refused = refused(&setup.fleet, &envelope, told);
         let world = World::new(envelope.at, setup.seed, behaviours, setup.faults, release_facts(told));
         world.deliver(Inbox::Dispatch, setup.event, Span::from_millis(0));
         let handlers = Handlers {
@@ -135,6 +137,7 @@ impl Simulation {
             next_task: 0,
             steps: 0,
             stray_events: 0,
+            refused,
             killed: BTreeMap::new(),
         })
     }
@@ -149,6 +152,12 @@ impl Simulation {
     #[must_use]
     pub fn stray_events(&self) -> u32 {
         self.stray_events
+    }
+
+    /// The apps that this release can't be deployed to, and why: their messages end as dead letters.
+    #[must_use]
+    pub fn refused(&self) -> &[(AppName, String)] {
+        &self.refused
     }
 
     /// How many invocations of a function were killed.
@@ -345,10 +354,20 @@ fn behaviours(
     Ok(behaviours)
 }
 
+/// The apps whose plan can't be made for this release.
+fn refused(fleet: &Fleet, envelope: &Envelope, told: &PipelineEvent) -> Vec<(AppName, String)> {
+    let facts = release_facts(told);
+    let release = Release::announced(envelope, told, facts.revision.into_iter().collect(), facts.trigger);
+    let apps = fleet.released_by(&envelope.account, &envelope.region, &told.pipeline).into_iter();
+    let refusal = |app: &App| app.plan(&RunId::derive(app.name(), &release.source), &release).err();
+    apps.filter_map(|app| Some((app.name().clone(), refusal(app)?.to_string()))).collect()
+}
+
 /// What the simulated release pipeline tells: the commit in the event, or one made up from the execution.
 fn release_facts(told: &PipelineEvent) -> ReleaseFacts {
     let git = told.trigger.as_ref().and_then(|trigger| trigger.git.clone()).unwrap_or_default();
     let made_up = || told.execution.as_str().chars().filter(char::is_ascii_hexdigit).cycle().take(40).collect();
+    let told_commit = git.commit_id.is_some();
     let commit: String = git.commit_id.unwrap_or_else(made_up);
     ReleaseFacts {
         revision: Some(Revision {
@@ -356,7 +375,8 @@ fn release_facts(told: &PipelineEvent) -> ReleaseFacts {
             action: "Source".to_owned(),
             message: git.commit_message,
             url: git.repository.as_ref().zip(git.provider.as_deref()).and_then(|(repository, provider)| {
-                (provider == "GitHub").then(|| format!("https://github.com/{repository}/commit/{commit}"))
+                (provider == "GitHub" && told_commit)
+                    .then(|| format!("https://github.com/{repository}/commit/{commit}"))
             }),
             author: git.author,
             repository: git.repository,

@@ -109,6 +109,12 @@ impl Wave {
     pub const fn is_over_tolerance(&self) -> bool {
         self.tally.without_release() > self.plan.failure_tolerance
     }
+
+    /// Whether it would be over its tolerance without those that timed out.
+    #[must_use]
+    const fn is_over_tolerance_before_the_deadline(&self) -> bool {
+        self.tally.without_release() - self.tally.timed_out > self.plan.failure_tolerance
+    }
 }
 
 /// Where a run stands.
@@ -368,8 +374,8 @@ impl Head {
         let Phase::Active { since } = self.phase else { return None };
         let past_due = now >= since.plus(self.deadline);
         let because = match self.wave_over_tolerance() {
-            // Without the targets that timed out it might not be over its tolerance.
-            Some(_) if self.tally().timed_out > 0 => Some(Closing::DeadlinePassed),
+            // Only the targets that did not answer in time brought it over.
+            Some(wave) if !wave.is_over_tolerance_before_the_deadline() => Some(Closing::DeadlinePassed),
             Some(wave) => Some(Closing::Halted { wave: wave.plan.name.clone() }),
             None if self.waves.iter().all(Wave::is_complete) => Some(Closing::Complete),
             None if past_due => Some(Closing::DeadlinePassed),

@@ -150,6 +150,9 @@ pub(crate) fn why(summary: &Summary) -> Option<String> {
         skipped => format!("; {} were not started", targets(skipped)),
     };
     match summary.closing.as_ref()? {
+        Closing::Halted { .. } if summary.verdict == Some(Verdict::Succeeded) => {
+            Some("A wave went over its failure tolerance; all of it was mended since.".to_owned())
+        }
         Closing::Halted { wave } => Some(format!("Wave \"{wave}\" went over its failure tolerance{skipped}.")),
         Closing::DeadlinePassed => Some(format!("The deadline passed before every target had answered{skipped}.")),
         Closing::Overtaken { by } => Some(format!("Run {by} has a newer release; nothing of this one was started.")),

@@ -149,6 +149,17 @@ fn a_wave_that_only_the_deadline_brought_over_its_tolerance_timed_out() {
 }
 
 #[test]
+fn a_wave_that_was_over_its_tolerance_before_the_deadline_failed() {
+    let mut play = Play::of(&[(3, 3, 0), (1, 1, 0)]);
+    play.ends(0, Failed);
+    play.start(1);
+    play.start(2);
+    play.wait(DEADLINE);
+    play.deadline();
+    assert_eq!(play.verdict(), Some(Verdict::Failed), "one did not answer, and that is not why");
+}
+
+#[test]
 fn past_its_deadline_a_run_gives_no_target_its_turn() {
     let mut play = Play::of(&[(3, 1, 0)]);
     play.start(0);
