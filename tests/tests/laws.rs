@@ -46,6 +46,18 @@ fn law_1_two_workers_on_one_message_start_one_execution() {
 fn law_1_a_deploy_that_dies_between_start_and_record_is_found_not_repeated() {
     // Every first start is lost with its worker; no event names the run, so nobody but the next worker can know.
     let kill_at_named = Some(("engine.start/after", (0..3).collect()));
+    let faults = Faults { kill_at_named, tokens_forgotten: true, started_untold: true, ..Faults::default() };
+    let told = Story::new().faults(faults).tell();
+    assert!(told.simulation().killed("deploy") > 0);
+    assert!(told.simulation().world().calls().contains_key("engine.find"), "the next worker looked");
+    told.check_invariants(false);
+    ten_executions(&told);
+    assert_eq!(told.verdict(), Some(Verdict::Succeeded));
+}
+
+#[test]
+fn law_1_a_deploy_that_dies_between_start_and_record_is_known_by_its_started_event() {
+    let kill_at_named = Some(("engine.start/after", (0..3).collect()));
     let faults = Faults { kill_at_named, tokens_forgotten: true, ..Faults::default() };
     let told = Story::new().faults(faults).tell();
     assert!(told.simulation().killed("deploy") > 0);

@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use manifold_core::event::{BatchResponse, DecodeError, decode_event};
+use manifold_core::event::{BatchResponse, DecodeError, decode_batch, decode_event};
 use manifold_core::ids::{ExecutionRef, RunId, TargetKey};
 use manifold_core::ledger::{Commit, Item, Key, Link, LinkOwner, ORPHAN_RETENTION, RUN_RETENTION, Versions};
 use manifold_core::message::{Message, MessageError, Payload};
@@ -83,7 +83,7 @@ impl<L: Ledger, Q: Queues, C: Clock> Collect<L, Q, C> {
     /// # Errors
     /// The input is not an SQS batch, or the ledger could not be read at all.
     pub async fn handle(&self, input: &Value, deadline: Timestamp) -> Result<(BatchResponse, Report), DecodeError> {
-        let batch = batch::open(input)?;
+        let batch = decode_batch(input)?;
         let mut report = Report::default();
         let mut failures: Vec<(usize, Failure)> = Vec::new();
         let mut observed = Vec::new();

@@ -11,7 +11,7 @@
 //! It is the only function that may assume a role in a target account, so it also asks why an execution failed.
 
 use futures::future::join_all;
-use manifold_core::event::{BatchResponse, DecodeError, SqsRecord};
+use manifold_core::event::{BatchResponse, DecodeError, SqsRecord, decode_batch};
 use manifold_core::ids::{Attempt, ExecutionId, ExecutionRef, RunId, TargetKey};
 use manifold_core::ledger::{Item, Key, Link, LinkOwner, RUN_RETENTION};
 use manifold_core::message::{Message, MessageError, Payload};
@@ -67,7 +67,7 @@ impl<L: Ledger, Q: Queues, E: Engine, C: Clock> Deploy<L, Q, E, C> {
     /// # Errors
     /// The input is not an SQS batch.
     pub async fn handle(&self, input: &Value, deadline: Timestamp) -> Result<BatchResponse, DecodeError> {
-        let batch = batch::open(input)?;
+        let batch = decode_batch(input)?;
         let done = join_all(batch.records.iter().map(|record| async move {
             match batch::has_time(&self.clock, deadline) {
                 true => (record, self.message(record).await),

@@ -4,7 +4,9 @@
 //! first effects again. The plan is written before the head: a run exists once its head does.
 
 use futures::{StreamExt, TryStreamExt, stream};
-use manifold_core::event::{self, BatchResponse, DecodeError, Envelope, PipelineEvent, PipelineState, decode_event};
+use manifold_core::event::{
+    self, BatchResponse, DecodeError, Envelope, PipelineEvent, PipelineState, decode_batch, decode_event,
+};
 use manifold_core::ids::{ExecutionRef, RunId, TargetKey};
 use manifold_core::ledger::{Commit, Key, RUN_RETENTION, Versions};
 use manifold_core::message::Outgoing;
@@ -67,7 +69,7 @@ impl<L: Ledger, Q: Queues, R: Releases, C: Clock> Dispatch<L, Q, R, C> {
     /// # Errors
     /// The input is not an SQS batch.
     pub async fn handle(&self, input: &Value, deadline: Timestamp) -> Result<BatchResponse, DecodeError> {
-        let batch = batch::open(input)?;
+        let batch = decode_batch(input)?;
         let mut report = Report::default();
         for record in &batch.records {
             let done = match batch::has_time(&self.clock, deadline) {

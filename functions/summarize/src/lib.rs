@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use manifold_core::event::{BatchResponse, DecodeError};
+use manifold_core::event::{BatchResponse, DecodeError, decode_batch};
 use manifold_core::ids::{Nonce, RunId};
 use manifold_core::ledger::{Commit, Item, Key, RUN_RETENTION, Record, Versions};
 use manifold_core::message::{Message, MessageError, Outgoing, Payload, Queue};
@@ -80,7 +80,7 @@ impl<L: Ledger, Q: Queues, S: Slack, C: Clock> Summarize<L, Q, S, C> {
     /// # Errors
     /// The input is not an SQS batch.
     pub async fn handle(&self, input: &Value, deadline: Timestamp) -> Result<BatchResponse, DecodeError> {
-        let batch = batch::open(input)?;
+        let batch = decode_batch(input)?;
         let mut report = Report::default();
         let mut by_run: BTreeMap<RunId, Vec<usize>> = BTreeMap::new();
         for (index, record) in batch.records.iter().enumerate() {

@@ -128,6 +128,8 @@ pub struct Faults {
     /// The engine does not remember its tokens: AWS does not document for how long CodePipeline does. Then the
     /// claim alone must keep an attempt from starting twice.
     pub tokens_forgotten: bool,
+    /// No STARTED event arrives (they are best effort): then no event names the run that an execution belongs to.
+    pub started_untold: bool,
     /// The handler that passes this point is killed there, once. Points are counted from 0 over the whole simulation.
     pub kill_at: Option<u64>,
     /// How many messages a function receives at once, at most; 10 if it is not told.
@@ -486,7 +488,9 @@ impl Inner {
             inner.emit(after, &event);
         };
         let second = Span::from_seconds(1);
-        tell(self, second, PipelineState::Started, 1, Some(session));
+        if !self.faults.started_untold {
+            tell(self, second, PipelineState::Started, 1, Some(session));
+        }
         let fail = |inner: &mut Self, code: &str| {
             let id = inner.uuid();
             let event = subject.action_failed(&id, code, 1, inner.now.plus(took));

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use manifold_core::event::{BatchResponse, DecodeError, SqsBatch, decode_batch};
+use manifold_core::event::BatchResponse;
 use manifold_core::time::{Span, Timestamp};
-use serde_json::Value;
 
 use crate::clock::Clock;
 
@@ -72,14 +71,6 @@ impl std::fmt::Display for Chain<'_> {
         }
         f.write_str(&words)
     }
-}
-
-/// Reads a batch. What can't be read as a batch at all fails the invocation, and comes again whole.
-///
-/// # Errors
-/// The input is not an SQS batch.
-pub fn open(input: &Value) -> Result<SqsBatch, DecodeError> {
-    decode_batch(input)
 }
 
 /// Whether there is time to begin another message.
