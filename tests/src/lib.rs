@@ -13,6 +13,8 @@
 #[cfg(feature = "aws")]
 pub mod cloud;
 #[cfg(feature = "aws")]
+pub mod local_aws;
+#[cfg(feature = "aws")]
 pub mod standin;
 pub mod story;
 
