@@ -143,7 +143,7 @@ impl Server {
 
 /// Where the emulator is installed: in the target directory, which outlives a run of the tests and is not the
 /// repository's.
-fn directory() -> PathBuf {
+pub(super) fn directory() -> PathBuf {
     let binary = std::env::current_exe().expect("the test's own path");
     // target/debug/deps/end_to_end-0123
     let target = binary.ancestors().nth(3).expect("a target directory");

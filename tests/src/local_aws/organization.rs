@@ -1,0 +1,486 @@
+//! One organisation on the local AWS: a hub, two member accounts, five Regions, ten target pipelines, a Slack
+//! workspace. Every story has its own, with accounts that no other has, so that stories run side by side.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use aws_sdk_sqs::types::QueueAttributeName;
+use manifold_aws::clients::Clients;
+use manifold_aws::clock::SystemClock;
+use manifold_aws::ledger::DynamoLedger;
+use manifold_core::ids::RunId;
+use manifold_core::ledger::{Item, Key};
+use manifold_core::run::{Head, Outcome, Verdict};
+use manifold_core::summary::Summary;
+use manifold_ports::clock::Clock;
+use manifold_ports::ledger::Ledger;
+use manifold_ports::runs;
+use serde_json::{Value, json};
+
+use super::front::Front;
+use super::patience;
+use super::product::{Done, Product};
+use super::router::{Delivery, Router};
+use super::server::{self, Server};
+use crate::FLEET;
+
+/// The hub's Region.
+pub const HUB_REGION: &str = "us-east-1";
+/// The fleet's Regions.
+pub const REGIONS: [&str; 5] = ["us-east-1", "ca-central-1", "ap-southeast-2", "eu-central-1", "eu-west-1"];
+/// The channel of the summary.
+pub const CHANNEL: &str = "C0123456789";
+/// The target pipeline, in every account and Region.
+pub const PIPELINE: &str = "svc-deploy";
+/// The release pipeline, in the hub.
+pub const RELEASE_PIPELINE: &str = "web-release";
+/// The role with which the operator installs in the member accounts.
+const OPERATOR_ROLE: &str = "OrganizationAccountAccessRole";
+
+/// What all stories of a test binary share.
+struct LocalAws {
+    server: Server,
+    front: Front,
+    product: Product,
+}
+
+fn local_aws() -> &'static LocalAws {
+    static LOCAL: OnceLock<LocalAws> = OnceLock::new();
+    LOCAL.get_or_init(|| {
+        let product = Product::build();
+        match server::given() {
+            Some(url) => {
+                let front = Front::start(&url);
+                LocalAws { server: Server::at(&url), front, product }
+            }
+            None => {
+                let port = server::free_port();
+                let front = Front::start(&format!("http://127.0.0.1:{port}"));
+                let services = ["CODEPIPELINE", "STS"].map(|service| (service, front.uri()));
+                let server = Server::start(port, &services);
+                LocalAws { server, front, product }
+            }
+        }
+    })
+}
+
+/// What EventBridge does with the events of a story on their way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Weather {
+    /// Each event arrives once, in order.
+    #[default]
+    Fair,
+    /// Each arrives twice.
+    Doubled,
+    /// What was told last arrives first, and twice: events wait until every execution has ended.
+    Reversed,
+    /// None arrives.
+    Lost,
+}
+
+/// A hub and its members.
+pub struct Organization {
+    aws: &'static LocalAws,
+    /// The hub's account.
+    pub hub: String,
+    /// The account `dev`.
+    pub dev: String,
+    /// The account `prod`.
+    pub prod: String,
+    directory: PathBuf,
+    router: Router,
+    weather: Weather,
+    held: Mutex<Vec<Value>>,
+    refused: Mutex<Vec<Delivery>>,
+}
+
+impl Organization {
+    /// Accounts with ten target pipelines, the release pipeline, a Slack workspace with a bot, and the operator's roles;
+    /// Manifold itself is not installed yet.
+    ///
+    /// # Panics
+    /// The local AWS does not do it.
+    pub async fn new() -> Self {
+        let aws = tokio::task::spawn_blocking(local_aws).await.expect("a local AWS");
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        // An emulator that runs already may know the accounts of an earlier run.
+        let first = 100_000_000_000 + u64::try_from(SystemClock.now().as_millis()).unwrap_or_default() % 800_000_000 * 1_000;
+        let first = first + NEXT.fetch_add(10, Ordering::Relaxed);
+        let [hub, dev, prod] = [first, first + 1, first + 2].map(|id| format!("{id:012}"));
+        let directory = server::directory().join(format!("organization-{hub}"));
+        fs::create_dir_all(&directory).expect("a directory for the story");
+        let organization = Self {
+            aws,
+            hub,
+            dev,
+            prod,
+            directory,
+            router: Router::default(),
+            weather: Weather::Fair,
+            held: Mutex::default(),
+            refused: Mutex::default(),
+        };
+        organization.write_fleet(&organization.fleet());
+        organization.prepare().await;
+        organization
+    }
+
+    /// With Manifold installed by `manifold install`.
+    ///
+    /// # Panics
+    /// It is not installed.
+    pub async fn installed() -> Self {
+        let organization = Self::new().await;
+        organization.install().await;
+        organization
+    }
+
+    /// The home fleet in these accounts.
+    #[must_use]
+    pub fn fleet(&self) -> String {
+        FLEET.replace("111122223333", &self.hub).replace("444455556666", &self.dev).replace("777788889999", &self.prod)
+    }
+
+    /// The same under other weather.
+    #[must_use]
+    pub fn weather(self, weather: Weather) -> Self {
+        Self { weather, ..self }
+    }
+
+    /// The emulator.
+    #[must_use]
+    pub fn server(&self) -> &Server {
+        &self.aws.server
+    }
+
+    /// What stands before it.
+    #[must_use]
+    pub fn front(&self) -> &Front {
+        &self.aws.front
+    }
+
+    fn members(&self) -> [&str; 2] {
+        [&self.dev, &self.prod]
+    }
+
+    fn accounts(&self) -> [&str; 3] {
+        [&self.hub, &self.dev, &self.prod]
+    }
+
+    /// Replaces the fleet file. It reaches the hub with the next installation.
+    ///
+    /// # Panics
+    /// It can't be written.
+    pub fn write_fleet(&self, yaml: &str) {
+        fs::write(self.fleet_path(), yaml).expect("a fleet file");
+        self.aws.product.package(&self.fleet_path(), &self.packages());
+    }
+
+    fn fleet_path(&self) -> PathBuf {
+        self.directory.join("fleet.yaml")
+    }
+
+    fn packages(&self) -> PathBuf {
+        self.directory.join("packages")
+    }
+
+    /// Runs `manifold` with credentials of the hub account.
+    pub async fn manifold(&self, arguments: &[&str]) -> Done {
+        self.aws.product.manifold(self.aws.server.url(), &self.hub, arguments).await
+    }
+
+    /// `manifold install --yes`, and what the emulator needs beyond it.
+    ///
+    /// # Panics
+    /// It fails.
+    pub async fn install(&self) -> Done {
+        let done = self.install_with(&["--yes", "--output", "json"]).await;
+        assert_eq!(done.status, Some(0), "manifold install failed\n{}\n{}", done.out, done.err);
+        self.suit_the_emulator().await;
+        done
+    }
+
+    /// `manifold install` with more options.
+    pub async fn install_with(&self, options: &[&str]) -> Done {
+        let (fleet, packages) = (self.fleet_path(), self.packages());
+        let slack = format!("{}/", self.front().slack(&self.hub).url());
+        let mut arguments = vec!["install", "--fleet", fleet.to_str().expect("a path"), "--package"];
+        arguments.extend([packages.to_str().expect("a path"), "--slack-url", &slack]);
+        arguments.extend_from_slice(options);
+        self.manifold(&arguments).await
+    }
+}
+
+/// The commit that stories release.
+pub const COMMIT: &str = "8cf40f2b1c6d4e5f8a9b0c1d2e3f4a5b6c7d8e9f";
+/// A message in a queue's attributes is one of these.
+const DEPTHS: [QueueAttributeName; 3] = [
+    QueueAttributeName::ApproximateNumberOfMessages,
+    QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+    QueueAttributeName::ApproximateNumberOfMessagesDelayed,
+];
+
+impl Organization {
+    /// What is there before Manifold: pipelines, the Slack token, and the roles that an organisation's accounts have.
+    async fn prepare(&self) {
+        let pipelines = self.front().pipelines();
+        pipelines.define(Pipeline::new(&self.hub, HUB_REGION, RELEASE_PIPELINE));
+        for account in self.members() {
+            for region in REGIONS {
+                let pipeline = ["LOG_LEVEL", "COMMIT", "STAGE", "ARTIFACTS"]
+                    .into_iter()
+                    .fold(Pipeline::new(account, region, PIPELINE), |pipeline, name| pipeline.variable(name, Some("none")));
+                pipelines.define(pipeline);
+            }
+        }
+        let slack = self.front().slack(&self.hub);
+        slack.channel(CHANNEL);
+        let secrets = Clients::new(self.server().root(&self.hub, HUB_REGION).await).secrets_manager();
+        let created = secrets.create_secret().name("manifold/slack").secret_string(slack.token()).send().await;
+        created.expect("a secret");
+        for account in self.members() {
+            let iam = self.iam(account).await;
+            let everybody = json!({"AWS": format!("arn:aws:iam::{}:root", self.hub)});
+            let trust = statement(json!({"Principal": everybody, "Action": "sts:AssumeRole"}));
+            let role = iam.create_role().role_name(OPERATOR_ROLE).assume_role_policy_document(trust);
+            role.send().await.expect("the operator's role");
+            let everything = statement(json!({"Action": "*", "Resource": "*"}));
+            let policy = iam.put_role_policy().role_name(OPERATOR_ROLE).policy_name("all").policy_document(everything);
+            policy.send().await.expect("the operator's rights");
+        }
+    }
+
+    /// The emulator asks for `sqs:SendMessageBatch`, an action that IAM does not have: AWS asks for `sqs:SendMessage`.
+    /// Whoever may do the one gets the other. And the front learns whose credentials the functions have.
+    async fn suit_the_emulator(&self) {
+        let iam = self.iam(&self.hub).await;
+        let roles = iam.list_roles().send().await.expect("roles");
+        for role in roles.roles() {
+            let Some(function) = role.role_name().strip_prefix("manifold-") else { continue };
+            let policies = iam.list_role_policies().role_name(role.role_name()).send().await.expect("policies");
+            let mut sends = false;
+            for policy in policies.policy_names() {
+                let found = iam.get_role_policy().role_name(role.role_name()).policy_name(policy).send().await;
+                sends |= found.expect("a policy").policy_document().contains("sqs%3ASendMessage");
+            }
+            if sends {
+                let batches = statement(json!({"Action": "sqs:SendMessageBatch", "Resource": "*"}));
+                let put = iam.put_role_policy().role_name(role.role_name()).policy_name("emulator");
+                put.policy_document(batches).send().await.expect("the emulator's policy");
+            }
+            let arn = format!("arn:aws:lambda:{HUB_REGION}:{}:function:manifold-{function}", self.hub);
+            self.front().know_function(&arn, role.arn());
+        }
+    }
+
+    /// IAM as an account's root user.
+    pub async fn iam(&self, account: &str) -> aws_sdk_iam::Client {
+        aws_sdk_iam::Client::new(&self.server().root(account, HUB_REGION).await)
+    }
+
+    /// SQS as the hub's root user.
+    pub async fn sqs(&self) -> aws_sdk_sqs::Client {
+        aws_sdk_sqs::Client::new(&self.server().root(&self.hub, HUB_REGION).await)
+    }
+
+    /// The URL of one of the hub's queues: `collect`, `collect-dead`.
+    ///
+    /// # Panics
+    /// There is no such queue.
+    pub async fn queue(&self, name: &str) -> String {
+        let url = self.sqs().await.get_queue_url().queue_name(format!("manifold-{name}")).send().await;
+        url.expect("a queue").queue_url.expect("a URL")
+    }
+
+    /// How long a queue hides a message that was received. Shorter than installed, when a story waits for a message to
+    /// come again.
+    ///
+    /// # Panics
+    /// There is no such queue.
+    pub async fn hide_for(&self, name: &str, seconds: u32) {
+        let set = self.sqs().await.set_queue_attributes().queue_url(self.queue(name).await);
+        let set = set.attributes(QueueAttributeName::VisibilityTimeout, seconds.to_string());
+        set.send().await.expect("the queue's attributes are set");
+    }
+
+    /// The hub's queues that are not empty, with how many messages are visible, in flight and delayed.
+    ///
+    /// # Panics
+    /// SQS does not answer.
+    pub async fn queues(&self) -> BTreeMap<String, [u32; 3]> {
+        let sqs = self.sqs().await;
+        let listed = sqs.list_queues().queue_name_prefix("manifold").send().await.expect("queues");
+        let mut depths = BTreeMap::new();
+        for url in listed.queue_urls() {
+            let asked = sqs.get_queue_attributes().queue_url(url).set_attribute_names(Some(DEPTHS.to_vec())).send().await;
+            let asked = asked.expect("a queue's attributes");
+            let depth = DEPTHS.map(|name| {
+                let found = asked.attributes().and_then(|all| all.get(&name));
+                found.and_then(|text| text.parse::<u32>().ok()).expect("a number of messages")
+            });
+            let name = url.rsplit('/').next().unwrap_or_default().trim_start_matches("manifold-");
+            if depth != [0; 3] {
+                depths.insert(name.to_owned(), depth);
+            }
+        }
+        depths
+    }
+
+    /// The bodies of the messages in a queue, which stay there.
+    ///
+    /// # Panics
+    /// SQS does not answer.
+    pub async fn messages(&self, name: &str) -> Vec<String> {
+        let sqs = self.sqs().await;
+        let asked = sqs.receive_message().queue_url(self.queue(name).await).max_number_of_messages(10).visibility_timeout(0);
+        let received = asked.send().await.expect("messages");
+        received.messages().iter().filter_map(|message| message.body().map(str::to_owned)).collect()
+    }
+
+    /// The release pipeline succeeds with [`COMMIT`]. Returns its SUCCEEDED event, which nobody has delivered yet.
+    ///
+    /// # Panics
+    /// The pipeline does not succeed.
+    #[must_use]
+    pub fn release(&self) -> Value {
+        let pipelines = self.front().pipelines();
+        let push = Push {
+            repository: "example-org/web".to_owned(),
+            branch: "main".to_owned(),
+            commit: COMMIT.to_owned(),
+            message: "Fix <b>&</b> “smart” quotes in the basket 🚀".to_owned(),
+            author: "Mary Major".to_owned(),
+            connection_arn: format!("arn:aws:codeconnections:{HUB_REGION}:{}:connection/0c4ff8ee", self.hub),
+        };
+        let id = PipelineId::new(&self.hub, HUB_REGION, RELEASE_PIPELINE);
+        let _ = pipelines.start(&id, Cause::Push(push));
+        pipelines.settle(&[&self.hub]);
+        let events = pipelines.take_events(&self.hub);
+        let of_pipeline = |event: &&Value| event["detail-type"] == "CodePipeline Pipeline Execution State Change";
+        let last = events.iter().rfind(of_pipeline).expect("the release pipeline's events").clone();
+        assert_eq!(last["detail"]["state"], "SUCCEEDED");
+        last
+    }
+
+    /// Puts an event on the default bus where it happened, and follows it.
+    pub async fn put(&self, event: &Value) -> Vec<Delivery> {
+        let deliveries = self.router.route(self.server(), event).await;
+        let refused = deliveries.iter().filter(|delivery| matches!(delivery, Delivery::Refused { .. })).cloned();
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).extend(refused);
+        deliveries
+    }
+
+    /// What EventBridge did not deliver.
+    #[must_use]
+    pub fn refused(&self) -> Vec<Delivery> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Moves every execution by one step and delivers what is told of it, as the weather lets. Returns how many moved.
+    pub async fn advance(&self) -> usize {
+        let pipelines = self.front().pipelines();
+        let moved = pipelines.advance(&self.members());
+        let mut events: Vec<Value> = self.members().iter().flat_map(|account| pipelines.take_events(account)).collect();
+        match self.weather {
+            Weather::Fair => {}
+            Weather::Doubled => events = events.iter().flat_map(|event| [event.clone(), event.clone()]).collect(),
+            Weather::Lost => events.clear(),
+            Weather::Reversed => {
+                let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+                held.append(&mut events);
+                if moved == 0 {
+                    events = held.drain(..).rev().flat_map(|event| [event.clone(), event]).collect();
+                }
+            }
+        }
+        for event in &events {
+            self.put(event).await;
+        }
+        moved + events.len()
+    }
+
+    /// The run of the release with this event.
+    ///
+    /// # Panics
+    /// It is no event of a release.
+    #[must_use]
+    pub fn run_of(&self, event: &Value) -> RunId {
+        let part = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let target = TargetKey {
+            account: part(&event["account"]).parse().expect("an account"),
+            region: part(&event["region"]).parse().expect("a Region"),
+        };
+        let id = part(&event["detail"]["execution-id"]).parse().expect("an execution");
+        RunId::derive(&"web".parse().expect("a name"), &ExecutionRef { target, id })
+    }
+
+    async fn ledger(&self) -> DynamoLedger {
+        let config = self.server().root(&self.hub, HUB_REGION).await;
+        let stacks = aws_sdk_cloudformation::Client::new(&config);
+        let table = stacks.describe_stack_resource().stack_name("manifold-hub").logical_resource_id("Ledger").send().await;
+        let table = table.expect("the ledger's table").stack_resource_detail;
+        let table = table.and_then(|detail| detail.physical_resource_id).expect("the table's name");
+        DynamoLedger::new(Clients::new(config).dynamodb(), table)
+    }
+
+    /// A run's summary, derived from the ledger; none before the run is opened.
+    ///
+    /// # Panics
+    /// The ledger does not answer.
+    pub async fn summary(&self, run: &RunId) -> Option<Summary> {
+        let ledger = self.ledger().await;
+        let record = ledger.get(&[Key::Head(run.clone())]).await.expect("the ledger answers").pop().flatten()?;
+        let Item::Head(head) = record.item else { panic!("not a head: {record:?}") };
+        let plan = runs::plan(&ledger, run, head.size()).await.expect("a plan");
+        let targets = ledger.targets(run).await.expect("targets");
+        Some(Summary::of(&head, &plan, &targets))
+    }
+
+    /// Moves executions and delivers events until the run has its verdict, Slack shows it, and no queue holds a
+    /// message but dead letters.
+    ///
+    /// # Panics
+    /// Time is up: says what was waited for.
+    pub async fn settle(&self, run: &RunId, limit: Duration) -> Summary {
+        let settled = patience::until("the verdict", limit, async || {
+            let moved = self.advance().await;
+            let summary = self.summary(run).await;
+            let queues = self.queues().await;
+            let busy = queues.iter().any(|(name, [visible, flying, delayed])| {
+                !name.ends_with("dead") && visible + flying + delayed > 0
+            });
+            match summary {
+                Some(summary) if summary.verdict.is_some() && !busy && moved == 0 => Ok(summary),
+                summary => Err(self.seen(moved, summary.as_ref(), &queues)),
+            }
+        });
+        settled.await
+    }
+
+    fn seen(&self, moved: usize, summary: Option<&Summary>, queues: &BTreeMap<String, [u32; 3]>) -> String {
+        let executions: Vec<String> = self
+            .members()
+            .iter()
+            .flat_map(|account| self.front().pipelines().executions(account))
+            .map(|execution| format!("{} {:?}", execution.pipeline.arn(), execution.status))
+            .collect();
+        format!(
+            "{moved} executions or events moved; queues (visible, in flight, delayed): {queues:?}; refused events: {:?}\n\
+             executions: {executions:#?}\nrun: {}\nSlack: {:#?}\nemulator: {}",
+            self.refused(),
+            summary.map_or_else(|| "not opened".to_owned(), |summary| text(summary)),
+            self.front().slack(&self.hub).messages(),
+            self.server().log(),
+        )
+    }
+}
+
+/// A policy of one statement that allows something.
+fn statement(mut statement: Value) -> String {
+    statement["Effect"] = json!("Allow");
+    json!({"Version": "2012-10-17", "Statement": [statement]}).to_string()
+}

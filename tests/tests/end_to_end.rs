@@ -1,0 +1,289 @@
+//! The main job on a local AWS: the real templates, installed by the real command, the real binaries, the real SDK over
+//! HTTP. Each story has accounts of its own, and is bounded in time.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test fails")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use manifold_core::run::{Outcome, Verdict};
+use manifold_core::summary::Summary;
+use manifold_tests::local_aws::front::{Behaviour, Execution, PipelineId};
+use manifold_tests::local_aws::organization::{
+    COMMIT, HUB_REGION, Organization, PIPELINE, REGIONS, RELEASE_PIPELINE, Weather,
+};
+use manifold_tests::local_aws::patience;
+use manifold_tests::local_aws::router::Delivery;
+use serde_json::{Value, json};
+
+/// More than enough for a run of ten targets; a story that waits longer has failed.
+const LIMIT: Duration = Duration::from_secs(120);
+/// A message is hidden, and a claim held, for two minutes.
+const LIMIT_OF_A_LEASE: Duration = Duration::from_secs(300);
+
+/// One execution in each of the ten targets, with what every start must carry.
+fn ten_executions(story: &Organization, run: &str) {
+    let mut places = BTreeSet::new();
+    for account in [&story.dev, &story.prod] {
+        for execution in story.front().pipelines().executions(account) {
+            assert_eq!(execution.pipeline.name, PIPELINE);
+            assert_eq!(&execution.pipeline.account, account);
+            // Started by the session of that account's own role, whose name tells the run.
+            let session = format!("arn:aws:sts::{account}:assumed-role/ManifoldTarget/mf-{run}");
+            assert_eq!(execution.cause.detail(), session);
+            assert_eq!(execution.pinned, BTreeMap::from([("Source".to_owned(), COMMIT.to_owned())]));
+            assert_eq!(execution.variables["COMMIT"], COMMIT);
+            let stage = if *account == story.dev { "dev" } else { "prod" };
+            assert_eq!(execution.variables["STAGE"], stage);
+            places.insert((execution.pipeline.account.clone(), execution.pipeline.region.clone()));
+        }
+    }
+    assert_eq!(places.len(), 10, "{places:#?}");
+    assert_eq!(executions(story).len(), 10);
+}
+
+fn executions(story: &Organization) -> Vec<Execution> {
+    let pipelines = story.front().pipelines();
+    [&story.dev, &story.prod].into_iter().flat_map(|account| pipelines.executions(account)).collect()
+}
+
+fn target(account: &str, region: &str) -> PipelineId {
+    PipelineId::new(account, region, PIPELINE)
+}
+
+fn outcome(summary: &Summary, name: &str) -> Option<Outcome> {
+    let (account, region) = name.split_once('/').unwrap();
+    let line = summary.targets.iter().find(|line| line.account_name == account && line.key.region.as_str() == region);
+    line.expect("a target of the fleet").status.outcome()
+}
+
+/// The one message of the run, as it stands in Slack at the end.
+fn one_message(story: &Organization) -> String {
+    let messages = story.front().slack(&story.hub).messages();
+    let posted: Vec<_> = messages.iter().filter(|message| message.thread.is_none()).collect();
+    assert_eq!(posted.len(), 1, "{messages:#?}");
+    posted[0].body.to_string()
+}
+
+#[tokio::test]
+async fn one_release_event_deploys_ten_targets_and_edits_one_message() {
+    let story = Organization::installed().await;
+    let event = story.release();
+    let run = story.run_of(&event);
+    story.put(&event).await;
+    let summary = story.settle(&run, LIMIT).await;
+    assert_eq!(summary.verdict, Some(Verdict::Succeeded));
+    ten_executions(&story, run.as_str());
+    let message = one_message(&story);
+    for words in ["succeeded", &COMMIT[..8], "Mary Major"] {
+        assert!(message.contains(words), "{words} is missing: {message}");
+    }
+    let edits = story.front().slack(&story.hub).messages()[0].edits;
+    assert!(edits >= 2, "edited {edits} times: while it ran, and at the end");
+    assert_eq!(story.queues().await, BTreeMap::new(), "nothing is left in any queue");
+    assert_eq!(story.refused(), []);
+    let calls = story.front().calls(&story.hub);
+    assert_eq!(calls["sts.AssumeRole"], 2, "once for each account: {calls:#?}");
+}
+
+#[tokio::test]
+async fn a_failed_target_is_told_with_its_reason_and_fails_no_other() {
+    let story = Organization::installed().await;
+    let failure = Behaviour::fails("Deploy", "JobFailed", "The health checks of 3 of 4 instances failed");
+    story.front().pipelines().behave(&target(&story.prod, "eu-west-1"), failure);
+    let event = story.release();
+    let run = story.run_of(&event);
+    story.put(&event).await;
+    let summary = story.settle(&run, LIMIT).await;
+    assert_eq!(summary.verdict, Some(Verdict::CompletedWithFailures));
+    assert_eq!(outcome(&summary, "prod/eu-west-1"), Some(Outcome::Failed));
+    assert_eq!(summary.tally.succeeded, 9);
+    ten_executions(&story, run.as_str());
+    let messages = story.front().slack(&story.hub).messages();
+    let thread: Vec<_> = messages.iter().filter(|message| message.thread.is_some()).collect();
+    assert_eq!(thread.len(), 1, "{messages:#?}");
+    assert!(thread[0].body.to_string().contains("JobFailed"), "{:#?}", thread[0]);
+    assert!(one_message(&story).contains("Deploy"), "the failed action is named");
+}
+
+#[tokio::test]
+async fn an_account_without_its_role_is_unreachable_and_one_cause() {
+    let story = Organization::installed().await;
+    let iam = story.iam(&story.prod).await;
+    iam.delete_role_policy().role_name("ManifoldTarget").policy_name("pipelines").send().await.unwrap();
+    iam.delete_role().role_name("ManifoldTarget").send().await.unwrap();
+    let event = story.release();
+    let run = story.run_of(&event);
+    story.put(&event).await;
+    let summary = story.settle(&run, LIMIT).await;
+    assert_eq!(summary.verdict, Some(Verdict::Failed));
+    assert_eq!((summary.tally.succeeded, summary.tally.unreachable + summary.tally.skipped), (5, 5));
+    assert!(executions(&story).iter().all(|execution| execution.pipeline.account == story.dev));
+    let denied: Vec<_> = summary.causes.iter().filter(|cause| cause.outcome == Outcome::Unreachable).collect();
+    assert_eq!(denied.len(), 1, "{:?}", summary.causes);
+    assert_eq!(denied[0].cause, "AccessDenied on role ManifoldTarget");
+    assert!(one_message(&story).contains("AccessDenied on role ManifoldTarget"));
+}
+
+#[tokio::test]
+async fn a_missing_pipeline_fails_its_target_and_no_other() {
+    let story = Organization::installed().await;
+    story.front().pipelines().delete(&target(&story.prod, "ca-central-1"));
+    let event = story.release();
+    let run = story.run_of(&event);
+    story.put(&event).await;
+    let summary = story.settle(&run, LIMIT).await;
+    assert_eq!(summary.verdict, Some(Verdict::CompletedWithFailures));
+    assert_eq!(summary.causes[0].cause, "Pipeline svc-deploy not found");
+    assert_eq!(outcome(&summary, "prod/ca-central-1"), Some(Outcome::Failed));
+    assert_eq!(executions(&story).len(), 9);
+}
+
+#[tokio::test]
+async fn throttling_by_sts_costs_time_and_nothing_else() {
+    let story = Organization::installed().await;
+    story.front().faults().throttle(&story.hub, "sts", 7);
+    let event = story.release();
+    let run = story.run_of(&event);
+    story.put(&event).await;
+    let summary = story.settle(&run, LIMIT).await;
+    assert_eq!(summary.verdict, Some(Verdict::Succeeded));
+    ten_executions(&story, run.as_str());
+    one_message(&story);
+}
+
+#[tokio::test]
+async fn a_release_event_that_comes_three_times_is_one_run() {
+    let story = Organization::installed().await;
+    let event = story.release();
+    let run = story.run_of(&event);
+    for _ in 0..3 {
+        story.put(&event).await;
+    }
+    let summary = story.settle(&run, LIMIT).await;
+    assert_eq!(summary.verdict, Some(Verdict::Succeeded));
+    ten_executions(&story, run.as_str());
+    one_message(&story);
+}
+
+#[tokio::test]
+async fn events_that_come_twice_or_backwards_change_nothing() {
+    for weather in [Weather::Doubled, Weather::Reversed] {
+        let story = Organization::installed().await.weather(weather);
+        let event = story.release();
+        let run = story.run_of(&event);
+        story.put(&event).await;
+        let summary = story.settle(&run, LIMIT).await;
+        assert_eq!(summary.verdict, Some(Verdict::Succeeded), "{weather:?}");
+        ten_executions(&story, run.as_str());
+        one_message(&story);
+    }
+}
+
+/// Killed when CodePipeline has started the execution and has not answered yet: the worst moment. The message comes
+/// again, when the dead worker's claim has run out, and whoever takes over finds the execution.
+#[tokio::test]
+async fn a_function_killed_in_its_call_starts_nothing_twice() {
+    let story = Organization::installed().await;
+    story.hide_for("deploy", 125).await;
+    let event = story.release();
+    let run = story.run_of(&event);
+    let held = story.front().faults().hold_answer(&story.dev, "codepipeline", "StartPipelineExecution");
+    story.put(&event).await;
+    held.reached(LIMIT).await;
+    let killed = story.server().kill(&story.hub, "manifold-deploy");
+    assert!(!killed.is_empty(), "no instance of deploy was running");
+    held.let_go();
+    let summary = story.settle(&run, LIMIT_OF_A_LEASE).await;
+    assert_eq!(summary.verdict, Some(Verdict::Succeeded));
+    ten_executions(&story, run.as_str());
+    one_message(&story);
+}
+
+#[tokio::test]
+async fn a_poison_message_ends_as_a_dead_letter_and_takes_nothing_with_it() {
+    let story = Organization::installed().await;
+    story.hide_for("collect", 1).await;
+    let sqs = story.sqs().await;
+    let poison = "{ this is not what it should be";
+    let event = story.release();
+    let run = story.run_of(&event);
+    story.put(&event).await;
+    sqs.send_message().queue_url(story.queue("collect").await).message_body(poison).send().await.unwrap();
+    let summary = story.settle(&run, LIMIT).await;
+    assert_eq!(summary.verdict, Some(Verdict::Succeeded));
+    ten_executions(&story, run.as_str());
+    patience::until("the dead letter", LIMIT, async || {
+        let dead = story.messages("collect-dead").await;
+        if dead == [poison] { Ok(()) } else { Err(format!("{dead:?}, queues {:?}", story.queues().await)) }
+    })
+    .await;
+}
+
+/// The router's own tests: what EventBridge would refuse, it refuses.
+mod forwarding {
+    use super::*;
+
+    fn state_change(account: &str, region: &str, pipeline: &str) -> Value {
+        json!({
+            "version": "0", "id": "3dafeae8-2f2c-4b9d-9f6c-7f2f6a5d9e10", "time": "2026-10-26T13:58:01Z",
+            "detail-type": "CodePipeline Pipeline Execution State Change", "source": "aws.codepipeline",
+            "account": account, "region": region,
+            "resources": [format!("arn:aws:codepipeline:{region}:{account}:{pipeline}")],
+            "detail": {"pipeline": pipeline, "execution-id": "01234567-0123-0123-0123-012345678901",
+                       "state": "STARTED", "version": 1.0, "pipeline-execution-attempt": 1.0},
+        })
+    }
+
+    #[tokio::test]
+    async fn a_state_change_reaches_collect_from_every_region_and_others_reach_nothing() {
+        let story = Organization::installed().await;
+        let collect = format!("arn:aws:sqs:{HUB_REGION}:{}:manifold-collect", story.hub);
+        for account in [&story.dev, &story.prod] {
+            for region in REGIONS {
+                let deliveries = story.put(&state_change(account, region, PIPELINE)).await;
+                assert_eq!(deliveries, [Delivery::Taken { queue: collect.clone() }], "{account} {region}");
+            }
+        }
+        assert_eq!(story.put(&state_change(&story.dev, "eu-west-1", "someone-elses")).await, []);
+        assert_eq!(story.put(&state_change(&story.dev, "eu-north-1", PIPELINE)).await, [], "no rule in this Region");
+        let stranger = "999999999999";
+        assert_eq!(story.put(&state_change(stranger, "eu-west-1", PIPELINE)).await, []);
+        assert_eq!(story.put(&state_change(&story.hub, HUB_REGION, RELEASE_PIPELINE)).await, [], "STARTED is no release");
+    }
+
+    #[tokio::test]
+    async fn without_its_role_nothing_is_forwarded_and_the_dead_letter_says_why() {
+        let story = Organization::installed().await;
+        let iam = story.iam(&story.dev).await;
+        iam.delete_role_policy().role_name("ManifoldForward").policy_name("forward").send().await.unwrap();
+        let deliveries = story.put(&state_change(&story.dev, "eu-west-1", PIPELINE)).await;
+        let [Delivery::Refused { code: "NO_PERMISSIONS", reason, .. }] = deliveries.as_slice() else {
+            panic!("{deliveries:?}")
+        };
+        assert!(reason.contains("may not put events"), "{reason}");
+        let config = story.server().root(&story.dev, "eu-west-1").await;
+        let sqs = aws_sdk_sqs::Client::new(&config);
+        let url = sqs.get_queue_url().queue_name("manifold-forward-undelivered").send().await.unwrap();
+        let received = sqs.receive_message().set_queue_url(url.queue_url).message_attribute_names("All").send().await;
+        let attributes = received.unwrap().messages.unwrap()[0].message_attributes.clone().unwrap();
+        assert_eq!(attributes["ERROR_CODE"].string_value(), Some("NO_PERMISSIONS"));
+    }
+
+    #[tokio::test]
+    async fn an_account_that_the_hub_does_not_know_is_not_let_in() {
+        let story = Organization::installed().await;
+        // The stack is told of one member only: its bus's policy and its rules' patterns follow.
+        let fleet = story.fleet();
+        let (before, prod) = fleet.split_once("  prod:\n    id").unwrap();
+        let (_, after) = prod.split_once("\napps:").unwrap();
+        let dev_only = format!("{before}\napps:{after}").replace("select: { accounts: dev }", "select: { accounts: dev }");
+        story.write_fleet(&dev_only.split("      - name: prod").next().unwrap().to_owned());
+        story.install().await;
+        let deliveries = story.put(&state_change(&story.prod, "eu-west-1", PIPELINE)).await;
+        assert!(
+            matches!(deliveries.as_slice(), [Delivery::Refused { code: "NO_PERMISSIONS", reason, .. }] if reason.contains("policy")),
+            "{deliveries:?}"
+        );
+    }
+}
