@@ -6,6 +6,8 @@
 //! | [`story`] | the embedded run: everything in one process and in virtual time |
 //! | [`standin`] | AWS and Slack over HTTP, as far as the adapters use them, and not a step further |
 //! | [`cloud`] | the four functions on the real adapters, fed as SQS and Lambda feed them |
+//! | [`local_aws`] | a local AWS, for the functions as Lambda runs them |
+//! | [`wire`] | what AWS and Slack look like on the wire, for both |
 
 #![allow(clippy::expect_used, clippy::missing_panics_doc, reason = "test support: a panic is how a test fails")]
 #![recursion_limit = "256"]
@@ -17,6 +19,8 @@ pub mod local_aws;
 #[cfg(feature = "aws")]
 pub mod standin;
 pub mod story;
+#[cfg(feature = "aws")]
+pub mod wire;
 
 pub use story::{Story, Told};
 

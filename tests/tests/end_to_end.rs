@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use manifold_core::run::{Outcome, Verdict};
 use manifold_core::summary::Summary;
-use manifold_tests::local_aws::front::{Behaviour, Execution, PipelineId};
+use manifold_tests::local_aws::front::codepipeline::{Behaviour, Execution, PipelineId};
+use manifold_tests::local_aws::front::faults::{Fault, Which};
 use manifold_tests::local_aws::organization::{
     COMMIT, HUB_REGION, Organization, PIPELINE, REGIONS, RELEASE_PIPELINE, Weather,
 };
@@ -59,10 +60,10 @@ fn outcome(summary: &Summary, name: &str) -> Option<Outcome> {
 
 /// The one message of the run, as it stands in Slack at the end.
 fn one_message(story: &Organization) -> String {
-    let messages = story.front().slack(&story.hub).messages();
-    let posted: Vec<_> = messages.iter().filter(|message| message.thread.is_none()).collect();
+    let messages = story.slack().messages();
+    let posted: Vec<_> = messages.iter().filter(|message| message.thread_ts.is_none()).collect();
     assert_eq!(posted.len(), 1, "{messages:#?}");
-    posted[0].body.to_string()
+    posted[0].shown().to_string()
 }
 
 #[tokio::test]
@@ -78,7 +79,7 @@ async fn one_release_event_deploys_ten_targets_and_edits_one_message() {
     for words in ["succeeded", &COMMIT[..8], "Mary Major"] {
         assert!(message.contains(words), "{words} is missing: {message}");
     }
-    let edits = story.front().slack(&story.hub).messages()[0].edits;
+    let edits = story.slack().messages()[0].versions.len() - 1;
     assert!(edits >= 2, "edited {edits} times: while it ran, and at the end");
     assert_eq!(story.queues().await, BTreeMap::new(), "nothing is left in any queue");
     assert_eq!(story.refused(), []);
@@ -99,10 +100,10 @@ async fn a_failed_target_is_told_with_its_reason_and_fails_no_other() {
     assert_eq!(outcome(&summary, "prod/eu-west-1"), Some(Outcome::Failed));
     assert_eq!(summary.tally.succeeded, 9);
     ten_executions(&story, run.as_str());
-    let messages = story.front().slack(&story.hub).messages();
-    let thread: Vec<_> = messages.iter().filter(|message| message.thread.is_some()).collect();
+    let messages = story.slack().messages();
+    let thread: Vec<_> = messages.iter().filter(|message| message.thread_ts.is_some()).collect();
     assert_eq!(thread.len(), 1, "{messages:#?}");
-    assert!(thread[0].body.to_string().contains("JobFailed"), "{:#?}", thread[0]);
+    assert!(thread[0].shown().to_string().contains("JobFailed"), "{:#?}", thread[0]);
     assert!(one_message(&story).contains("Deploy"), "the failed action is named");
 }
 
@@ -142,7 +143,7 @@ async fn a_missing_pipeline_fails_its_target_and_no_other() {
 #[tokio::test]
 async fn throttling_by_sts_costs_time_and_nothing_else() {
     let story = Organization::installed().await;
-    story.front().faults().throttle(&story.hub, "sts", 7);
+    story.front().faults().inject(&story.hub, "sts.AssumeRole", Fault::Throttled, Which::Next(7));
     let event = story.release();
     let run = story.run_of(&event);
     story.put(&event).await;
@@ -188,11 +189,10 @@ async fn a_function_killed_in_its_call_starts_nothing_twice() {
     story.hide_for("deploy", 125).await;
     let event = story.release();
     let run = story.run_of(&event);
-    let held = story.front().faults().hold_answer(&story.dev, "codepipeline", "StartPipelineExecution");
+    let mut held = story.front().faults().hold(&story.dev, "codepipeline.StartPipelineExecution");
     story.put(&event).await;
-    held.reached(LIMIT).await;
-    let killed = story.server().kill(&story.hub, "manifold-deploy");
-    assert!(!killed.is_empty(), "no instance of deploy was running");
+    patience::within("deploy's first start", LIMIT, held.reached()).await;
+    assert!(story.server().kill(&story.hub, "manifold-deploy") > 0, "no instance of deploy was running");
     held.let_go();
     let summary = story.settle(&run, LIMIT_OF_A_LEASE).await;
     assert_eq!(summary.verdict, Some(Verdict::Succeeded));
@@ -249,7 +249,11 @@ mod forwarding {
         assert_eq!(story.put(&state_change(&story.dev, "eu-north-1", PIPELINE)).await, [], "no rule in this Region");
         let stranger = "999999999999";
         assert_eq!(story.put(&state_change(stranger, "eu-west-1", PIPELINE)).await, []);
-        assert_eq!(story.put(&state_change(&story.hub, HUB_REGION, RELEASE_PIPELINE)).await, [], "STARTED is no release");
+        assert_eq!(
+            story.put(&state_change(&story.hub, HUB_REGION, RELEASE_PIPELINE)).await,
+            [],
+            "STARTED is no release"
+        );
     }
 
     #[tokio::test]
@@ -277,7 +281,8 @@ mod forwarding {
         let fleet = story.fleet();
         let (before, prod) = fleet.split_once("  prod:\n    id").unwrap();
         let (_, after) = prod.split_once("\napps:").unwrap();
-        let dev_only = format!("{before}\napps:{after}").replace("select: { accounts: dev }", "select: { accounts: dev }");
+        let dev_only =
+            format!("{before}\napps:{after}").replace("select: { accounts: dev }", "select: { accounts: dev }");
         story.write_fleet(&dev_only.split("      - name: prod").next().unwrap().to_owned());
         story.install().await;
         let deliveries = story.put(&state_change(&story.prod, "eu-west-1", PIPELINE)).await;

@@ -12,16 +12,16 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use manifold_aws::clients::Clients;
 use manifold_aws::clock::SystemClock;
 use manifold_aws::ledger::DynamoLedger;
-use manifold_core::ids::RunId;
+use manifold_core::ids::{ExecutionRef, RunId, TargetKey};
 use manifold_core::ledger::{Item, Key};
-use manifold_core::run::{Head, Outcome, Verdict};
-use manifold_core::summary::Summary;
+use manifold_core::summary::{Summary, text};
 use manifold_ports::clock::Clock;
 use manifold_ports::ledger::Ledger;
 use manifold_ports::runs;
 use serde_json::{Value, json};
 
-use super::front::Front;
+use super::front::codepipeline::{Cause, Pipeline, PipelineId, Push};
+use super::front::{Front, Slack};
 use super::patience;
 use super::product::{Done, Product};
 use super::router::{Delivery, Router};
@@ -60,8 +60,8 @@ fn local_aws() -> &'static LocalAws {
             None => {
                 let port = server::free_port();
                 let front = Front::start(&format!("http://127.0.0.1:{port}"));
-                let services = ["CODEPIPELINE", "STS"].map(|service| (service, front.uri()));
-                let server = Server::start(port, &services);
+                let uri = front.uri();
+                let server = Server::start(port, &[("CODEPIPELINE", &uri), ("STS", &uri)]);
                 LocalAws { server, front, product }
             }
         }
@@ -108,7 +108,8 @@ impl Organization {
         let aws = tokio::task::spawn_blocking(local_aws).await.expect("a local AWS");
         static NEXT: AtomicU64 = AtomicU64::new(0);
         // An emulator that runs already may know the accounts of an earlier run.
-        let first = 100_000_000_000 + u64::try_from(SystemClock.now().as_millis()).unwrap_or_default() % 800_000_000 * 1_000;
+        let first =
+            100_000_000_000 + u64::try_from(SystemClock.now().as_millis()).unwrap_or_default() % 800_000_000 * 1_000;
         let first = first + NEXT.fetch_add(10, Ordering::Relaxed);
         let [hub, dev, prod] = [first, first + 1, first + 2].map(|id| format!("{id:012}"));
         let directory = server::directory().join(format!("organization-{hub}"));
@@ -163,12 +164,14 @@ impl Organization {
         &self.aws.front
     }
 
-    fn members(&self) -> [&str; 2] {
-        [&self.dev, &self.prod]
+    /// The hub's Slack workspace.
+    #[must_use]
+    pub fn slack(&self) -> Slack {
+        self.aws.front.slack(&format!("T{}", self.hub))
     }
 
-    fn accounts(&self) -> [&str; 3] {
-        [&self.hub, &self.dev, &self.prod]
+    fn members(&self) -> [&str; 2] {
+        [&self.dev, &self.prod]
     }
 
     /// Replaces the fleet file. It reaches the hub with the next installation.
@@ -207,7 +210,7 @@ impl Organization {
     /// `manifold install` with more options.
     pub async fn install_with(&self, options: &[&str]) -> Done {
         let (fleet, packages) = (self.fleet_path(), self.packages());
-        let slack = format!("{}/", self.front().slack(&self.hub).url());
+        let slack = self.slack().url();
         let mut arguments = vec!["install", "--fleet", fleet.to_str().expect("a path"), "--package"];
         arguments.extend([packages.to_str().expect("a path"), "--slack-url", &slack]);
         arguments.extend_from_slice(options);
@@ -233,14 +236,18 @@ impl Organization {
             for region in REGIONS {
                 let pipeline = ["LOG_LEVEL", "COMMIT", "STAGE", "ARTIFACTS"]
                     .into_iter()
-                    .fold(Pipeline::new(account, region, PIPELINE), |pipeline, name| pipeline.variable(name, Some("none")));
+                    .fold(Pipeline::new(account, region, PIPELINE), |pipeline, name| {
+                        pipeline.variable(name, Some("none"))
+                    });
                 pipelines.define(pipeline);
             }
         }
-        let slack = self.front().slack(&self.hub);
-        slack.channel(CHANNEL);
+        let token = self.slack().with(|workspace| {
+            workspace.channel(CHANNEL, "releases");
+            workspace.token().to_owned()
+        });
         let secrets = Clients::new(self.server().root(&self.hub, HUB_REGION).await).secrets_manager();
-        let created = secrets.create_secret().name("manifold/slack").secret_string(slack.token()).send().await;
+        let created = secrets.create_secret().name("manifold/slack").secret_string(token).send().await;
         created.expect("a secret");
         for account in self.members() {
             let iam = self.iam(account).await;
@@ -273,7 +280,7 @@ impl Organization {
                 put.policy_document(batches).send().await.expect("the emulator's policy");
             }
             let arn = format!("arn:aws:lambda:{HUB_REGION}:{}:function:manifold-{function}", self.hub);
-            self.front().know_function(&arn, role.arn());
+            self.front().sessions().know_function(&arn, role.arn());
         }
     }
 
@@ -316,7 +323,8 @@ impl Organization {
         let listed = sqs.list_queues().queue_name_prefix("manifold").send().await.expect("queues");
         let mut depths = BTreeMap::new();
         for url in listed.queue_urls() {
-            let asked = sqs.get_queue_attributes().queue_url(url).set_attribute_names(Some(DEPTHS.to_vec())).send().await;
+            let asked =
+                sqs.get_queue_attributes().queue_url(url).set_attribute_names(Some(DEPTHS.to_vec())).send().await;
             let asked = asked.expect("a queue's attributes");
             let depth = DEPTHS.map(|name| {
                 let found = asked.attributes().and_then(|all| all.get(&name));
@@ -336,7 +344,8 @@ impl Organization {
     /// SQS does not answer.
     pub async fn messages(&self, name: &str) -> Vec<String> {
         let sqs = self.sqs().await;
-        let asked = sqs.receive_message().queue_url(self.queue(name).await).max_number_of_messages(10).visibility_timeout(0);
+        let asked =
+            sqs.receive_message().queue_url(self.queue(name).await).max_number_of_messages(10).visibility_timeout(0);
         let received = asked.send().await.expect("messages");
         received.messages().iter().filter_map(|message| message.body().map(str::to_owned)).collect()
     }
@@ -421,7 +430,8 @@ impl Organization {
     async fn ledger(&self) -> DynamoLedger {
         let config = self.server().root(&self.hub, HUB_REGION).await;
         let stacks = aws_sdk_cloudformation::Client::new(&config);
-        let table = stacks.describe_stack_resource().stack_name("manifold-hub").logical_resource_id("Ledger").send().await;
+        let table =
+            stacks.describe_stack_resource().stack_name("manifold-hub").logical_resource_id("Ledger").send().await;
         let table = table.expect("the ledger's table").stack_resource_detail;
         let table = table.and_then(|detail| detail.physical_resource_id).expect("the table's name");
         DynamoLedger::new(Clients::new(config).dynamodb(), table)
@@ -450,9 +460,9 @@ impl Organization {
             let moved = self.advance().await;
             let summary = self.summary(run).await;
             let queues = self.queues().await;
-            let busy = queues.iter().any(|(name, [visible, flying, delayed])| {
-                !name.ends_with("dead") && visible + flying + delayed > 0
-            });
+            let busy = queues
+                .iter()
+                .any(|(name, [visible, flying, delayed])| !name.ends_with("dead") && visible + flying + delayed > 0);
             match summary {
                 Some(summary) if summary.verdict.is_some() && !busy && moved == 0 => Ok(summary),
                 summary => Err(self.seen(moved, summary.as_ref(), &queues)),
@@ -472,8 +482,8 @@ impl Organization {
             "{moved} executions or events moved; queues (visible, in flight, delayed): {queues:?}; refused events: {:?}\n\
              executions: {executions:#?}\nrun: {}\nSlack: {:#?}\nemulator: {}",
             self.refused(),
-            summary.map_or_else(|| "not opened".to_owned(), |summary| text(summary)),
-            self.front().slack(&self.hub).messages(),
+            summary.map_or_else(|| "not opened".to_owned(), text::render),
+            self.slack().messages(),
             self.server().log(),
         )
     }

@@ -20,7 +20,18 @@ pub async fn until<T>(what: &str, limit: Duration, mut ask: impl AsyncFnMut() ->
     }
 }
 
-/// The same for code that is not asynchronous. Returns whether it came true.
+/// Waits for what will tell by itself.
+///
+/// # Panics
+/// Time is up.
+pub async fn within<T>(what: &str, limit: Duration, done: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(limit, done).await {
+        Ok(done) => done,
+        Err(_) => panic!("waited {limit:?} for {what}"),
+    }
+}
+
+/// Asks again and again, for code that is not asynchronous. Returns whether it came true.
 #[expect(clippy::disallowed_methods, reason = "other processes keep their own time")]
 pub(super) fn blocking(limit: Duration, mut ask: impl FnMut() -> bool) -> bool {
     let begun = Instant::now();

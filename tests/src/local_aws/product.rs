@@ -88,14 +88,17 @@ impl Product {
         for entry in fs::read_dir(&self.packages).expect("packages").flatten() {
             let copy = out.join(entry.file_name());
             if entry.file_name() == "dispatch.zip" {
-                let words = [&entry.path(), Path::new("fleet.yaml"), fleet, &copy].map(|path| path.to_string_lossy().into_owned());
+                let words = [&entry.path(), Path::new("fleet.yaml"), fleet, &copy]
+                    .map(|path| path.to_string_lossy().into_owned());
                 let mut arguments = vec!["-c", PUT_INTO_ZIP];
                 arguments.extend(words.iter().map(String::as_str));
                 run("python3", &arguments);
             } else {
                 // Nobody writes to them; a link does where the file system has links.
                 let _ = fs::remove_file(&copy);
-                fs::hard_link(entry.path(), &copy).or_else(|_| fs::copy(entry.path(), &copy).map(drop)).expect("a copy");
+                fs::hard_link(entry.path(), &copy)
+                    .or_else(|_| fs::copy(entry.path(), &copy).map(drop))
+                    .expect("a copy");
             }
         }
     }

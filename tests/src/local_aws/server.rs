@@ -129,6 +129,18 @@ impl Server {
         found
     }
 
+    /// Kills every instance of a function with SIGKILL, and says how many there were.
+    ///
+    /// # Panics
+    /// An instance can't be killed.
+    pub fn kill(&self, account: &str, function: &str) -> usize {
+        let instances = self.instances(account, function);
+        for id in &instances {
+            run("kill", &["-KILL", &id.to_string()]);
+        }
+        instances.len()
+    }
+
     /// The SDK's configuration of an account's root user in a Region.
     #[must_use]
     pub async fn root(&self, account: &str, region: &str) -> SdkConfig {
