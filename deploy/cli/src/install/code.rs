@@ -67,7 +67,8 @@ impl Bucket {
             let here = BucketLocationConstraint::from(self.region.as_str());
             CreateBucketConfiguration::builder().location_constraint(here).build()
         });
-        let made = self.client.create_bucket().bucket(&self.name).set_create_bucket_configuration(location).send().await;
+        let made =
+            self.client.create_bucket().bucket(&self.name).set_create_bucket_configuration(location).send().await;
         made.map_err(|error| self.refused("make", &error))?;
         let closed = PublicAccessBlockConfiguration::builder()
             .block_public_acls(true)
@@ -134,9 +135,10 @@ impl Bucket {
         let problem = format!("failed to {what} the bucket {}: {refusal}", self.name);
         match refusal.code.as_str() {
             "BucketAlreadyExists" => advise(problem, "the name is taken by another account: choose one with --bucket"),
-            "OperationAborted" => {
-                advise(problem, "S3 frees the name of a deleted bucket after a while: repeat later, or choose one with --bucket")
-            }
+            "OperationAborted" => advise(
+                problem,
+                "S3 frees the name of a deleted bucket after a while: repeat later, or choose one with --bucket",
+            ),
             _ if refusal.is_denied() || refusal.message.contains("403") => advise(
                 problem,
                 "it may be another account's, or the credentials lack s3:ListBucket, s3:CreateBucket, \

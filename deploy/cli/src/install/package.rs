@@ -70,10 +70,14 @@ impl Package {
             if let Some(wanted) = wanted.filter(|wanted| *wanted != architecture) {
                 return Err(advise(
                     format!("{} was built for {architecture}, not for {wanted}", path.display()),
-                    format!("leave out --architecture, or build for {wanted}: TARGET={} deploy/package", triple(wanted)),
+                    format!(
+                        "leave out --architecture, or build for {wanted}: TARGET={} deploy/package",
+                        triple(wanted)
+                    ),
                 ));
             }
-            let known = text(&mut archive, FLEET).with_context(|| format!("failed to read {FLEET} in {}", path.display()))?;
+            let known =
+                text(&mut archive, FLEET).with_context(|| format!("failed to read {FLEET} in {}", path.display()))?;
             match known {
                 Some(known) if known != fleet => {
                     return Err(advise(format!("{} was made of another fleet file", path.display()), &again));

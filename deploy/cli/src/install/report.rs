@@ -94,9 +94,11 @@ pub(crate) fn plan(out: &mut dyn Write, entries: &[Entry]) -> io::Result<()> {
         .map(|entry| match &entry.plan {
             Err(_) => ("✖", Style::new().red(), "can't be planned".to_owned()),
             Ok(plan) => match plan.verdict {
-                Verdict::New => {
-                    ("+", Style::new().green(), format!("new, {}", crate::words::counted(plan.changes.len(), "resource")))
-                }
+                Verdict::New => (
+                    "+",
+                    Style::new().green(),
+                    format!("new, {}", crate::words::counted(plan.changes.len(), "resource")),
+                ),
                 Verdict::Changes => ("~", Style::new().yellow(), counted(&plan.changes)),
                 Verdict::Nothing => ("=", Style::new().dim(), plan.verdict.words().to_owned()),
             },

@@ -120,7 +120,9 @@ impl Run<'_> {
             match outputs.get(&name) {
                 Some(found) if *found == expected => {}
                 Some(found) => {
-                    return Err(format!("the hub's output {name} is {found}, and the members were planned with {expected}"));
+                    return Err(format!(
+                        "the hub's output {name} is {found}, and the members were planned with {expected}"
+                    ));
                 }
                 None => return Err(format!("the hub's stack has no output {name}; the members need {expected}")),
             }
@@ -204,7 +206,10 @@ impl Run<'_> {
             say(&format!("failed to show the plan: {error:#}"));
             return Some(End::Failed);
         }
-        if entries.iter().filter_map(|entry| entry.plan.as_ref().ok()).any(|plan| plan.changes.iter().any(|c| c.loses_ledger()))
+        if entries
+            .iter()
+            .filter_map(|entry| entry.plan.as_ref().ok())
+            .any(|plan| plan.changes.iter().any(|c| c.loses_ledger()))
         {
             say("The ledger would be replaced or removed. Manifold never does that: nothing was deployed.");
             return Some(End::Failed);
@@ -268,7 +273,8 @@ impl Run<'_> {
                 watch.ended(row(index), &outcome);
                 outcomes.insert(index, outcome);
             }
-            let done: Vec<_> = stream::iter(free).map(|(index, _)| one(index)).buffer_unordered(AT_ONCE).collect().await;
+            let done: Vec<_> =
+                stream::iter(free).map(|(index, _)| one(index)).buffer_unordered(AT_ONCE).collect().await;
             outcomes.extend(done);
         }
         watch.close();
@@ -298,7 +304,10 @@ impl Run<'_> {
         }
         let zips = self.package.zips.iter().filter_map(|(name, zip)| Some((zip, self.code.keys.get(name)?)));
         let puts = zips.map(|(zip, key)| async move {
-            let put = bucket.put(key, zip.bytes.clone()).await.map_err(|error| error.context(zip.path.display().to_string()))?;
+            let put = bucket
+                .put(key, zip.bytes.clone())
+                .await
+                .map_err(|error| error.context(zip.path.display().to_string()))?;
             if put {
                 say(&format!("uploaded {} to s3://{}/{key}", zip.path.display(), bucket.name));
             }

@@ -60,7 +60,9 @@ pub(crate) async fn resolve(fleet: &Fleet, session: &Session, keys_are_given: bo
             Key::Alias(_) if keys_are_given => {}
             Key::Alias(alias) => {
                 return Err(advise(
-                    format!("the fleet file's secret {name} is encrypted with the key {alias}, and a policy takes no alias"),
+                    format!(
+                        "the fleet file's secret {name} is encrypted with the key {alias}, and a policy takes no alias"
+                    ),
                     format!("give the key's own ARN: --set hub:{KEYS}=arn:…:key/…"),
                 ));
             }

@@ -333,9 +333,8 @@ impl<'a> Stack<'a> {
 
     /// Everything that is given, and for the rest what the stack has.
     fn parameters(&self, previous: &BTreeMap<String, String>) -> Vec<Parameter> {
-        let given = |name: &String, value: &String| {
-            Parameter::builder().parameter_key(name).parameter_value(value).build()
-        };
+        let given =
+            |name: &String, value: &String| Parameter::builder().parameter_key(name).parameter_value(value).build();
         let mut parameters: Vec<Parameter> =
             self.desired.parameters.iter().map(|(name, value)| given(name, value)).collect();
         let template = Template::of(self.desired.kind);
@@ -354,7 +353,8 @@ impl<'a> Stack<'a> {
         let mut changes = Vec::new();
         let mut token: Option<String> = None;
         loop {
-            let call = self.client.describe_change_set().change_set_name(set).set_next_token(token.clone()).send().await;
+            let call =
+                self.client.describe_change_set().change_set_name(set).set_next_token(token.clone()).send().await;
             let page = call.map_err(|error| self.refused("read the plan", &Refusal::of(&error)))?;
             let reason = page.status_reason.as_deref().unwrap_or_default();
             match page.status() {
@@ -509,7 +509,11 @@ mod tests {
             event("Ledger", ResourceStatus::CreateComplete, ""),
             event("DeployRole", ResourceStatus::CreateFailed, "Role with name manifold-deploy already exists."),
             event("CollectRole", ResourceStatus::CreateFailed, "Resource creation cancelled"),
-            event("manifold-hub", ResourceStatus::RollbackInProgress, "The following resource(s) failed to create: [DeployRole]."),
+            event(
+                "manifold-hub",
+                ResourceStatus::RollbackInProgress,
+                "The following resource(s) failed to create: [DeployRole].",
+            ),
             event("Ledger", ResourceStatus::DeleteComplete, ""),
         ];
         let failed = failures(&events, STACK);

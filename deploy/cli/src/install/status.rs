@@ -22,7 +22,8 @@ pub(crate) enum Approach {
 
 /// The approach to a stack with this status, or with none ("Stack status codes" in the CloudFormation User Guide).
 pub(crate) fn approach(stack: &Desired, status: Option<&str>) -> Approach {
-    let command = |what: &str| format!("aws cloudformation {what} --stack-name {} --region {}", stack.name, stack.region);
+    let command =
+        |what: &str| format!("aws cloudformation {what} --stack-name {} --region {}", stack.name, stack.region);
     let place = format!("in account {}", stack.account);
     let blocked = |why: &str, help: String| Approach::Blocked { why: why.to_owned(), help };
     let Some(status) = status else { return Approach::Create };
@@ -41,6 +42,10 @@ pub(crate) fn approach(stack: &Desired, status: Option<&str>) -> Approach {
                 "delete what is left of it {place} and repeat: {} (the ledger's table stays, as ever)",
                 command("delete-stack")
             ),
+        ),
+        "IMPORT_ROLLBACK_FAILED" => blocked(
+            "it is in IMPORT_ROLLBACK_FAILED: resources were to be imported, and that could not be taken back",
+            format!("mend what its events name {place}: {}", command("describe-stack-events")),
         ),
         "UPDATE_ROLLBACK_FAILED" => blocked(
             "it is in UPDATE_ROLLBACK_FAILED: an update failed, and so did taking it back",

@@ -96,10 +96,11 @@ fn parameters(text: &str) -> Vec<Parameter> {
     parameters
 }
 
-
 #[cfg(test)]
 mod tests {
-    use saphyr_parser::Parser;
+    use std::collections::BTreeSet;
+
+    use saphyr_parser::{Event, Parser};
 
     use super::*;
 
@@ -107,10 +108,7 @@ mod tests {
 
     /// Everything that a reader of YAML finds, without places.
     fn events(text: &str) -> Vec<String> {
-        Parser::new_from_str(text)
-            .map(|event| event.unwrap().0)
-            .map(|event| format!("{event:?}"))
-            .collect()
+        Parser::new_from_str(text).map(|event| event.unwrap().0).map(|event| format!("{event:?}")).collect()
     }
 
     #[test]
@@ -122,18 +120,63 @@ mod tests {
         }
     }
 
+    /// The paths of all keys of a template, by a reader of YAML.
+    fn paths(text: &str) -> BTreeSet<String> {
+        let mut paths = BTreeSet::new();
+        // Of each open mapping or list: its path, and in a mapping the key whose value comes next.
+        let mut open: Vec<(String, bool, Option<String>)> = Vec::new();
+        for event in Parser::new_from_str(text) {
+            let path = |open: &[(String, bool, Option<String>)]| match open.last() {
+                Some((path, _, Some(key))) => format!("{path}/{key}"),
+                Some((path, ..)) => format!("{path}/-"),
+                None => String::new(),
+            };
+            match event.unwrap().0 {
+                Event::MappingStart(..) => open.push((path(&open), true, None)),
+                Event::SequenceStart(..) => open.push((path(&open), false, None)),
+                Event::MappingEnd | Event::SequenceEnd => {
+                    open.pop();
+                    if let Some((_, true, key)) = open.last_mut() {
+                        *key = None;
+                    }
+                }
+                Event::Scalar(text, ..) => {
+                    if let Some((path, true, key)) = open.last_mut() {
+                        match key.take() {
+                            Some(_) => {}
+                            None => {
+                                paths.insert(format!("{path}/{text}"));
+                                *key = Some(text.into_owned());
+                            }
+                        }
+                    }
+                }
+                Event::Nothing
+                | Event::StreamStart
+                | Event::StreamEnd
+                | Event::DocumentStart(_)
+                | Event::DocumentEnd
+                | Event::Alias(_) => {}
+            }
+        }
+        paths
+    }
+
     #[test]
     fn every_parameter_is_found_with_its_default() {
-        let table: Vec<String> = ALL
-            .iter()
-            .flat_map(|(kind, _)| {
-                let parameters = Template::of(*kind).parameters;
-                parameters.into_iter().map(move |parameter| {
-                    format!("{kind} {}{}", parameter.name, if parameter.has_default { "" } else { ", required" })
-                })
-            })
-            .collect();
-        insta::assert_snapshot!(table.join("\n"));
+        for (kind, text) in ALL {
+            let paths = paths(text);
+            let expected: BTreeSet<(String, bool)> = paths
+                .iter()
+                .filter_map(|path| path.strip_prefix("/Parameters/"))
+                .filter(|name| !name.contains('/'))
+                .map(|name| (name.to_owned(), paths.contains(&format!("/Parameters/{name}/Default"))))
+                .collect();
+            let found = Template::of(kind).parameters.into_iter();
+            let found: BTreeSet<_> = found.map(|parameter| (parameter.name, parameter.has_default)).collect();
+            assert!(found.len() > 4, "{kind}: {found:?}");
+            assert_eq!(found, expected, "{kind}");
+        }
     }
 
     #[test]
