@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use aws_config::SdkConfig;
+use aws_sdk_cloudformation::types::Stack;
 use aws_sdk_eventbridge::types::{Rule, RuleState, Target};
 use aws_sdk_sqs::types::{MessageAttributeValue, QueueAttributeName};
 use serde_json::{Value, json};
@@ -296,26 +297,41 @@ async fn matching(events: &aws_sdk_eventbridge::Client, bus: &Bus, event: &Value
 /// A bus's policy: from the stack that made it, as the emulator does not keep it.
 async fn bus_policy(config: &SdkConfig, account: &str, region: &str, bus: &str) -> Value {
     let stacks = aws_sdk_cloudformation::Client::new(config);
-    let resources = stacks.describe_stack_resources().physical_resource_id(bus).send().await;
-    let resources = resources.unwrap_or_else(|error| panic!("the stack of bus {bus}: {error:?}"));
-    let resource = resources.stack_resources().iter().find(|resource| {
-        resource.resource_type() == Some("AWS::Events::EventBus") && resource.physical_resource_id() == Some(bus)
-    });
-    let Some(resource) = resource else { return json!({"Statement": [deny_all()]}) };
-    let stack = resource.stack_name().expect("a resource has a stack");
-    let described = stacks.describe_stacks().stack_name(stack).send().await.expect("the stack is there");
-    let mut parameters: BTreeMap<String, String> = described.stacks()[0]
+    let described =
+        stacks.describe_stacks().send().await.unwrap_or_else(|error| panic!("stacks of {account}: {error:?}"));
+    for stack in described.stacks() {
+        let name = stack.stack_name().expect("a stack has a name");
+        let resources = stacks.describe_stack_resources().stack_name(name).send().await;
+        let resources = resources.unwrap_or_else(|error| panic!("resources of stack {name}: {error:?}"));
+        let made = resources.stack_resources().iter().find(|resource| {
+            resource.resource_type() == Some("AWS::Events::EventBus") && resource.physical_resource_id() == Some(bus)
+        });
+        if let Some(logical) = made.and_then(|resource| resource.logical_resource_id()) {
+            return rendered(&stacks, stack, name, account, region).await.property(logical, "Policy");
+        }
+    }
+    json!({"Statement": [deny_all()]})
+}
+
+/// The template that a stack was made from, with its parameters.
+async fn rendered(
+    stacks: &aws_sdk_cloudformation::Client,
+    stack: &Stack,
+    name: &str,
+    account: &str,
+    region: &str,
+) -> Template {
+    let mut parameters: BTreeMap<String, String> = stack
         .parameters()
         .iter()
         .map(|given| (given.parameter_key().unwrap_or_default(), given.parameter_value().unwrap_or_default()))
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .collect();
-    for (name, value) in [("Partition", "aws"), ("Region", region), ("AccountId", account), ("StackName", stack)] {
+    for (name, value) in [("Partition", "aws"), ("Region", region), ("AccountId", account), ("StackName", name)] {
         parameters.insert(format!("AWS::{name}"), value.to_owned());
     }
-    let template = stacks.get_template().stack_name(stack).send().await.expect("the stack has a template");
-    let template = Template::new(template.template_body().expect("a template has a body"), parameters);
-    template.property(resource.logical_resource_id().expect("a resource has a logical id"), "Policy")
+    let template = stacks.get_template().stack_name(name).send().await.expect("the stack has a template");
+    Template::new(template.template_body().expect("a template has a body"), parameters)
 }
 
 /// Without a policy, nobody from elsewhere may put events on a bus.
