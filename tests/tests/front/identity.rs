@@ -71,12 +71,14 @@ async fn unknown_keys_wrong_tokens_and_ended_sessions_are_refused() {
     stage.deploy().await.unwrap();
     let key = stage.front.sessions().in_account(TARGET).remove(0).access_key;
     let start = json!({"name": "svc-deploy"}).to_string();
-    for (key, token) in [("ASIANOBODY0000000000", "any"), (key.as_str(), "another")] {
+    // As AWS does, the emulator reads an account from a key that nobody was given.
+    stage.emulator.key("ASIAZZZZZZZZZZ000000", "673894223475");
+    for (key, token) in [("ASIANOBODY0000000000", "any"), ("ASIAZZZZZZZZZZ000000", "any"), (key.as_str(), "another")] {
         let answer = stage.call_as((key, token), REGION, "StartPipelineExecution", &start).await;
         assert_eq!((answer.status, answer.code()), (400, "UnrecognizedClientException"), "{key}");
         assert_eq!(answer.message(), "The security token included in the request is invalid.");
     }
-    assert_eq!(stage.front.calls(NOBODY), [("codepipeline.StartPipelineExecution".to_owned(), 2)].into());
+    assert_eq!(stage.front.calls(NOBODY), [("codepipeline.StartPipelineExecution".to_owned(), 3)].into());
 
     stage.front.sessions().expire(TARGET);
     let token = "token/1+=&";
