@@ -24,6 +24,7 @@ pub(crate) const COMMIT: &str = "8cf40f2b1c6d4e5f8a9b0c1d2e3f4a5b6c7d8e9f";
 pub(crate) struct Stage {
     pub(crate) front: Front,
     pub(crate) emulator: Emulator,
+    http: reqwest::Client,
 }
 
 /// What was answered to a bare request.
@@ -110,7 +111,9 @@ impl Stage {
         }
         let front = Front::start(&emulator.uri());
         front.pipelines().define(svc_deploy());
-        Self { front, emulator }
+        // After the front, which has chosen the provider of TLS.
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        Self { front, emulator, http }
     }
 
     pub(crate) fn pipelines(&self) -> &Pipelines {
@@ -150,10 +153,8 @@ impl Stage {
         operation: &str,
         body: &str,
     ) -> Answer {
-        let response = reqwest::Client::builder()
-            .no_proxy()
-            .build()
-            .unwrap()
+        let response = self
+            .http
             .post(self.front.uri())
             .header("authorization", authorization(key, region, "codepipeline"))
             .header("x-amz-security-token", token)
