@@ -38,6 +38,10 @@ use serde_json::{Map, Value, json};
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 
+use crate::wire::json_error;
+use crate::wire::signature::{self, Scope};
+use crate::wire::slack::Workspace;
+
 /// The account that Manifold runs in.
 pub const HUB_ACCOUNT: &str = "111122223333";
 /// The Region that Manifold runs in.
@@ -90,7 +94,7 @@ pub struct Setting {
     pub no_action_events: bool,
     /// The answer to every n-th call that changes something is lost, although the call was carried out.
     pub lose_answers: Option<u64>,
-    /// Slack answers this many calls with 429 first.
+    /// Slack answers this many posts with 429 first.
     pub slack_throttles: u32,
     /// DynamoDB ends a page of a query after this many items; at 1 MiB when not set.
     pub page: Option<usize>,
@@ -128,7 +132,7 @@ pub(crate) struct State {
     pub(crate) queues: sqs::Mailboxes,
     pub(crate) sessions: sts::Sessions,
     pub(crate) pipelines: codepipeline::Pipelines,
-    pub(crate) slack: slack::Workspace,
+    pub(crate) slack: Workspace,
     uri: String,
     changes: u64,
     lost: BTreeMap<String, u64>,
@@ -177,7 +181,7 @@ impl StandIn {
         let server = MockServer::builder().disable_request_recording().start().await;
         let clock = SkippingClock::default();
         let state = Arc::new(Mutex::new(State {
-            slack: slack::Workspace::new(setting.slack_throttles),
+            slack: slack::workspace(setting.slack_throttles),
             setting,
             clock: clock.clone(),
             table: dynamodb::Table::default(),
@@ -275,7 +279,7 @@ impl StandIn {
     /// Every call of Slack that was taken, in order.
     #[must_use]
     pub fn slack_calls(&self) -> Vec<slack::Call> {
-        lock(&self.state).slack.calls.clone()
+        lock(&self.state).slack.calls().to_vec()
     }
 
     /// Every expression that DynamoDB was given.
@@ -352,31 +356,20 @@ impl State {
         }
     }
 
-    /// Reads `AWS4-HMAC-SHA256 Credential=<key>/<date>/<region>/<service>/aws4_request, …` (AWS General Reference,
-    /// "Signature Version 4"). The signature itself is not checked: the secrets are not worth keeping.
+    /// The signature itself is not checked: the secrets are not worth keeping.
     fn caller(&self, request: &Request) -> Result<Caller, String> {
-        let authorization = header(request, "authorization");
-        let scope = authorization
-            .strip_prefix("AWS4-HMAC-SHA256 Credential=")
-            .and_then(|rest| rest.split_once(','))
-            .map(|(scope, _)| scope.split('/').collect::<Vec<_>>());
-        let Some([key, date, region, service, "aws4_request"]) = scope.as_deref() else {
-            return Err(format!("it is not signed: {authorization:?}"));
-        };
-        if date.len() != 8 || !authorization.contains("SignedHeaders=") || !authorization.contains("Signature=") {
-            return Err(format!("its signature is not one: {authorization:?}"));
-        }
+        let Scope { access_key, region, service } = signature::scope(header(request, "authorization"))?;
         let token = header(request, "x-amz-security-token");
-        let (account, session) = if *key == HUB_KEY {
+        let (account, session) = if access_key == HUB_KEY {
             if token != HUB_TOKEN {
                 return Err("the hub's key comes with another session token".to_owned());
             }
             (HUB_ACCOUNT.to_owned(), None)
         } else {
-            let session = self.sessions.of(key, token, self.clock.now())?;
+            let session = self.sessions.of(&access_key, token, self.clock.now())?;
             (session.account.clone(), Some(session))
         };
-        Ok(Caller { account, region: (*region).to_owned(), service: (*service).to_owned(), session })
+        Ok(Caller { account, region, service, session })
     }
 
     /// Whether this answer is to be lost: the caller sees an error of the service, and what it asked for was done.
@@ -446,18 +439,11 @@ fn ok(body: &Value) -> ResponseTemplate {
 
 /// An error that the service itself would answer with.
 fn error(status: u16, code: &str, message: &str, more: &Value) -> ResponseTemplate {
-    let mut body = json!({"__type": code, "message": message});
+    let mut body = json_error(code, message);
     if let (Some(body), Some(more)) = (body.as_object_mut(), more.as_object()) {
         body.extend(more.clone());
     }
     ResponseTemplate::new(status).set_body_json(body)
-}
-
-/// Seconds since the epoch with milliseconds, as AWS's JSON protocols write time.
-fn epoch(at: Timestamp) -> Value {
-    let millis = at.as_millis();
-    let text = format!("{}.{:03}", millis.div_euclid(1000), millis.rem_euclid(1000));
-    serde_json::from_str(&text).unwrap_or(Value::Null)
 }
 
 /// An id of the form of a UUID, made from a number.

@@ -12,8 +12,10 @@ use manifold_ports::clock::Clock;
 use serde_json::{Map, Value, json};
 
 use super::events::Teller;
-use super::{Answered, Caller, Emitted, HUB_ACCOUNT, HUB_REGION, State, epoch, error, fields, list, ok, text, uuid};
+use super::{Answered, Caller, Emitted, HUB_ACCOUNT, HUB_REGION, State, error, fields, list, ok, text, uuid};
 use crate::COMMIT;
+use crate::wire::epoch;
+use crate::wire::events::pipeline_arn;
 
 /// The pipeline in every target.
 pub const PIPELINE: &str = "svc-deploy";
@@ -72,7 +74,7 @@ impl State {
             region: caller.region.parse().map_err(|_| format!("no Region: {}", caller.region))?,
         };
         let name = body.get("name").or_else(|| body.get("pipelineName")).and_then(Value::as_str).unwrap_or_default();
-        let resource = format!("arn:aws:codepipeline:{}:{}:{name}", target.region, target.account);
+        let resource = pipeline_arn(target.account.as_str(), target.region.as_str(), name);
         if !session.allows(&format!("codepipeline:{operation}"), &resource) {
             return Err(format!("the session policy does not allow it on {resource}: {}", session.policy));
         }

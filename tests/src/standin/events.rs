@@ -1,10 +1,10 @@
-//! The events of an execution, as the hub's bus gets them (CodePipeline User Guide, "Monitoring CodePipeline events"):
-//! numbers are floats, and only STARTED tells who started it.
+//! The events of an execution, as the hub's bus gets them.
 
 use manifold_core::time::Timestamp;
 use serde_json::{Value, json};
 
 use super::codepipeline::Execution;
+use crate::wire::events::{Level, Subject};
 
 pub(super) struct Teller<'a> {
     pub(super) execution: &'a Execution,
@@ -14,51 +14,38 @@ pub(super) struct Teller<'a> {
 }
 
 impl Teller<'_> {
-    fn wrap(self, detail_type: &str, mut detail: Value) -> Value {
+    fn tell(&self, level: Level, state: &str, more: &Value) -> Value {
         let Execution { target, pipeline, id, started_at, .. } = self.execution;
-        detail["pipeline"] = json!(pipeline);
-        detail["execution-id"] = json!(id);
-        detail["start-time"] = json!(started_at.to_string());
-        detail["version"] = json!(7.0);
-        detail["pipeline-execution-attempt"] = json!(f64::from(self.attempt));
-        // Events tell whole seconds.
-        let time = Timestamp::from_millis(self.at.as_seconds() * 1000);
-        json!({
-            "version": "0",
-            "id": self.id,
-            "detail-type": detail_type,
-            "source": "aws.codepipeline",
-            "account": target.account,
-            "time": time.to_string(),
-            "region": target.region,
-            "resources": [format!("arn:aws:codepipeline:{}:{}:{pipeline}", target.region, target.account)],
-            "detail": detail,
-        })
+        let subject = Subject {
+            account: target.account.as_str(),
+            region: target.region.as_str(),
+            pipeline,
+            execution: id,
+            started_at: *started_at,
+            version: 7,
+            attempt: self.attempt,
+        };
+        subject.event(level, state, &self.id, self.at, more)
     }
 
-    pub(super) fn state(self, state: &str) -> Value {
-        let mut detail = json!({ "state": state });
-        match state {
-            "STARTED" => {
-                detail["execution-trigger"] = json!({
-                    "trigger-type": "StartPipelineExecution",
-                    "trigger-detail": self.execution.started_by,
-                });
-            }
-            "STOPPING" => detail["stop-execution-comments"] = json!("Stopped by hand"),
-            _ => {}
-        }
-        self.wrap("CodePipeline Pipeline Execution State Change", detail)
+    pub(super) fn state(&self, state: &str) -> Value {
+        let more = match state {
+            "STARTED" => json!({"execution-trigger": {
+                "trigger-type": "StartPipelineExecution",
+                "trigger-detail": self.execution.started_by,
+            }}),
+            "STOPPING" => json!({"stop-execution-comments": "Stopped by hand"}),
+            _ => Value::Null,
+        };
+        self.tell(Level::Pipeline, state, &more)
     }
 
-    pub(super) fn action_failed(self, code: &str) -> Value {
-        let region = self.execution.target.region.clone();
-        let detail = json!({
+    pub(super) fn action_failed(&self, code: &str) -> Value {
+        let more = json!({
             "stage": "Deploy",
             "action": "Deploy",
             "action-execution-id": "47f821c5-a902-44b2-ae61-b878d31ecd21",
-            "state": "FAILED",
-            "region": region,
+            "region": self.execution.target.region,
             "type": {"owner": "AWS", "provider": "CodeDeploy", "category": "Deploy", "version": "1"},
             "execution-result": {
                 "external-execution-url": super::codepipeline::action_url(&self.execution.target),
@@ -67,6 +54,6 @@ impl Teller<'_> {
                 "error-code": code,
             },
         });
-        self.wrap("CodePipeline Action Execution State Change", detail)
+        self.tell(Level::Action, "FAILED", &more)
     }
 }

@@ -395,7 +395,7 @@ impl Line {
                 self.end(index, Status::Cancelled, told);
                 true
             }
-            Position::Entering(stage) if self.is_free(index, stage) => {
+            Position::Entering(stage) if self.is_free(stage) => {
                 let execution = &mut self.executions[index];
                 execution.at = Position::Inside(stage);
                 execution.stages[stage].status = Some(Status::InProgress);
@@ -407,14 +407,12 @@ impl Line {
         }
     }
 
-    /// Whether an execution may enter a stage: the one before has left it, and nobody came earlier.
-    fn is_free(&self, index: usize, stage: usize) -> bool {
+    /// Whether a stage may be entered. Those that wait for it take their turn in the order in which they were started,
+    /// because that is the order of the steps.
+    fn is_free(&self, stage: usize) -> bool {
         match self.pipeline().mode {
             ExecutionMode::Parallel => true,
-            ExecutionMode::Superseded => !self.is_locked(stage),
-            ExecutionMode::Queued => {
-                !self.is_locked(stage) && !self.executions[..index].iter().any(|earlier| earlier.waits_for(stage))
-            }
+            ExecutionMode::Superseded | ExecutionMode::Queued => !self.is_locked(stage),
         }
     }
 
