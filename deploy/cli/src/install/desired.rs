@@ -139,8 +139,12 @@ struct Plan<'a> {
 type Parameters = BTreeMap<String, String>;
 
 impl Plan<'_> {
+    /// Told once, however many stacks have it.
     fn problem(&mut self, problem: &str, help: &str) {
-        self.problems.push(format!("{problem}\n  help: {help}"));
+        let problem = format!("{problem}\n  help: {help}");
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
     }
 
     /// Names that no template has.
@@ -275,10 +279,10 @@ impl Plan<'_> {
         let template = Template::of(kind);
         for (name, value) in self.options.settings(kind) {
             if parameters.contains_key(name) {
-                let problem = format!("--set {kind}:{name}: install gives this parameter its value");
-                if !self.problems.iter().any(|known| known.starts_with(&problem)) {
-                    self.problem(&problem, "it follows from the fleet file or has an option of its own; see --help");
-                }
+                self.problem(
+                    &format!("--set {kind}:{name}: install gives this parameter its value"),
+                    "it follows from the fleet file or has an option of its own; see --help",
+                );
                 continue;
             }
             let value = value.replace("{account}", account.0.as_str()).replace("{region}", region.as_str());
@@ -324,9 +328,7 @@ impl Plan<'_> {
                     "\"*\" alone would let Manifold at every pipeline: name them alike, such as '{example}', or accept a wider \
                      pattern with --{option}"
                 );
-                if !self.problems.iter().any(|known| known.starts_with(&problem)) {
-                    self.problem(&problem, &help);
-                }
+                self.problem(&problem, &help);
                 "*".to_owned()
             }),
         }
@@ -338,17 +340,15 @@ impl Plan<'_> {
         for account in self.fleet.accounts() {
             accounts.entry(role(account)).or_default().push(account.name());
         }
-        let common =
-            accounts.iter().max_by_key(|(_, names)| names.len()).map(|(role, _)| role.clone()).unwrap_or_default();
         if accounts.len() > 1 {
-            let others = accounts.iter().filter(|(role, _)| **role != common);
-            let others: Vec<String> = others.map(|(role, names)| format!("{role} in {}", names.join(", "))).collect();
+            let roles: Vec<String> =
+                accounts.iter().map(|(role, names)| format!("{role} in {}", names.join(", "))).collect();
             self.problem(
-                &format!("the accounts do not share one role: {common}, but {}", others.join("; ")),
+                &format!("the accounts do not share one role: {}", roles.join("; ")),
                 "the hub may assume one role name in all accounts: give all of them the same, best as defaults.role",
             );
         }
-        common
+        accounts.into_keys().next().unwrap_or_default()
     }
 
     /// Leaves what was not asked for.

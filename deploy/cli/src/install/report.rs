@@ -1,5 +1,6 @@
 //! What is told of a plan and of what became of it: as text, and as one JSON document.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
@@ -104,8 +105,11 @@ pub(crate) fn plan(out: &mut dyn Write, entries: &[Entry]) -> io::Result<()> {
             },
         })
         .collect();
+    // What keeps a whole account away is told once.
+    let told: RefCell<BTreeSet<&str>> = RefCell::default();
     table(out, entries, &lines, |out, entry| match &entry.plan {
-        Err(why) => indented(out, why),
+        Err(why) if told.borrow_mut().insert(why) => indented(out, why),
+        Err(_) => indented(out, "for the same reason"),
         Ok(plan) if plan.verdict == Verdict::Changes => plan.changes.iter().try_for_each(|change| line(out, change)),
         Ok(_) => Ok(()),
     })
@@ -123,6 +127,16 @@ pub(crate) fn left_behind(entries: &[Entry]) -> Vec<String> {
     before.difference(&after).cloned().collect()
 }
 
+/// What a failed operation left, in words.
+fn failed(status: &str) -> String {
+    match status {
+        "" => "failed".to_owned(),
+        "DELETE_COMPLETE" => "failed, and deleted again".to_owned(),
+        "UPDATE_ROLLBACK_COMPLETE" => "failed, and rolled back to what it was".to_owned(),
+        status => format!("failed: {status}"),
+    }
+}
+
 /// What became of the stacks that were to be deployed, as text.
 pub(crate) fn outcomes(out: &mut dyn Write, entries: &[Entry]) -> io::Result<()> {
     let entries: Vec<&Entry> = entries.iter().filter(|entry| entry.outcome.is_some() || entry.plan.is_err()).collect();
@@ -130,16 +144,13 @@ pub(crate) fn outcomes(out: &mut dyn Write, entries: &[Entry]) -> io::Result<()>
         .iter()
         .map(|entry| match (&entry.plan, &entry.outcome) {
             (Ok(_), Some(Outcome::Deployed { .. })) => ("✔", Style::new().green(), "deployed".to_owned()),
-            (Ok(_), Some(Outcome::Failed { status, .. })) if status.is_empty() => {
-                ("✖", Style::new().red(), "failed".to_owned())
-            }
-            (Ok(_), Some(Outcome::Failed { status, .. })) => ("✖", Style::new().red(), format!("failed: {status}")),
+            (Ok(_), Some(Outcome::Failed { status, .. })) => ("✖", Style::new().red(), failed(status)),
             (Ok(_), Some(Outcome::Skipped { why })) => ("–", Style::new().yellow(), format!("skipped: {why}")),
             (Err(_), _) => ("✖", Style::new().red(), "could not be planned".to_owned()),
             (Ok(_), None) => ("=", Style::new().dim(), Verdict::Nothing.words().to_owned()),
         })
         .collect();
-    table(out, &entries, &lines, |out, entry| match (&entry.plan, &entry.outcome) {
+    table(out, entries.iter().copied(), &lines, |out, entry| match (&entry.plan, &entry.outcome) {
         (Ok(_), Some(Outcome::Failed { reason, resources, .. })) => {
             indented(out, reason)?;
             for failed in resources {
@@ -147,28 +158,28 @@ pub(crate) fn outcomes(out: &mut dyn Write, entries: &[Entry]) -> io::Result<()>
             }
             Ok(())
         }
-        (Err(why), _) => indented(out, why),
-        (Ok(_), Some(Outcome::Deployed { .. } | Outcome::Skipped { .. }) | None) => Ok(()),
+        // Why a stack can't be planned is told with the plan.
+        (Err(_), _) | (Ok(_), Some(Outcome::Deployed { .. } | Outcome::Skipped { .. }) | None) => Ok(()),
     })
 }
 
-fn table<E: std::borrow::Borrow<Entry>>(
+fn table<'e>(
     out: &mut dyn Write,
-    entries: &[E],
+    entries: impl IntoIterator<Item = &'e Entry> + Clone,
     lines: &[(&str, Style, String)],
-    below: impl Fn(&mut dyn Write, &Entry) -> io::Result<()>,
+    below: impl Fn(&mut dyn Write, &'e Entry) -> io::Result<()>,
 ) -> io::Result<()> {
     let mut widths = [0; 4];
-    for entry in entries {
-        for (width, cell) in widths.iter_mut().zip(entry.borrow().place()) {
+    for entry in entries.clone() {
+        for (width, cell) in widths.iter_mut().zip(entry.place()) {
             *width = (*width).max(measure_text_width(&cell));
         }
     }
-    for (entry, (mark, style, words)) in entries.iter().zip(lines) {
-        let cells = entry.borrow().place();
+    for (entry, (mark, style, words)) in entries.into_iter().zip(lines) {
+        let cells = entry.place();
         let cells: Vec<String> = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
         writeln!(out, "  {} {}  {}", style.apply_to(mark), cells.join("  "), style.apply_to(words))?;
-        below(out, entry.borrow())?;
+        below(out, entry)?;
     }
     Ok(())
 }
