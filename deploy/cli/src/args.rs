@@ -99,6 +99,28 @@ pub(crate) enum Command {
     Validate(Validate),
     /// Print the JSON Schema of the fleet file, for editors.
     Schema,
+    /// Deploy or update Manifold itself: the hub, every member account and every Region of a fleet file.
+    #[cfg(feature = "aws")]
+    #[command(after_help = crate::install::options::HELP)]
+    Install(Box<crate::install::options::Install>),
+    /// Deploy or update Manifold itself (not in this build: it needs the feature "aws").
+    #[cfg(not(feature = "aws"))]
+    #[command(after_help = WITHOUT_AWS)]
+    Install(WithoutAws),
+}
+
+/// How to get the commands that talk to AWS.
+#[cfg(not(feature = "aws"))]
+pub(crate) const WITHOUT_AWS: &str = "\
+This command talks to AWS, and this build of manifold does not have the AWS SDK, which takes minutes to compile.
+From the repository: cargo install --path deploy/cli --features aws";
+
+/// Whatever is given: the answer is the same.
+#[cfg(not(feature = "aws"))]
+#[derive(Debug, clap::Args)]
+pub(crate) struct WithoutAws {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    rest: Vec<std::ffi::OsString>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

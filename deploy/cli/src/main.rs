@@ -1,7 +1,11 @@
 //! `manifold`: validate a fleet file, rehearse a release, see what would be posted.
 
 mod args;
+#[cfg(feature = "aws")]
+mod aws;
 mod input;
+#[cfg(feature = "aws")]
+mod install;
 mod paint;
 mod progress;
 mod simulate;
@@ -23,6 +27,10 @@ fn main() -> ExitCode {
         Command::Simulate(options) => simulate::simulate(&options),
         Command::Validate(options) => validate::validate(&options),
         Command::Schema => validate::schema(),
+        #[cfg(feature = "aws")]
+        Command::Install(options) => install::install(&options),
+        #[cfg(not(feature = "aws"))]
+        Command::Install(_) => Err(anyhow::anyhow!("\"manifold install\" is not in this build\n{}", args::WITHOUT_AWS)),
     };
     done.unwrap_or_else(|error| {
         // Nothing is left to tell if standard error is gone too.
