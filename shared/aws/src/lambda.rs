@@ -1,6 +1,7 @@
 //! What every function's `main.rs` has in common: set up once, then answer event after event.
 
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
+use manifold_core::checkup::{self, Answer, Misunderstood, Question};
 use manifold_core::time::Timestamp;
 use serde_json::Value;
 use tracing::Instrument;
@@ -71,6 +72,27 @@ where
         answer.instrument(tracing::info_span!("invocation", request = %event.context.request_id)).await
     }))
     .await
+}
+
+/// Hands the input on: to `look` if it is a checkup's question, else, as a batch of messages, to `work`.
+///
+/// # Errors
+/// `work` failed. A question that is not understood is an answer, too: whoever asks is to see why.
+pub async fn either(
+    input: &Value,
+    look: impl AsyncFnOnce(Question) -> Result<Answer, Misunderstood>,
+    work: impl AsyncFnOnce(&Value) -> Result<Value, Error>,
+) -> Result<Value, Error> {
+    let Some(asked) = checkup::asked(input) else { return work(input).await };
+    let done = match asked {
+        Ok(question) => look(question).await,
+        Err(misunderstood) => Err(misunderstood),
+    };
+    match &done {
+        Ok(_) => tracing::info!("answered a checkup"),
+        Err(misunderstood) => tracing::warn!(%misunderstood, "a checkup was not understood"),
+    }
+    Ok(checkup::to_response(done))
 }
 
 /// A handler's answer as Lambda takes it.
