@@ -13,10 +13,8 @@ async fn main() -> Result<(), lambda::Error> {
     lambda::serve(async || {
         let clients = Clients::from_env().await;
         let assumer = Assumer::new(clients.sts());
-        let looker = Looker {
-            inspector: Inspector::new(clients, assumer, env::INSPECT_ROLE.required()?),
-            clock: SystemClock,
-        };
+        let looker =
+            Looker { inspector: Inspector::new(clients, assumer, env::INSPECT_ROLE.required()?), clock: SystemClock };
         Ok(async move |input: Value, deadline| {
             // It reads no queue yet.
             let work = async |_: &Value| Err("inspect takes no messages, only the questions of a checkup".into());

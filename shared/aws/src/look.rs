@@ -43,7 +43,11 @@ impl<C: Clock> Patience<'_, C> {
             }
         };
         // Not even begun when nothing is left.
-        if left.is_zero() { out_of_time() } else { tokio::time::timeout(left, tries).await.unwrap_or_else(|_| out_of_time()) }
+        if left.is_zero() {
+            out_of_time()
+        } else {
+            tokio::time::timeout(left, tries).await.unwrap_or_else(|_| out_of_time())
+        }
     }
 }
 

@@ -4,9 +4,7 @@
 
 use std::future::Future;
 
-use manifold_core::checkup::{
-    AccessSeen, HubAsked, HubSeen, Place, SlackSeen, Spot, SpotSeen, Tried,
-};
+use manifold_core::checkup::{AccessSeen, HubAsked, HubSeen, Place, SlackSeen, Spot, SpotSeen, Tried};
 use manifold_core::plan::Channel;
 use manifold_core::time::{Span, Timestamp};
 

@@ -11,11 +11,8 @@ use manifold_core::ids::{PipelineName, RoleArn};
 use crate::failure::{Failure, Kind};
 
 /// What the target role must allow.
-const ACTIONS: [&str; 3] = [
-    "codepipeline:StartPipelineExecution",
-    "codepipeline:ListPipelineExecutions",
-    "codepipeline:ListActionExecutions",
-];
+const ACTIONS: [&str; 3] =
+    ["codepipeline:StartPipelineExecution", "codepipeline:ListPipelineExecutions", "codepipeline:ListActionExecutions"];
 
 /// The context key of a resource's tag begins with this (IAM User Guide, "AWS global condition context keys").
 const TAG_KEY: &str = "aws:ResourceTag/";
@@ -43,10 +40,7 @@ fn seen(pipeline: &PipelineDeclaration) -> PipelineSeen {
         variables: pipeline
             .variables()
             .iter()
-            .map(|variable| VariableSeen {
-                name: variable.name.clone(),
-                has_default: variable.default_value.is_some(),
-            })
+            .map(|variable| VariableSeen { name: variable.name.clone(), has_default: variable.default_value.is_some() })
             .collect(),
         sources: sources.collect(),
     }

@@ -94,8 +94,8 @@ impl<C: Clock> SlackClient<C> {
         let Ok(url) = reqwest::Url::parse(url.expose()) else { return false };
         let is_slack = url.scheme() == "https"
             && url.host_str().is_some_and(|host| matches!(host, "hooks.slack.com" | "hooks.slack-gov.com"));
-        let stands_for_slack = self.base != WEB_API
-            && reqwest::Url::parse(&self.base).is_ok_and(|base| base.host_str() == url.host_str());
+        let stands_for_slack =
+            self.base != WEB_API && reqwest::Url::parse(&self.base).is_ok_and(|base| base.host_str() == url.host_str());
         is_slack || stands_for_slack
     }
 

@@ -54,13 +54,13 @@ pub fn judge_function(name: &str, trouble: Option<&HubTrouble>) -> Finding {
         Some(HubTrouble::Older { message }) => {
             Finding::fails(CHECK, format!("Function {name} does not know this checkup"), INSTALL).with_detail(message)
         }
-        Some(HubTrouble::Failed { message }) => {
-            Finding::unknown(CHECK, format!("Function {name} failed"), format!("read its log: aws logs tail /aws/lambda/{name}"))
-                .with_detail(message)
-        }
-        Some(HubTrouble::Unanswered { reason }) => {
-            Finding::unanswered(CHECK, &format!("Function {name}"), reason)
-        }
+        Some(HubTrouble::Failed { message }) => Finding::unknown(
+            CHECK,
+            format!("Function {name} failed"),
+            format!("read its log: aws logs tail /aws/lambda/{name}"),
+        )
+        .with_detail(message),
+        Some(HubTrouble::Unanswered { reason }) => Finding::unanswered(CHECK, &format!("Function {name}"), reason),
     }
 }
 
@@ -162,7 +162,9 @@ fn allows(policy: &str, account: &str) -> bool {
         let principal = &statement["Principal"];
         let principals = if principal.is_string() { principal } else { &principal["AWS"] };
         statement["Effect"] == "Allow"
-            && listed(&statement["Action"]).into_iter().any(|action| action == "events:PutEvents" || action == "events:*")
+            && listed(&statement["Action"])
+                .into_iter()
+                .any(|action| action == "events:PutEvents" || action == "events:*")
             && listed(principals).into_iter().filter_map(Value::as_str).any(is_named)
     })
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::finding::{Check, Finding, State};
-use crate::ids::{AppName, PipelineName, TargetKey};
+use crate::ids::{AccountId, AppName, PipelineName, Region};
 
 /// What was looked at: the hub, a target, or a Slack channel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,9 +22,10 @@ pub enum Subject {
         app: AppName,
         /// The account's name in the fleet file.
         account_name: String,
-        /// Account and Region.
-        #[serde(rename = "target")]
-        key: TargetKey,
+        /// The account.
+        account: AccountId,
+        /// The Region.
+        region: Region,
         /// The pipeline.
         pipeline: PipelineName,
     },
@@ -42,7 +43,7 @@ impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Hub { part } => f.write_str(part),
-            Self::Target { app, account_name, key, .. } => write!(f, "{app} {account_name}/{}", key.region),
+            Self::Target { app, account_name, region, .. } => write!(f, "{app} {account_name}/{region}"),
             Self::Slack { channel, .. } => f.write_str(channel),
         }
     }

@@ -55,9 +55,7 @@ pub(super) fn judge(
                 .with_detail(words(code, message))
         }
         Tried::Unanswered { reason } => Finding::unanswered(check, "EventBridge", reason),
-        Tried::NotTried => {
-            Finding::follows(check, Check::InspectRole, format!("Role {inspect_role} was not assumed"))
-        }
+        Tried::NotTried => Finding::follows(check, Check::InspectRole, format!("Role {inspect_role} was not assumed")),
     }
 }
 
@@ -69,7 +67,8 @@ fn judge_seen(check: Check, rule: &str, seen: &RuleSeen, expected: &Expected) ->
     let update = |what: &str| format!("update the stack of deploy/member-region.yaml in the Region with {what}");
     let Some(target) = seen.targets.iter().find(|target| target.arn == expected.bus_arn) else {
         let arns: Vec<&str> = seen.targets.iter().map(|target| target.arn.as_str()).collect();
-        let points = if arns.is_empty() { "it has no target".to_owned() } else { format!("it points at {}", arns.join(", ")) };
+        let points =
+            if arns.is_empty() { "it has no target".to_owned() } else { format!("it points at {}", arns.join(", ")) };
         return Finding::fails(
             check,
             format!("Rule {rule} does not point at the hub bus"),

@@ -268,7 +268,10 @@ impl Target<'_> {
         let names = names.join(", ");
         let pipeline = &self.expected.place.pipeline;
         let (cause, remedy) = if first.by_organization == Some(false) {
-            (format!("A policy of the organisation denies {names} to role {role}"), "change the service control policy".to_owned())
+            (
+                format!("A policy of the organisation denies {names} to role {role}"),
+                "change the service control policy".to_owned(),
+            )
         } else if first.by_boundary == Some(false) {
             (format!("The permissions boundary of role {role} denies {names}"), "change the boundary".to_owned())
         } else if first.decision == "explicitDeny" {
@@ -322,7 +325,9 @@ impl Target<'_> {
             return Finding::fails(
                 CHECK,
                 format!("Pipeline {name} not found"),
-                format!("create pipeline {name} in the account and Region, or change the app's engine or targets in fleet.yaml"),
+                format!(
+                    "create pipeline {name} in the account and Region, or change the app's engine or targets in fleet.yaml"
+                ),
             );
         }
         let from = if self.spot.is_some_and(|(spot, _)| spot.assumed.done().is_some()) {
