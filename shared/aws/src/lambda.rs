@@ -106,3 +106,29 @@ where
 {
     Ok(serde_json::to_value(done?)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    async fn route(input: Value) -> Result<Value, Error> {
+        let look = async |_| Ok(Answer::Fleet { digest: "d".to_owned() });
+        either(&input, look, async |_| Ok(json!("worked"))).await
+    }
+
+    #[tokio::test]
+    async fn a_question_is_looked_at_and_everything_else_is_work() {
+        let asked = route(Question::Fleet.to_request()).await.unwrap();
+        assert_eq!(checkup::answer(&asked), Ok(Answer::Fleet { digest: "d".to_owned() }));
+        assert_eq!(route(json!({"Records": []})).await.unwrap(), "worked");
+        assert_eq!(route(json!({"manifold": "Records"})).await.unwrap()["manifold"]["schema"], 1);
+    }
+
+    #[tokio::test]
+    async fn a_question_that_is_not_understood_is_answered_and_not_worked_on() {
+        let answer = route(json!({"manifold": {"schema": 99, "checkup": "fleet"}})).await.unwrap();
+        let why = answer["manifold"]["misunderstood"].as_str().unwrap();
+        assert!(why.starts_with("questions of schema 99 are not known here"), "{why}");
+    }
+}

@@ -98,7 +98,9 @@ impl World {
                 pipelines: vec![PipelineSpotSeen {
                     pipeline: Tried::Done(pipeline),
                     decisions: Tried::Done(
-                        ["StartPipelineExecution", "ListPipelineExecutions", "ListActionExecutions"].map(allowed).into(),
+                        ["StartPipelineExecution", "ListPipelineExecutions", "ListActionExecutions"]
+                            .map(allowed)
+                            .into(),
                     ),
                 }],
             }),
@@ -148,7 +150,8 @@ fn told(findings: &[Finding]) -> String {
         let check = serde_json::to_value(finding.check).unwrap();
         let state = format!("{:?}", finding.state).to_lowercase();
         let from = finding.follows_from.map(|from| format!(" (from {from:?})")).unwrap_or_default();
-        writeln!(text, "{} {state}{from}: {}", check.as_str().unwrap(), finding.cause.as_deref().unwrap_or("-")).unwrap();
+        writeln!(text, "{} {state}{from}: {}", check.as_str().unwrap(), finding.cause.as_deref().unwrap_or("-"))
+            .unwrap();
         for (name, words) in [("detail", &finding.detail), ("remedy", &finding.remedy)] {
             if let Some(words) = words {
                 writeln!(text, "  {name}: {words}").unwrap();
@@ -301,7 +304,10 @@ fn what_was_really_tried_goes_before_what_the_simulator_says() {
         decision.decision = "implicitDeny".to_owned();
     }
     let start = world.judge().into_iter().find(|finding| finding.check == Check::StartPermission).unwrap();
-    assert_eq!(start.cause.unwrap(), "Role ManifoldTarget does not allow StartPipelineExecution on pipeline svc-deploy");
+    assert_eq!(
+        start.cause.unwrap(),
+        "Role ManifoldTarget does not allow StartPipelineExecution on pipeline svc-deploy"
+    );
     world.access = None;
     let start = world.judge().into_iter().find(|finding| finding.check == Check::StartPermission).unwrap();
     assert!(start.cause.unwrap().contains("ListPipelineExecutions, ListActionExecutions"));
@@ -328,7 +334,8 @@ fn each_thing_that_is_missing_in_the_hub_is_told_with_its_remedy() {
     }
     findings.push(judge_bus("manifold", None));
     let release = PipelineAsked { region: "us-east-1".parse().unwrap(), name: "web-release".parse().unwrap() };
-    for seen in [refused("PipelineNotFoundException"), refused("AccessDeniedException"), unanswered(), Tried::Done(())] {
+    for seen in [refused("PipelineNotFoundException"), refused("AccessDeniedException"), unanswered(), Tried::Done(())]
+    {
         findings.push(judge_release(&release, Some(&seen)));
     }
     assert_snapshot!("hub", told(&findings));
@@ -341,19 +348,15 @@ fn each_thing_that_keeps_slack_from_taking_a_message_is_told_with_its_remedy() {
     let hook = Channel::Webhook { url: SecretRef::Ssm("/manifold/hook".to_owned()) };
     let scopes = |scopes: &[&str]| Some(scopes.iter().map(|scope| (*scope).to_owned()).collect());
     let token = |scopes| TokenSeen { team: Some("Example".to_owned()), user: Some("manifold".to_owned()), scopes };
-    let place = ChannelSeen {
-        name: Some("deploys".to_owned()),
-        is_archived: false,
-        is_member: Some(true),
-        is_private: false,
-    };
+    let place =
+        ChannelSeen { name: Some("deploys".to_owned()), is_archived: false, is_member: Some(true), is_private: false };
     let seen = |token, channel| SlackSeen { secret: Tried::Done(()), token: Tried::Done(token), channel };
     let nothing = |secret| SlackSeen { secret, token: Tried::NotTried, channel: Tried::NotTried };
     let outside = ChannelSeen { is_member: Some(false), ..place.clone() };
     let archived = ChannelSeen { is_archived: true, ..place.clone() };
     let table = [
         ("all is well", &bot, seen(token(scopes(&["chat:write"])), Tried::Done(place.clone()))),
-        ("the secret can't be read", &bot, nothing(refused("")) ),
+        ("the secret can't be read", &bot, nothing(refused(""))),
         ("the secret is a URL", &bot, nothing(refused("malformed"))),
         ("the token is revoked", &bot, SlackSeen { token: refused("token_revoked"), ..nothing(Tried::Done(())) }),
         ("the token may not post", &bot, seen(token(scopes(&["channels:read"])), Tried::Done(place.clone()))),

@@ -147,6 +147,7 @@ impl<C: Clock> SlackClient<C> {
         };
         match answer.error.as_deref() {
             None if answer.ok => Ok((answer, headers)),
+            Some(code @ ("ratelimited" | "rate_limited")) => Err(unanswered(code.to_owned())),
             Some(code) if PASSING.contains(&code) => Err(unanswered(code.to_owned())),
             Some(code) => {
                 let is_code = code.len() <= MAX_CODE && code.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');

@@ -174,8 +174,8 @@ pub(super) fn is_denied(code: &str) -> bool {
     matches!(code, "AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation")
 }
 
-/// Whether the Region does not know the account's credentials, fresh as they are: it is not enabled there. These are
-/// the codes that [the engine's adapter](crate::run::Refusal) takes for it, too.
+/// Whether the Region does not know the account's credentials, fresh as they are: it is not enabled there (IAM User
+/// Guide, "Manage AWS STS in an AWS Region").
 pub(super) fn is_region_disabled(code: &str) -> bool {
     matches!(
         code,

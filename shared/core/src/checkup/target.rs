@@ -14,10 +14,8 @@ use super::{FORWARD_RULES, Place};
 use crate::ids::{AccountId, Region};
 
 const START: &str = "codepipeline:StartPipelineExecution";
-const LISTS: [(Check, &str); 2] = [
-    (Check::ListPipelineExecutions, "codepipeline:ListPipelineExecutions"),
-    (Check::ListActionExecutions, "codepipeline:ListActionExecutions"),
-];
+const LIST_EXECUTIONS: &str = "codepipeline:ListPipelineExecutions";
+const LIST_ACTIONS: &str = "codepipeline:ListActionExecutions";
 
 /// How a target should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,7 +85,10 @@ pub fn judge_target(
     let is_disabled = region.state == State::Fails;
     findings.push(region);
     let existence = target.pipeline(is_disabled);
-    findings.extend(LISTS.iter().map(|(check, action)| target.list(*check, action, is_disabled, &existence)));
+    let lists = |seen: &AccessSeen| (seen.list_executions.clone(), seen.list_actions.clone());
+    let (executions, actions) = access.map(lists).unzip();
+    findings.push(target.list(Check::ListPipelineExecutions, LIST_EXECUTIONS, executions.as_ref(), is_disabled));
+    findings.push(target.list(Check::ListActionExecutions, LIST_ACTIONS, actions.as_ref(), is_disabled));
     findings.push(target.start());
     findings.push(target.inspect_role());
     findings.extend(target.structure(is_disabled, &existence));
@@ -134,7 +135,7 @@ impl Target<'_> {
             )
             .with_detail(message),
             Tried::Refused { code, message } => {
-                Finding::unknown(CHECK, format!("{code} on role {role}"), "see STS's words above")
+                Finding::unknown(CHECK, format!("Role {role} was not assumed"), "see STS's words above")
                     .with_detail(words(code, message))
             }
             Tried::Unanswered { reason } => Finding::unanswered(CHECK, "STS", reason),
@@ -169,16 +170,14 @@ impl Target<'_> {
         .with_detail("the Region does not know the credentials that STS has just issued")
     }
 
-    fn list(&self, check: Check, action: &str, is_disabled: bool, existence: &Finding) -> Finding {
-        let Some(access) = self.access else { return no_function(check, "deploy") };
-        let tried = if check == Check::ListPipelineExecutions { &access.list_executions } else { &access.list_actions };
+    fn list(&self, check: Check, action: &str, tried: Option<&Tried<()>>, is_disabled: bool) -> Finding {
+        let Some(tried) = tried else { return no_function(check, "deploy") };
         let role = self.expected.place.role.name();
         let operation = action.rsplit(':').next().unwrap_or(action);
         match tried {
             Tried::Done(()) => Finding::ok(check),
             Tried::Refused { .. } if is_disabled => Finding::follows(check, Check::Region, "the Region is not enabled"),
             Tried::Refused { code, message } if code == "PipelineNotFoundException" => {
-                debug_assert_eq!(existence.check, Check::Pipeline);
                 Finding::follows(check, Check::Pipeline, message.as_str())
             }
             Tried::Refused { code, message } if is_denied(code) => Finding::fails(
@@ -229,15 +228,14 @@ impl Target<'_> {
             }
         };
         // What was really tried needs no simulation.
-        let was_tried = |action: &str| {
-            let access = self.access?;
-            let tried = match LISTS.iter().find(|(_, list)| *list == action)?.0 {
-                Check::ListPipelineExecutions => &access.list_executions,
-                _ => &access.list_actions,
-            };
-            (tried.done().is_some() || tried.code().is_some()).then_some(())
-        };
-        let asked = [START, LISTS[0].1, LISTS[1].1].into_iter().filter(|action| was_tried(action).is_none());
+        let is_tried = |tried: &Tried<()>| tried.done().is_some() || tried.code().is_some();
+        let mut asked = vec![START];
+        if !self.access.is_some_and(|access| is_tried(&access.list_executions)) {
+            asked.push(LIST_EXECUTIONS);
+        }
+        if !self.access.is_some_and(|access| is_tried(&access.list_actions)) {
+            asked.push(LIST_ACTIONS);
+        }
         let mut denied = Vec::new();
         let mut unsure = Vec::new();
         for action in asked {
@@ -298,10 +296,10 @@ impl Target<'_> {
             // A rollout does not need this role: the checkup does.
             Tried::Refused { code, message } => Finding::unknown(
                 CHECK,
-                format!("{code} on role {}", self.inspect_role),
+                format!("Read-only role {} can't be assumed", self.inspect_role),
                 format!("{}; the hub's InspectRole must be its name", self.expected.account_stack()),
             )
-            .with_detail(message),
+            .with_detail(words(code, message)),
             Tried::Unanswered { reason } => Finding::unanswered(CHECK, "STS", reason),
             Tried::NotTried => Finding::follows(CHECK, Check::HubFunction, "it was not tried"),
         }
