@@ -286,3 +286,12 @@ fn no_colour_reaches_a_pipe() {
     let output = run(&["demo", "--fail", "dev/*=JobFailed"]);
     assert!(!output.stdout.contains(&0x1b) && !output.stderr.contains(&0x1b));
 }
+
+/// A build with the AWS SDK asks for credentials instead.
+#[cfg(not(feature = "aws"))]
+#[test]
+fn a_build_without_the_aws_sdk_says_how_to_get_the_doctor() {
+    let output = run(&["doctor", "--fleet", FLEET, "--output", "json"]);
+    assert_eq!((text(&output.stdout), status(&output)), ("", 2));
+    assert!(text(&output.stderr).contains("cargo install --path deploy/cli --features aws"), "{}", text(&output.stderr));
+}

@@ -128,14 +128,16 @@ impl World {
                 allows_object_key: false,
             }],
         };
-        let start = Decision {
-            action: "codepipeline:StartPipelineExecution".to_owned(),
+        let allowed = |action: &str| Decision {
+            action: format!("codepipeline:{action}"),
             decision: "allowed".to_owned(),
             missing: vec![],
             by_organization: None,
             by_boundary: None,
         };
-        let looked = PipelineSpotSeen { pipeline: Tried::Done(pipeline), decisions: Tried::Done(vec![start]) };
+        let actions = ["StartPipelineExecution", "ListPipelineExecutions", "ListActionExecutions"];
+        let looked =
+            PipelineSpotSeen { pipeline: Tried::Done(pipeline), decisions: Tried::Done(actions.map(allowed).into()) };
         let mut seen = SpotSeen {
             assumed: Tried::Done(()),
             rules: spot.rules.iter().zip(kinds).map(rule).collect(),
@@ -260,7 +262,9 @@ fn ailing() -> World {
                 let message = "Rule manifold-forward-pipeline does not exist on EventBus default.";
                 seen.rules[0] = refused("ResourceNotFoundException", message);
             }
-            if let ("444455556666", Tried::Done(pipeline)) = (spot.key.account.as_str(), &mut seen.pipelines[0].pipeline) {
+            if let ("444455556666", Tried::Done(pipeline)) =
+                (spot.key.account.as_str(), &mut seen.pipelines[0].pipeline)
+            {
                 pipeline.variables.retain(|variable| variable.name != "ARTIFACTS");
             }
         },
@@ -327,7 +331,7 @@ fn what_can_not_be_looked_at_at_all_is_a_usage_error() {
         transcript(&run(elsewhere, &[])),
         other(&["--app", "wep"]),
         other(&["--account", "staging"]),
-        other(&["--fleet", "nowhere.yaml"]),
+        transcript(&run_with(World::well(), "nowhere.yaml", &[]).0),
     ];
     assert_snapshot!("usage", told.join("\n"));
 }
@@ -357,7 +361,10 @@ fn a_large_fleet_is_asked_for_in_chunks_and_told_in_order() {
     let entries = report["entries"].as_array().unwrap();
     let targets: Vec<&Value> = entries.iter().filter(|entry| entry["subject"]["kind"] == "target").collect();
     assert_eq!(targets.len(), 120);
-    assert_eq!((&targets[0]["subject"]["account_name"], &targets[119]["subject"]["account_name"]), (&json!("a00"), &json!("a59")));
+    assert_eq!(
+        (&targets[0]["subject"]["account_name"], &targets[119]["subject"]["account_name"]),
+        (&json!("a00"), &json!("a59"))
+    );
     // The stand-in's bus lets two accounts in, and these are others: each is told, as one cause.
     assert_eq!(report["causes"][0]["check"], "bus_policy");
     assert_eq!(report["causes"][0]["subjects"].as_array().unwrap().len(), 120);

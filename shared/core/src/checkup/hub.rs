@@ -42,17 +42,18 @@ pub fn judge_function(name: &str, trouble: Option<&HubTrouble>) -> Finding {
         None => Finding::ok(CHECK),
         Some(HubTrouble::NotFound) => Finding::fails(
             CHECK,
-            format!("Function {name} not found: the hub is not installed, is older, or has another prefix"),
-            format!("{INSTALL}; with a Prefix of your own, give --prefix"),
+            "The hub is not installed, is older, or has another prefix: functions not found",
+            format!("{INSTALL}; if it is there with a Prefix of its own, give --prefix"),
         ),
         Some(HubTrouble::Denied { message }) => Finding::unknown(
             CHECK,
-            format!("You may not invoke {name}"),
+            "You may not invoke the hub's functions",
             "sign in with a role of the hub account that allows lambda:InvokeFunction on the hub's functions",
         )
         .with_detail(message),
         Some(HubTrouble::Older { message }) => {
-            Finding::fails(CHECK, format!("Function {name} does not know this checkup"), INSTALL).with_detail(message)
+            Finding::fails(CHECK, "The hub is of another version: functions do not know this checkup", INSTALL)
+                .with_detail(message)
         }
         Some(HubTrouble::Failed { message }) => Finding::unknown(
             CHECK,
@@ -60,7 +61,7 @@ pub fn judge_function(name: &str, trouble: Option<&HubTrouble>) -> Finding {
             format!("read its log: aws logs tail /aws/lambda/{name}"),
         )
         .with_detail(message),
-        Some(HubTrouble::Unanswered { reason }) => Finding::unanswered(CHECK, &format!("Function {name}"), reason),
+        Some(HubTrouble::Unanswered { reason }) => Finding::unanswered(CHECK, "Lambda", reason),
     }
 }
 

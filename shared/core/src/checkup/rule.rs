@@ -33,7 +33,7 @@ pub(super) fn judge(
     inspect_role: &str,
     expected: &Expected,
 ) -> Finding {
-    let install = "install deploy/member-region.yaml in the Region, with this hub's HubBusArn";
+    let install = format!("install deploy/member-region.yaml in the Region with HubBusArn={}", expected.bus_arn);
     match seen {
         Tried::Done(seen) => judge_seen(check, rule, seen, expected),
         Tried::Refused { code, message } if code == "ResourceNotFoundException" => {

@@ -242,8 +242,8 @@ impl Target<'_> {
             match decisions.iter().find(|decision| decision.action == action) {
                 Some(decision) if decision.decision == "allowed" => {}
                 Some(decision) if decision.missing.is_empty() => denied.push(decision),
-                Some(decision) => unsure.push((action, decision.missing.join(", "))),
-                None => unsure.push((action, "IAM said nothing of it".to_owned())),
+                Some(decision) => unsure.push((action, format!("policies ask for {}", decision.missing.join(", ")))),
+                None => unsure.push((action, "IAM's simulator said nothing of it".to_owned())),
             }
         }
         if let Some(first) = denied.first() {
@@ -256,7 +256,7 @@ impl Target<'_> {
                 format!("Whether role {role} may call {} depends on what can't be told from outside", short(action)),
                 format!("look at the conditions in the policies of role {role}"),
             )
-            .with_detail(format!("context keys that policies ask for: {why}"));
+            .with_detail(why);
         }
         Finding::ok(CHECK)
     }
