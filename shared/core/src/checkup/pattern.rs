@@ -10,10 +10,10 @@ pub(super) fn matches(pattern: &Value, event: &Value) -> Option<bool> {
     let mut all = Some(true);
     for (key, wanted) in pattern {
         let found = event.get(key);
-        let matched = match wanted {
-            Value::Object(_) => matches(wanted, found.unwrap_or(&Value::Null)),
-            Value::Array(choices) if key != "$or" => any(choices, found),
-            _ => None,
+        let matched = match wanted.as_array() {
+            Some(choices) if key != "$or" => any(choices, found),
+            Some(_) => None,
+            None => matches(wanted, found.unwrap_or(&Value::Null)),
         };
         match matched {
             Some(false) => return Some(false),
@@ -27,9 +27,9 @@ pub(super) fn matches(pattern: &Value, event: &Value) -> Option<bool> {
 fn any(choices: &[Value], found: Option<&Value>) -> Option<bool> {
     let mut none = Some(false);
     for choice in choices {
-        let matched = match choice {
-            Value::Object(operator) => compare(operator, found),
-            plain => Some(found == Some(plain)),
+        let matched = match choice.as_object() {
+            Some(operator) => compare(operator, found),
+            None => Some(found == Some(choice)),
         };
         match matched {
             Some(true) => return Some(true),
