@@ -203,15 +203,22 @@ fn no_credentials(refusal: &Refusal, profile: Option<&str>) -> anyhow::Error {
         Some(profile) => format!("aws sso login --profile {profile}"),
         None => "aws sso login".to_owned(),
     };
-    let words = &refusal.message;
+    // What follows the first line lists every place where there were none.
+    let words = refusal.message.lines().next().unwrap_or_default();
     if refusal.is_expired() || words.contains("SSO") || words.contains("sso") {
         return advise(format!("the credentials{whose} can't be used: {refusal}"), format!("sign in again: {login}"));
     }
     if refusal.code.is_empty() && (words.contains("credential") || words.contains("profile")) {
-        return advise(
-            format!("no credentials for AWS{whose}: {words}"),
-            format!("set AWS_PROFILE, give --profile, or sign in: {login}"),
-        );
+        return match profile {
+            Some(profile) => advise(
+                format!("no credentials for AWS{whose}: {words}"),
+                format!("check that ~/.aws/config or ~/.aws/credentials has the profile {profile}, or sign in: {login}"),
+            ),
+            None => advise(
+                format!("no credentials for AWS: {words}"),
+                format!("set AWS_PROFILE, give --profile, or sign in: {login}"),
+            ),
+        };
     }
     advise(
         format!("failed to ask STS whose the credentials{whose} are: {refusal}"),

@@ -1,30 +1,66 @@
 //! `manifold install`: hub, member accounts and member Regions, planned as a whole and deployed in their order.
+//!
+//! | module | what it knows |
+//! |---|---|
+//! | [`options`] | what the operator may ask for |
+//! | [`template`], [`pattern`], [`desired`] | fleet file and options → stacks with their parameters; no I/O |
+//! | [`changes`], [`status`] | what CloudFormation's answers mean; no I/O |
+//! | [`package`] | the functions' zips |
+//! | [`code`] | the S3 bucket |
+//! | [`secrets`] | the ARNs of the fleet's secrets |
+//! | [`stack`] | one stack on AWS: plan, deploy, or leave as it was |
+//! | [`run`] | the whole: who may do what, in which order |
+//! | [`report`], [`watch`] | what is told |
+//!
+//! **Invariant:** nothing is changed for good before the plan was shown and agreed to, and what is not deployed leaves
+//! nothing behind. The ledger is never deleted or replaced.
 
+mod changes;
+mod code;
+mod desired;
 pub(crate) mod options;
+mod package;
+mod pattern;
+mod report;
+mod run;
+mod secrets;
+mod stack;
+mod status;
+mod template;
+mod watch;
 
+use std::io;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
+use console::Term;
+use manifold_fleet::Fleet;
 
-use crate::aws;
-use options::Install;
+use crate::words::counted;
+use crate::{aws, input, validate};
+use desired::Code;
+use options::{Install, Kind};
+use package::Package;
+use template::Template;
 
+/// Reads and checks everything that needs no AWS, then does the rest.
 pub(crate) fn install(options: &Install) -> Result<ExitCode> {
-    let fleet_text = crate::input::read(&options.fleet, crate::validate::FLEET)?;
-    let name = crate::input::name(&options.fleet);
-    let fleet = manifold_fleet::Fleet::parse(&name, &fleet_text).map_err(|problems| anyhow::anyhow!("{problems}"))?;
-    aws::runtime()?.block_on(async {
-        let session = aws::Session::load(options.profile.as_deref(), fleet.hub().region()).await?;
-        session.expect_account(fleet.hub().account(), "the hub")?;
-        let account = fleet.accounts()[0].id();
-        let member = session.assume(account, &options.member_role, fleet.hub().region()).await?;
-        println!(
-            "{} {} {} {:?}",
-            session.arn,
-            member.arn,
-            session.is_local(),
-            session.in_region(fleet.hub().region()).account
-        );
-        Ok(ExitCode::SUCCESS)
-    })
+    let text = input::read(&options.fleet, validate::FLEET)?;
+    let name = input::name(&options.fleet);
+    let fleet = match Fleet::parse(&name, &text) {
+        Ok(fleet) => fleet,
+        Err(problems) => {
+            validate::tell(&mut io::stderr().lock(), &Term::stderr(), &text, &problems)?;
+            return Err(anyhow!("{name} has {}; nothing was deployed", counted(problems.len(), "problem")));
+        }
+    };
+    let functions: Vec<String> = Template::of(Kind::Hub).functions().map(|(_, function)| function).collect();
+    let package = Package::read(&options.package, &functions, options.architecture, &text)?;
+    let code = Code {
+        bucket: desired::bucket(&fleet, options),
+        keys: package.keys(&options.prefix),
+        architecture: package.architecture,
+    };
+    let stacks = desired::stacks(&fleet, options, &code).map_err(|problems| anyhow!(problems.join("\n")))?;
+    aws::runtime()?.block_on(run::Run { fleet, options, package, code }.go(stacks))
 }

@@ -1,0 +1,506 @@
+//! Which stacks a fleet file needs, and with what parameters. No I/O: text and choices in, stacks out.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use manifold_core::ids::{AccountId, Region};
+use manifold_core::plan::{Channel, SecretRef};
+use manifold_fleet::{Account, Fleet};
+
+use super::options::{Architecture, Install, Kind};
+use super::pattern::{covering, fits};
+use super::template::{Template, kebab};
+
+/// One stack as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Desired {
+    /// Its template.
+    pub(crate) kind: Kind,
+    /// Its name in CloudFormation.
+    pub(crate) name: String,
+    /// The account that it is in.
+    pub(crate) account: AccountId,
+    /// What the fleet file calls that account.
+    pub(crate) account_name: String,
+    /// The Region that it is in.
+    pub(crate) region: Region,
+    /// Its parameters. Those that are left out keep their value, or get the template's default in a new stack.
+    pub(crate) parameters: BTreeMap<String, String>,
+    /// Whether it uses a role of its account's member stack.
+    pub(crate) needs_member: bool,
+}
+
+/// Where the functions' packages will lie.
+#[derive(Debug, Clone)]
+pub(crate) struct Code {
+    /// The bucket.
+    pub(crate) bucket: String,
+    /// The key of each function's zip.
+    pub(crate) keys: BTreeMap<String, String>,
+    /// The processor that they are for.
+    pub(crate) architecture: Architecture,
+}
+
+/// What the fleet file's secrets are called in policies.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct SecretArns {
+    /// Full ARNs in Secrets Manager.
+    pub(crate) secrets: BTreeSet<String>,
+    /// ARNs in Parameter Store.
+    pub(crate) parameters: BTreeSet<String>,
+    /// The ARNs of the customer managed keys that encrypt them.
+    pub(crate) keys: BTreeSet<String>,
+}
+
+/// The bucket for the packages: the operator's, or one of our own. Bucket names are unique in the world, hence the account
+/// and the Region in it; at most 63 characters (S3 User Guide, "Bucket naming rules").
+pub(crate) fn bucket(fleet: &Fleet, options: &Install) -> String {
+    let hub = fleet.hub();
+    let own = || format!("{}-code-{}-{}", options.prefix, hub.account(), hub.region());
+    options.bucket.clone().unwrap_or_else(own).chars().take(63).collect()
+}
+
+/// The secrets that the apps of a fleet name.
+pub(crate) fn secrets(fleet: &Fleet) -> BTreeSet<SecretRef> {
+    let named = fleet.apps().filter_map(|app| match app.channel() {
+        Channel::Bot { token, .. } => Some(token.clone()),
+        Channel::Webhook { url } => Some(url.clone()),
+        Channel::Silent => None,
+    });
+    named.collect()
+}
+
+/// All stacks of a fleet in the order in which they are deployed: hub, accounts, Regions.
+///
+/// # Errors
+/// Everything that can't be derived from the fleet file and the options, each with its remedy.
+pub(crate) fn stacks(fleet: &Fleet, options: &Install, code: &Code) -> Result<Vec<Desired>, Vec<String>> {
+    let mut plan = Plan { fleet, options, problems: Vec::new(), stacks: Vec::new() };
+    plan.settings();
+    plan.hub(code);
+    plan.members();
+    plan.only();
+    if plan.problems.is_empty() { Ok(plan.stacks) } else { Err(plan.problems) }
+}
+
+/// Gives the hub the ARNs of its secrets, but where the operator has set them.
+pub(crate) fn give_secrets(stacks: &mut [Desired], arns: &SecretArns) {
+    let join = |arns: &BTreeSet<String>| arns.iter().map(String::as_str).collect::<Vec<_>>().join(",");
+    for hub in stacks.iter_mut().filter(|stack| stack.kind == Kind::Hub) {
+        let given = [
+            ("SlackSecretArns", &arns.secrets),
+            ("SlackParameterArns", &arns.parameters),
+            ("SlackKeyArns", &arns.keys),
+        ];
+        for (name, arns) in given {
+            hub.parameters.entry(name.to_owned()).or_insert_with(|| join(arns));
+        }
+    }
+}
+
+/// What the members take from the hub's stack, by the name of its output. It follows from prefix and account, so that
+/// members can be planned before there is a hub.
+pub(crate) fn hub_outputs(fleet: &Fleet, prefix: &str) -> BTreeMap<String, String> {
+    let mut outputs = BTreeMap::from([("HubBusArn".to_owned(), bus_arn(fleet, prefix))]);
+    for name in hub_roles() {
+        if let Some(output) = name.strip_prefix("Hub") {
+            outputs.insert(output.to_owned(), hub_role_arn(fleet, prefix, &name));
+        }
+    }
+    outputs
+}
+
+/// The parameters of the members' template that take the ARN of a role in the hub.
+fn hub_roles() -> Vec<String> {
+    let member = Template::of(Kind::Member);
+    let names = member.parameters.into_iter().map(|parameter| parameter.name);
+    names.filter(|name| name.starts_with("Hub") && name.ends_with("RoleArn")).collect()
+}
+
+/// `HubDeployRoleArn` is the ARN of the role `<prefix>-deploy`.
+fn hub_role_arn(fleet: &Fleet, prefix: &str, parameter: &str) -> String {
+    let role = parameter.trim_start_matches("Hub").trim_end_matches("RoleArn");
+    let hub = fleet.hub();
+    format!("arn:{}:iam::{}:role/{prefix}-{}", hub.region().partition().as_str(), hub.account(), kebab(role))
+}
+
+fn bus_arn(fleet: &Fleet, prefix: &str) -> String {
+    let hub = fleet.hub();
+    let partition = hub.region().partition().as_str();
+    format!("arn:{partition}:events:{}:{}:event-bus/{prefix}", hub.region(), hub.account())
+}
+
+struct Plan<'a> {
+    fleet: &'a Fleet,
+    options: &'a Install,
+    problems: Vec<String>,
+    stacks: Vec<Desired>,
+}
+
+type Parameters = BTreeMap<String, String>;
+
+impl Plan<'_> {
+    /// Told once, however many stacks have it.
+    fn problem(&mut self, problem: &str, help: &str) {
+        let problem = format!("{problem}\n  help: {help}");
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
+    }
+
+    /// Names that no template has.
+    fn settings(&mut self) {
+        for kind in [Kind::Hub, Kind::Member, Kind::Region] {
+            let template = Template::of(kind);
+            for name in self.options.settings(kind).keys().filter(|name| !template.declares(name)) {
+                let names = template.parameters.iter().map(|parameter| parameter.name.as_str());
+                let near = names.min_by_key(|known| strsim::damerau_levenshtein(known, name)).unwrap_or_default();
+                self.problem(
+                    &format!("--set {kind}:{name}: the {kind} template has no such parameter"),
+                    &format!("did you mean {near}?"),
+                );
+            }
+        }
+    }
+
+    fn hub(&mut self, code: &Code) {
+        let (fleet, options) = (self.fleet, self.options);
+        let accounts: Vec<&str> = fleet.accounts().iter().map(|account| account.id().as_str()).collect();
+        let releases: Vec<_> = fleet.apps().flat_map(|app| app.releases()).collect();
+        let elsewhere: BTreeSet<&Region> =
+            releases.iter().map(|release| release.region()).filter(|region| *region != fleet.hub().region()).collect();
+        let names: Vec<&str> = releases.iter().map(|release| release.name().as_str()).collect();
+        let pattern = self.pattern("release-pipelines", options.release_pipelines.as_deref(), &names, "*-release");
+        let mut parameters = Parameters::from([
+            ("Prefix".to_owned(), options.prefix.clone()),
+            ("MemberAccounts".to_owned(), accounts.join(",")),
+            ("TargetRole".to_owned(), self.target_role()),
+            ("ReleasePipelines".to_owned(), pattern.clone()),
+            ("ReleasesElsewhere".to_owned(), (!elsewhere.is_empty()).to_string()),
+            ("CodeBucket".to_owned(), code.bucket.clone()),
+            ("Architecture".to_owned(), code.architecture.to_string()),
+        ]);
+        for (parameter, function) in Template::of(Kind::Hub).functions() {
+            if let Some(key) = code.keys.get(&function) {
+                parameters.insert(parameter.to_owned(), key.clone());
+            }
+        }
+        let chosen = [
+            ("OrganizationId", &options.organization),
+            ("AlarmTopicArn", &options.alarm_topic),
+            ("SlackUrl", &options.slack_url),
+        ];
+        for (name, value) in chosen {
+            parameters.extend(value.as_ref().map(|value| (name.to_owned(), value.clone())));
+        }
+        let hub = fleet.hub();
+        let known = fleet.accounts().iter().find(|account| account.id() == hub.account()).map(Account::name);
+        let account_name = known.unwrap_or("hub").to_owned();
+        self.stack(Kind::Hub, "hub", (hub.account(), &account_name), hub.region(), parameters);
+        // Releases of other Regions take the way of a member's events, under names of their own: the hub account may be
+        // a member too.
+        let prefix = format!("{}-releases", options.prefix);
+        for region in elsewhere {
+            let parameters = Parameters::from([
+                ("HubBusArn".to_owned(), bus_arn(fleet, &options.prefix)),
+                ("TargetPipelines".to_owned(), pattern.clone()),
+                ("ForwardRoleName".to_owned(), format!("{}-forward-releases", options.prefix)),
+                ("Prefix".to_owned(), prefix.clone()),
+            ]);
+            self.stack(Kind::Region, "releases", (hub.account(), &account_name), region, parameters);
+        }
+    }
+
+    fn members(&mut self) {
+        let (fleet, options) = (self.fleet, self.options);
+        let mut places: BTreeMap<&AccountId, (BTreeSet<&Region>, Vec<&str>)> = BTreeMap::new();
+        for target in fleet.apps().flat_map(|app| app.targets()) {
+            let (regions, pipelines) = places.entry(&target.key().account).or_default();
+            regions.insert(&target.key().region);
+            pipelines.push(target.pipeline().as_str());
+        }
+        let forward_role = match options.prefix.as_str() {
+            // The templates' own default.
+            "manifold" => "ManifoldForward".to_owned(),
+            prefix => format!("{prefix}-forward"),
+        };
+        let bus = bus_arn(fleet, &options.prefix);
+        let mut regional = Vec::new();
+        for account in fleet.accounts() {
+            let Some((regions, pipelines)) = places.get(account.id()) else { continue };
+            let pattern = self.pattern("target-pipelines", options.target_pipelines.as_deref(), pipelines, "svc-*");
+            let place = (account.id(), account.name());
+            let mut parameters = Parameters::from([
+                ("HubBusArn".to_owned(), bus.clone()),
+                ("TargetPipelines".to_owned(), pattern.clone()),
+                ("TargetRoleName".to_owned(), account.role().name().to_owned()),
+                ("TargetRolePath".to_owned(), role_path(account)),
+                ("ForwardRoleName".to_owned(), forward_role.clone()),
+                ("ForwardRulePrefix".to_owned(), options.prefix.clone()),
+            ]);
+            for name in hub_roles() {
+                parameters.insert(name.clone(), hub_role_arn(fleet, &options.prefix, &name));
+            }
+            parameters.extend(options.organization.as_ref().map(|id| ("OrganizationId".to_owned(), id.clone())));
+            match account.external_id() {
+                Some(id) => drop(parameters.insert("ExternalId".to_owned(), id.to_owned())),
+                None => self.problem(
+                    &format!(
+                        "account {} has no external_id, and the role that is installed there demands one",
+                        account.name()
+                    ),
+                    "set defaults.external_id in the fleet file, or external_id of that account",
+                ),
+            }
+            self.stack(Kind::Member, "member", place, fleet.hub().region(), parameters);
+            for region in fleet.regions().iter().filter(|region| regions.contains(region)) {
+                let parameters = Parameters::from([
+                    ("HubBusArn".to_owned(), bus.clone()),
+                    ("TargetPipelines".to_owned(), pattern.clone()),
+                    ("ForwardRoleName".to_owned(), forward_role.clone()),
+                    ("Prefix".to_owned(), options.prefix.clone()),
+                ]);
+                regional.push((place, region, parameters));
+            }
+        }
+        for (place, region, parameters) in regional {
+            self.stack(Kind::Region, "region", place, region, parameters);
+        }
+    }
+
+    /// Adds a stack, with what the operator set.
+    fn stack(
+        &mut self,
+        kind: Kind,
+        suffix: &str,
+        account: (&AccountId, &str),
+        region: &Region,
+        mut parameters: Parameters,
+    ) {
+        let template = Template::of(kind);
+        for (name, value) in self.options.settings(kind) {
+            if parameters.contains_key(name) {
+                self.problem(
+                    &format!("--set {kind}:{name}: install gives this parameter its value"),
+                    "it follows from the fleet file or has an option of its own; see --help",
+                );
+                continue;
+            }
+            let value = value.replace("{account}", account.0.as_str()).replace("{region}", region.as_str());
+            parameters.insert(name.to_owned(), value);
+        }
+        for parameter in template.parameters.iter().filter(|parameter| !parameter.has_default) {
+            let told = |problem: &String| problem.contains("external_id");
+            if !parameters.contains_key(&parameter.name) && !self.problems.iter().any(told) {
+                self.problem(
+                    &format!("the {kind} template's parameter {} has no value", parameter.name),
+                    &format!("give it one with --set {kind}:{}=VALUE", parameter.name),
+                );
+            }
+        }
+        self.stacks.push(Desired {
+            kind,
+            name: format!("{}-{suffix}", self.options.prefix),
+            account: account.0.clone(),
+            account_name: account.1.to_owned(),
+            region: region.clone(),
+            parameters,
+            needs_member: suffix == "region",
+        });
+    }
+
+    /// What was given if it fits all names, else the narrowest that does.
+    fn pattern(&mut self, option: &str, given: Option<&str>, names: &[&str], example: &str) -> String {
+        match given {
+            Some(pattern) => {
+                if let Some(name) = names.iter().find(|name| !fits(pattern, name)) {
+                    self.problem(
+                        &format!("--{option} '{pattern}' does not fit the pipeline {name} of the fleet file"),
+                        "widen the pattern, or leave the option out",
+                    );
+                }
+                pattern.to_owned()
+            }
+            None => covering(names.iter().copied()).unwrap_or_else(|| {
+                let names: BTreeSet<&str> = names.iter().copied().collect();
+                let names: Vec<&str> = names.into_iter().collect();
+                let problem = format!("the pipelines {} have neither beginning nor end in common", names.join(", "));
+                let help = format!(
+                    "\"*\" alone would let Manifold at every pipeline: name them alike, such as '{example}', or accept a wider \
+                     pattern with --{option}"
+                );
+                self.problem(&problem, &help);
+                "*".to_owned()
+            }),
+        }
+    }
+
+    /// One name for all accounts, path included: the hub's policy has one.
+    fn target_role(&mut self) -> String {
+        let mut accounts: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+        for account in self.fleet.accounts() {
+            accounts.entry(role(account)).or_default().push(account.name());
+        }
+        if accounts.len() > 1 {
+            let roles: Vec<String> =
+                accounts.iter().map(|(role, names)| format!("{role} in {}", names.join(", "))).collect();
+            self.problem(
+                &format!("the accounts do not share one role: {}", roles.join("; ")),
+                "the hub may assume one role name in all accounts: give all of them the same, best as defaults.role",
+            );
+        }
+        accounts.into_keys().next().unwrap_or_default()
+    }
+
+    /// Leaves what was not asked for.
+    fn only(&mut self) {
+        let fleet = self.fleet;
+        let names =
+            |name: &str| fleet.accounts().iter().any(|account| account.name() == name || account.id().as_str() == name);
+        for name in self.options.only.iter().filter(|name| *name != "hub" && !names(name)) {
+            let known: Vec<&str> = fleet.accounts().iter().map(Account::name).collect();
+            self.problem(
+                &format!("--only {name}: the fleet file has no such account"),
+                &format!("it knows hub, {}", known.join(", ")),
+            );
+        }
+        for (name, _) in self.options.member_profiles.iter().filter(|(name, _)| !names(name)) {
+            self.problem(
+                &format!("--member-profile {name}: the fleet file has no such account"),
+                "name an account of the fleet file, or its id",
+            );
+        }
+        let only = &self.options.only;
+        let wanted = |stack: &Desired| {
+            only.is_empty()
+                || only.iter().any(|name| match stack.kind {
+                    Kind::Hub => name == "hub",
+                    Kind::Region if !stack.needs_member => name == "hub",
+                    Kind::Member | Kind::Region => *name == stack.account_name || name == stack.account.as_str(),
+                })
+        };
+        self.stacks.retain(wanted);
+    }
+}
+
+/// A role's name with its path, without a leading slash.
+fn role(account: &Account) -> String {
+    account.role().as_str().split_once(":role/").map_or_else(String::new, |(_, role)| role.to_owned())
+}
+
+/// A role's path, which begins and ends with a slash.
+fn role_path(account: &Account) -> String {
+    match role(account).rsplit_once('/') {
+        Some((path, _)) => format!("/{path}/"),
+        None => "/".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args as _, FromArgMatches as _};
+    use insta::assert_snapshot;
+
+    use super::*;
+
+    const FLEET: &str = include_str!("../../../examples/fleet.yaml");
+
+    fn options(args: &[&str]) -> Install {
+        let command = Install::augment_args(clap::Command::new("install"));
+        let all = ["install", "--fleet", "fleet.yaml", "--package", "package"];
+        Install::from_arg_matches(&command.try_get_matches_from(all.iter().chain(args)).unwrap()).unwrap()
+    }
+
+    fn told(text: &str, args: &[&str]) -> String {
+        let fleet = Fleet::parse("fleet.yaml", text).unwrap();
+        let options = options(args);
+        let functions = Template::of(Kind::Hub).functions().map(|(_, function)| function).collect::<Vec<_>>();
+        let code = Code {
+            bucket: bucket(&fleet, &options),
+            keys: functions.iter().map(|name| (name.clone(), format!("manifold/{name}-0123.zip"))).collect(),
+            architecture: Architecture::Arm64,
+        };
+        match stacks(&fleet, &options, &code) {
+            Ok(stacks) => stacks.iter().map(shown).collect::<Vec<_>>().join("\n"),
+            Err(problems) => problems.join("\n"),
+        }
+    }
+
+    fn shown(stack: &Desired) -> String {
+        let mut text = format!("{} in {} ({}) {}\n", stack.name, stack.account_name, stack.account, stack.region);
+        // One for each function, which come and go.
+        for (name, value) in stack.parameters.iter().filter(|(name, _)| !name.ends_with("CodeKey")) {
+            text.push_str(&format!("  {name}={value}\n"));
+        }
+        text
+    }
+
+    #[test]
+    fn a_fleet_file_says_all_that_the_stacks_need() {
+        assert_snapshot!(told(FLEET, &[]));
+    }
+
+    #[test]
+    fn options_and_settings_reach_the_stacks_they_are_for() {
+        let args = [
+            "--prefix",
+            "mf",
+            "--organization",
+            "o-exampleorg1",
+            "--target-pipelines",
+            "svc-*",
+            "--only",
+            "hub",
+            "--only",
+            "dev",
+            "--set",
+            "hub:LogLevel=debug",
+            "--set",
+            "region:AlarmTopicArn=arn:aws:sns:{region}:{account}:alarms",
+        ];
+        assert_snapshot!(told(FLEET, &args));
+    }
+
+    #[test]
+    fn what_can_not_be_derived_is_told_with_its_remedy() {
+        let text = FLEET
+            .replace("  external_id: rollouts-7f3a\n", "")
+            .replace("    id: \"777788889999\"\n", "    id: \"777788889999\"\n    role: deploy/Other\n")
+            .replace("pipelines: web-release", "pipelines: [web, api-release]");
+        let args =
+            ["--only", "prdo", "--set", "hub:LogLevl=debug", "--set", "hub:Prefix=x", "--target-pipelines", "app-*"];
+        assert_snapshot!(told(&text, &args));
+    }
+
+    #[test]
+    fn releases_of_another_region_are_forwarded_to_the_hub() {
+        let text = FLEET.replace("pipelines: web-release", "pipelines: web-release\n      region: eu-west-1");
+        let told = told(&text, &["--only", "hub"]);
+        assert!(told.contains("ReleasesElsewhere=true"), "{told}");
+        assert!(told.contains("manifold-releases in hub (111122223333) eu-west-1"), "{told}");
+        assert!(told.contains("ForwardRoleName=manifold-forward-releases"), "{told}");
+    }
+
+    #[test]
+    fn members_are_planned_with_the_outputs_that_the_hub_will_have() {
+        let fleet = Fleet::parse("fleet.yaml", FLEET).unwrap();
+        let outputs = hub_outputs(&fleet, "manifold");
+        assert_eq!(outputs["HubBusArn"], "arn:aws:events:us-east-1:111122223333:event-bus/manifold");
+        assert_eq!(outputs["DeployRoleArn"], "arn:aws:iam::111122223333:role/manifold-deploy");
+    }
+
+    #[test]
+    fn the_operators_word_on_secrets_counts() {
+        let fleet = Fleet::parse("fleet.yaml", FLEET).unwrap();
+        let options = options(&["--set", "hub:SlackKeyArns=arn:aws:kms:us-east-1:111122223333:key/1"]);
+        let code = Code { bucket: "b".to_owned(), keys: BTreeMap::new(), architecture: Architecture::X86 };
+        let problems = stacks(&fleet, &options, &code).unwrap_err();
+        assert!(problems[0].contains("parameter DispatchCodeKey has no value"), "{problems:?}");
+        let keys = Template::of(Kind::Hub).functions().map(|(_, name)| (name.clone(), name)).collect();
+        let mut stacks = stacks(&fleet, &options, &Code { keys, ..code }).unwrap();
+        let arns = SecretArns { secrets: ["a", "b"].map(str::to_owned).into(), ..SecretArns::default() };
+        give_secrets(&mut stacks, &arns);
+        assert_eq!(stacks[0].parameters["SlackSecretArns"], "a,b");
+        assert_eq!(stacks[0].parameters["SlackParameterArns"], "");
+        assert_eq!(stacks[0].parameters["SlackKeyArns"], "arn:aws:kms:us-east-1:111122223333:key/1");
+    }
+}

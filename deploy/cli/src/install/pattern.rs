@@ -1,0 +1,103 @@
+//! One pattern that covers some names.
+
+use std::collections::BTreeSet;
+
+/// What CodePipeline and the templates take at most.
+const LONGEST: usize = 100;
+
+/// The narrowest pattern with at most one `*` that fits all names: a single name itself, else what they begin with, `*`,
+/// and what they end with. `None` when they have nothing in common, or when there are none: only `*` alone would fit.
+///
+/// Names are those of CodePipeline: ASCII.
+pub(crate) fn covering<'n>(names: impl IntoIterator<Item = &'n str>) -> Option<String> {
+    let names: BTreeSet<&str> = names.into_iter().collect();
+    let (first, rest) = (names.first()?, names.iter().skip(1));
+    if names.len() == 1 {
+        return Some((*first).to_owned());
+    }
+    let shortest = names.iter().map(|name| name.len()).min().unwrap_or(0);
+    let prefix = rest.clone().map(|name| common(first.bytes(), name.bytes())).min().unwrap_or(0);
+    let suffix = rest.map(|name| common(first.bytes().rev(), name.bytes().rev())).min().unwrap_or(0);
+    // In the shortest name both may want the same letters.
+    let suffix = suffix.min(shortest - prefix).min(LONGEST - 1 - prefix.min(LONGEST - 1));
+    match (prefix, suffix) {
+        (0, 0) => None,
+        _ => Some(format!("{}*{}", &first[..prefix], &first[first.len() - suffix..])),
+    }
+}
+
+fn common(one: impl Iterator<Item = u8>, other: impl Iterator<Item = u8>) -> usize {
+    one.zip(other).take_while(|(a, b)| a == b).count()
+}
+
+/// Whether a pattern, in which `*` stands for any text, fits a name. It is how EventBridge and IAM read it.
+pub(crate) fn fits(pattern: &str, name: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else { return false };
+    let parts: Vec<&str> = parts.collect();
+    let Some((last, middle)) = parts.split_last() else { return rest.is_empty() };
+    for part in middle {
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_is_as_narrow_as_one_star_allows() {
+        let table: [(&[&str], Option<&str>); 11] = [
+            (&["web-release"], Some("web-release")),
+            (&["web-release", "web-release"], Some("web-release")),
+            (&["web-release", "api-release"], Some("*-release")),
+            (&["svc-web", "svc-api", "svc-worker"], Some("svc-*")),
+            (&["svc-web-deploy", "svc-api-deploy"], Some("svc-*-deploy")),
+            (&["release", "web-release"], Some("*release")),
+            (&["svc", "svc-deploy"], Some("svc*")),
+            // The shortest name has each letter once only.
+            (&["aa", "aaa"], Some("aa*")),
+            (&["aba", "abba"], Some("ab*a")),
+            (&["web", "api"], None),
+            (&[], None),
+        ];
+        for (names, expected) in table {
+            let pattern = covering(names.iter().copied());
+            assert_eq!(pattern.as_deref(), expected, "{names:?}");
+            for name in names.iter().filter(|_| pattern.is_some()) {
+                assert!(fits(pattern.as_deref().unwrap(), name), "{name} in {pattern:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_pattern_is_no_longer_than_a_name() {
+        let long = "x".repeat(98);
+        let names = [format!("a{long}z"), format!("a{long}z").replacen("xx", "xy", 1)];
+        let names = names.each_ref().map(String::as_str);
+        let pattern = covering(names).unwrap();
+        assert!(pattern.len() <= LONGEST && names.iter().all(|name| fits(&pattern, name)), "{pattern}");
+        let one = "b".repeat(99);
+        let two = "b".repeat(100);
+        assert!(covering([one.as_str(), two.as_str()]).unwrap().len() <= LONGEST);
+    }
+
+    #[test]
+    fn a_star_fits_any_text_and_nothing_else_does() {
+        for (pattern, name, expected) in [
+            ("svc-*", "svc-", true),
+            ("svc-*", "svc", false),
+            ("*-release", "web-release", true),
+            ("*-release", "web-released", false),
+            ("a*b*c", "a-b-b-c", true),
+            ("a*b*c", "a-c", false),
+            ("svc", "svc-2", false),
+        ] {
+            assert_eq!(fits(pattern, name), expected, "{pattern} {name}");
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! What is told of a plan and of what became of it: as text, and as one JSON document.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Write};
+
+use console::{Style, measure_text_width};
+use serde_json::{Value, json};
+
+use super::changes::{Action, Change, counted};
+use super::desired::Desired;
+use super::options::Kind;
+use super::stack::{Outcome, Planned, Verdict};
+
+/// One stack from plan to end.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    /// As it should be.
+    pub(crate) desired: Desired,
+    /// What would happen, or why that is not known.
+    pub(crate) plan: Result<Planned, String>,
+    /// What happened, if it was to.
+    pub(crate) outcome: Option<Outcome>,
+}
+
+/// How the command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// All is as it should be.
+    NothingToDo,
+    /// There are changes, and nobody said yes.
+    NotDeployed,
+    /// Everything that was to be done was.
+    Deployed,
+    /// Not everything could be planned or deployed.
+    Failed,
+}
+
+impl End {
+    /// For scripts.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::NothingToDo => "nothing_to_do",
+            Self::NotDeployed => "not_deployed",
+            Self::Deployed => "deployed",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// The exit status, as the command's help gives it.
+    pub(crate) const fn exit_status(self) -> u8 {
+        match self {
+            Self::NothingToDo | Self::Deployed => 0,
+            Self::Failed => 1,
+            Self::NotDeployed => 3,
+        }
+    }
+}
+
+impl Outcome {
+    /// In a word.
+    pub(crate) const fn words(&self) -> &'static str {
+        match self {
+            Self::Deployed { .. } => "deployed",
+            Self::Failed { .. } => "failed",
+            Self::Skipped { .. } => "skipped",
+        }
+    }
+}
+
+impl Entry {
+    /// Whether there is something to do.
+    pub(crate) fn has_changes(&self) -> bool {
+        self.plan.as_ref().is_ok_and(|plan| plan.verdict != Verdict::Nothing)
+    }
+
+    /// Whether it could not be planned, was not deployed though it was to be, or failed.
+    pub(crate) fn has_failed(&self) -> bool {
+        match (&self.plan, &self.outcome) {
+            (Err(_), _) | (_, Some(Outcome::Failed { .. } | Outcome::Skipped { .. })) => true,
+            (Ok(_), Some(Outcome::Deployed { .. }) | None) => false,
+        }
+    }
+
+    fn place(&self) -> [String; 4] {
+        let Desired { name, account, account_name, region, .. } = &self.desired;
+        [name.clone(), account_name.clone(), account.to_string(), region.to_string()]
+    }
+}
+
+/// The plan as text.
+pub(crate) fn plan(out: &mut dyn Write, entries: &[Entry]) -> io::Result<()> {
+    let lines: Vec<(&str, Style, String)> = entries
+        .iter()
+        .map(|entry| match &entry.plan {
+            Err(_) => ("✖", Style::new().red(), "can't be planned".to_owned()),
+            Ok(plan) => match plan.verdict {
+                Verdict::New => (
+                    "+",
+                    Style::new().green(),
+                    format!("new, {}", crate::words::counted(plan.changes.len(), "resource")),
+                ),
+                Verdict::Changes => ("~", Style::new().yellow(), counted(&plan.changes)),
+                Verdict::Nothing => ("=", Style::new().dim(), plan.verdict.words().to_owned()),
+            },
+        })
+        .collect();
+    // What keeps a whole account away is told once.
+    let told: RefCell<BTreeSet<&str>> = RefCell::default();
+    table(out, entries, &lines, |out, entry| match &entry.plan {
+        Err(why) if told.borrow_mut().insert(why) => indented(out, why),
+        Err(_) => indented(out, "for the same reason"),
+        Ok(plan) if plan.verdict == Verdict::Changes => plan.changes.iter().try_for_each(|change| line(out, change)),
+        Ok(_) => Ok(()),
+    })
+}
+
+/// The accounts that the hub knows and the fleet file no longer names.
+pub(crate) fn left_behind(entries: &[Entry]) -> Vec<String> {
+    let accounts = |parameters: &BTreeMap<String, String>| -> BTreeSet<String> {
+        let members = parameters.get("MemberAccounts").map_or("", String::as_str).split(',');
+        members.filter(|account| !account.is_empty()).map(str::to_owned).collect()
+    };
+    let hub = entries.iter().find(|entry| entry.desired.kind == Kind::Hub);
+    let before = hub.and_then(|hub| hub.plan.as_ref().ok()).map(|plan| accounts(&plan.parameters)).unwrap_or_default();
+    let after = hub.map(|hub| accounts(&hub.desired.parameters)).unwrap_or_default();
+    before.difference(&after).cloned().collect()
+}
+
+/// What a failed operation left, in words.
+fn failed(status: &str) -> String {
+    match status {
+        "" => "failed".to_owned(),
+        "DELETE_COMPLETE" => "failed, and deleted again".to_owned(),
+        "UPDATE_ROLLBACK_COMPLETE" => "failed, and rolled back to what it was".to_owned(),
+        status => format!("failed: {status}"),
+    }
+}
+
+/// What became of the stacks that were to be deployed, as text.
+pub(crate) fn outcomes(out: &mut dyn Write, entries: &[Entry]) -> io::Result<()> {
+    let entries: Vec<&Entry> = entries.iter().filter(|entry| entry.outcome.is_some() || entry.plan.is_err()).collect();
+    let lines: Vec<(&str, Style, String)> = entries
+        .iter()
+        .map(|entry| match (&entry.plan, &entry.outcome) {
+            (Ok(_), Some(Outcome::Deployed { .. })) => ("✔", Style::new().green(), "deployed".to_owned()),
+            (Ok(_), Some(Outcome::Failed { status, .. })) => ("✖", Style::new().red(), failed(status)),
+            (Ok(_), Some(Outcome::Skipped { why })) => ("–", Style::new().yellow(), format!("skipped: {why}")),
+            (Err(_), _) => ("✖", Style::new().red(), "could not be planned".to_owned()),
+            (Ok(_), None) => ("=", Style::new().dim(), Verdict::Nothing.words().to_owned()),
+        })
+        .collect();
+    table(out, entries.iter().copied(), &lines, |out, entry| match (&entry.plan, &entry.outcome) {
+        (Ok(_), Some(Outcome::Failed { reason, resources, .. })) => {
+            indented(out, reason)?;
+            for failed in resources {
+                indented(out, &format!("{} {}: {}", failed.resource_type, failed.resource, failed.reason))?;
+            }
+            Ok(())
+        }
+        // Why a stack can't be planned is told with the plan.
+        (Err(_), _) | (Ok(_), Some(Outcome::Deployed { .. } | Outcome::Skipped { .. }) | None) => Ok(()),
+    })
+}
+
+fn table<'e>(
+    out: &mut dyn Write,
+    entries: impl IntoIterator<Item = &'e Entry> + Clone,
+    lines: &[(&str, Style, String)],
+    below: impl Fn(&mut dyn Write, &'e Entry) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut widths = [0; 4];
+    for entry in entries.clone() {
+        for (width, cell) in widths.iter_mut().zip(entry.place()) {
+            *width = (*width).max(measure_text_width(&cell));
+        }
+    }
+    for (entry, (mark, style, words)) in entries.into_iter().zip(lines) {
+        let cells = entry.place();
+        let cells: Vec<String> = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        writeln!(out, "  {} {}  {}", style.apply_to(mark), cells.join("  "), style.apply_to(words))?;
+        below(out, entry)?;
+    }
+    Ok(())
+}
+
+fn line(out: &mut dyn Write, change: &Change) -> io::Result<()> {
+    let style = match (change.warning(), change.action) {
+        (Some(_), _) => Style::new().red().bold(),
+        (None, Action::Added) => Style::new().green(),
+        (None, Action::Modified) => Style::new(),
+        (None, Action::MayBeReplaced | Action::Replaced | Action::Removed) => Style::new().yellow(),
+    };
+    let kept = if change.is_kept { ", kept outside the stack" } else { "" };
+    let properties = match change.properties.as_slice() {
+        [] => String::new(),
+        properties => format!(" ({})", properties.join(", ")),
+    };
+    let Change { action, resource, resource_type, .. } = change;
+    let words = format!("{}{kept}: {resource_type} {resource}{properties}", action.words());
+    writeln!(out, "      {}", style.apply_to(words))?;
+    match change.warning() {
+        Some(warning) => writeln!(out, "        {}", style.apply_to(format!("! {warning}"))),
+        None => Ok(()),
+    }
+}
+
+fn indented(out: &mut dyn Write, text: &str) -> io::Result<()> {
+    text.lines().try_for_each(|line| writeln!(out, "      {}", line.trim_end()))
+}
+
+/// All of it as one document.
+pub(crate) fn document(entries: &[Entry], prefix: &str, end: End, error: Option<&str>) -> Value {
+    let stacks: Vec<Value> = entries.iter().map(stack).collect();
+    json!({ "prefix": prefix, "result": end.name(), "error": error, "left_behind": left_behind(entries), "stacks": stacks })
+}
+
+fn stack(entry: &Entry) -> Value {
+    let Desired { kind, name, account, account_name, region, parameters, .. } = &entry.desired;
+    let plan = entry.plan.as_ref().ok();
+    let changes: Vec<Value> = plan.iter().flat_map(|plan| &plan.changes).map(change).collect();
+    let (status, outputs, failed, why) = match &entry.outcome {
+        Some(Outcome::Deployed { status, outputs }) => (Some(status), Some(outputs), None, None),
+        Some(Outcome::Failed { status, reason, resources }) => {
+            (Some(status).filter(|status| !status.is_empty()), None, Some(resources), Some(reason))
+        }
+        Some(Outcome::Skipped { why }) => (None, None, None, Some(why)),
+        None => (None, plan.map(|plan| &plan.outputs), None, entry.plan.as_ref().err()),
+    };
+    let failed: Vec<Value> = failed
+        .into_iter()
+        .flatten()
+        .map(|failed| json!({"resource": failed.resource, "type": failed.resource_type, "reason": failed.reason}))
+        .collect();
+    json!({
+        "kind": kind.as_str(),
+        "name": name,
+        "id": plan.map(|plan| plan.stack_id.as_str()).filter(|id| !id.is_empty()),
+        "account": account.as_str(),
+        "account_name": account_name,
+        "region": region.as_str(),
+        "plan": plan.map(|plan| plan.verdict.words()),
+        "outcome": entry.outcome.as_ref().map(Outcome::words),
+        "status": status,
+        "error": why,
+        "failed_resources": failed,
+        "parameters": parameters,
+        "changes": changes,
+        "outputs": outputs,
+    })
+}
+
+fn change(change: &Change) -> Value {
+    json!({
+        "action": change.action.words(),
+        "resource": change.resource,
+        "type": change.resource_type,
+        "properties": change.properties,
+        "kept": change.is_kept,
+        "warning": change.warning(),
+    })
+}
