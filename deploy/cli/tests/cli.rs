@@ -293,5 +293,9 @@ fn no_colour_reaches_a_pipe() {
 fn a_build_without_the_aws_sdk_says_how_to_get_the_doctor() {
     let output = run(&["doctor", "--fleet", FLEET, "--output", "json"]);
     assert_eq!((text(&output.stdout), status(&output)), ("", 2));
-    assert!(text(&output.stderr).contains("cargo install --path deploy/cli --features aws"), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stderr).contains("cargo install --path deploy/cli --features aws"),
+        "{}",
+        text(&output.stderr)
+    );
 }

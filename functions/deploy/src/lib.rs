@@ -8,7 +8,8 @@
 //!        │ started         │ looks for the execution before it starts one
 //! ```
 //!
-//! It is the only function that may assume a role in a target account, so it also asks why an execution failed.
+//! It is the only function that may assume a target role, so it also asks why an execution failed, and tries for a checkup
+//! whether it could work at all.
 
 use futures::future::join_all;
 use futures::{StreamExt, stream};

@@ -4,9 +4,9 @@
 //! |---|---|---|
 //! | [`ledger`] | [`manifold_ports::ledger::Ledger`] | DynamoDB |
 //! | [`queues`] | [`manifold_ports::queues::Queues`] | SQS |
-//! | [`engine`] | [`manifold_ports::engine::Engine`] | CodePipeline in the target accounts |
+//! | [`engine`] | [`manifold_ports::engine::Engine`], [`manifold_ports::checkup::Access`] | CodePipeline in the target accounts |
 //! | [`releases`] | [`manifold_ports::releases::Releases`] | CodePipeline in the hub account |
-//! | [`slack`] | [`manifold_ports::slack::Slack`] | Slack's Web API and incoming webhooks |
+//! | [`slack`] | [`manifold_ports::slack::Slack`], [`manifold_ports::checkup::LookAtSlack`] | Slack's Web API and incoming webhooks |
 //! | `inspect` (a Cargo feature) | [`manifold_ports::checkup::Inspect`] | EventBridge, CodePipeline and IAM |
 //! | [`clock`] | [`manifold_ports::clock::Clock`] | the host |
 //!

@@ -161,6 +161,16 @@ fn told(findings: &[Finding]) -> String {
     if text.is_empty() { "all is well\n".to_owned() } else { text }
 }
 
+/// Else a cause that is told nowhere would be hidden.
+fn whoever_follows_names_what_is_not_well(findings: &[Finding]) {
+    for finding in findings {
+        let Some(from) = finding.follows_from else { continue };
+        let is_told_by_the_hub = [Check::HubFunction, Check::HubBus].contains(&from);
+        let is_told_here = findings.iter().any(|other| other.check == from && other.state != State::Ok);
+        assert!(finding.state == State::Unknown && (is_told_by_the_hub || is_told_here), "{finding:?}");
+    }
+}
+
 type Change = (&'static str, fn(&mut World));
 
 fn stories(changes: &[Change]) -> String {
@@ -168,7 +178,9 @@ fn stories(changes: &[Change]) -> String {
     for (name, change) in changes {
         let mut world = World::well();
         change(&mut world);
-        writeln!(text, "== {name}\n{}", told(&world.judge())).unwrap();
+        let findings = world.judge();
+        whoever_follows_names_what_is_not_well(&findings);
+        writeln!(text, "== {name}\n{}", told(&findings)).unwrap();
     }
     text
 }
@@ -192,6 +204,13 @@ fn each_thing_that_is_missing_in_an_account_is_told_with_its_remedy() {
             let message = "... because no identity-based policy allows the sts:AssumeRole action".to_owned();
             let refusal = Tried::Refused { code: "AccessDenied".to_owned(), message };
             world.access = Some(AccessSeen::not_assumed(refusal));
+        }),
+        ("everything is throttled but STS", |world| {
+            world.access().list_executions = unanswered();
+            world.access().list_actions = unanswered();
+            world.spot().pipelines[0] = PipelineSpotSeen { pipeline: unanswered(), decisions: unanswered() };
+            world.spot().rules = vec![unanswered(), unanswered()];
+            world.bus = unanswered();
         }),
         ("STS is throttled", |world| world.access = Some(AccessSeen::not_assumed(unanswered()))),
         ("the role may not list executions", |world| {

@@ -159,7 +159,9 @@ impl Target<'_> {
             return Finding::ok(CHECK);
         }
         if !answers.contains(&Some(false)) {
-            return Finding::follows(CHECK, Check::AssumeRole, "nobody got as far as to ask in the Region");
+            let is_in = self.access.is_some_and(|access| access.assumed.done().is_some());
+            let from = if is_in { Check::ListPipelineExecutions } else { Check::AssumeRole };
+            return Finding::follows(CHECK, from, "nobody got an answer in the Region");
         }
         let region = &self.expected.place.key.region;
         Finding::fails(
