@@ -212,7 +212,9 @@ fn no_credentials(refusal: &Refusal, profile: Option<&str>) -> anyhow::Error {
         return match profile {
             Some(profile) => advise(
                 format!("no credentials for AWS{whose}: {words}"),
-                format!("check that ~/.aws/config or ~/.aws/credentials has the profile {profile}, or sign in: {login}"),
+                format!(
+                    "check that ~/.aws/config or ~/.aws/credentials has the profile {profile}, or sign in: {login}"
+                ),
             ),
             None => advise(
                 format!("no credentials for AWS: {words}"),

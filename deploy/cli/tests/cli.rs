@@ -287,15 +287,30 @@ fn no_colour_reaches_a_pipe() {
     assert!(!output.stdout.contains(&0x1b) && !output.stderr.contains(&0x1b));
 }
 
-/// A build with the AWS SDK asks for credentials instead.
-#[cfg(not(feature = "aws"))]
+/// `install` and `doctor` are in every build's list; what they say depends on whether the AWS SDK is in the build.
 #[test]
-fn a_build_without_the_aws_sdk_says_how_to_get_the_doctor() {
-    let output = run(&["doctor", "--fleet", FLEET, "--output", "json"]);
-    assert_eq!((text(&output.stdout), status(&output)), ("", 2));
-    assert!(
-        text(&output.stderr).contains("cargo install --path deploy/cli --features aws"),
-        "{}",
-        text(&output.stderr)
-    );
+#[cfg(not(feature = "aws"))]
+fn a_build_without_the_aws_sdk_says_how_to_get_the_commands_that_need_it() {
+    for args in [&["install"][..], &["install", "--fleet", FLEET, "--yes"], &["doctor", "--fleet", FLEET]] {
+        let output = run(args);
+        assert_eq!(status(&output), 2);
+        assert!(text(&output.stderr).contains("cargo install --path deploy/cli --features aws"), "{output:?}");
+    }
+    assert!(text(&run(&["help"]).stdout).contains("install"));
+}
+
+/// What needs no AWS is refused before AWS is asked.
+#[test]
+#[cfg(feature = "aws")]
+fn install_refuses_what_it_can_not_use_before_it_asks_aws() {
+    let nowhere = ["install", "--fleet", FLEET, "--package", "nowhere"];
+    let refused = |args: &[&str]| {
+        let output = run(args);
+        assert_eq!((status(&output), text(&output.stdout)), (2, ""), "{output:?}");
+        text(&output.stderr).to_owned()
+    };
+    assert!(refused(&nowhere).contains("help: make the zips of this fleet file: deploy/package FLEET.yaml nowhere"));
+    assert!(refused(&["install", "--fleet", "bad.yaml", "--package", "nowhere"]).contains("nothing was deployed"));
+    assert!(refused(&[&nowhere[..], &["--set", "LogLevel=debug"]].concat()).contains("such as hub:LogLevel=debug"));
+    assert!(refused(&[&nowhere[..], &["--plan", "--yes"]].concat()).contains("cannot be used with"));
 }

@@ -230,6 +230,9 @@ impl Run<'_> {
     async fn deploy(&self, entries: &mut [Entry], stacks: &[Result<Stack<'_>, String>], bucket: &Bucket) {
         let todo: Vec<usize> = (0..entries.len()).filter(|index| entries[*index].has_changes()).collect();
         let shown: Vec<Desired> = todo.iter().map(|index| entries[*index].desired.clone()).collect();
+        // Before the rows are drawn: it tells what it does line by line.
+        let has_hub = todo.iter().any(|index| shown_kind(stacks, *index) == Some(Kind::Hub));
+        let uploaded = if has_hub { Box::pin(self.upload(bucket)).await } else { Ok(()) };
         let watch = Watch::new(&shown.iter().collect::<Vec<_>>(), "deploying");
         let mut outcomes: BTreeMap<usize, Outcome> = BTreeMap::new();
         let of = |kind: Kind| todo.iter().copied().filter(move |index| shown_kind(stacks, *index) == Some(kind));
@@ -247,11 +250,11 @@ impl Run<'_> {
 
         let mut stopped: Option<String> = None;
         for index in of(Kind::Hub) {
-            let outcome = match Box::pin(self.upload(bucket)).await {
+            let outcome = match &uploaded {
                 Ok(()) => one(index).await.1,
                 Err(error) => {
-                    let outcome =
-                        Outcome::Failed { status: String::new(), reason: format!("{error:#}"), resources: Vec::new() };
+                    let reason = format!("{error:#}");
+                    let outcome = Outcome::Failed { status: String::new(), reason, resources: Vec::new() };
                     watch.ended(row(index), &outcome);
                     outcome
                 }
