@@ -54,6 +54,26 @@ CALLS = {
         "list_pipeline_executions": {"codepipeline:ListPipelineExecutions"},
         "list_action_executions": {"codepipeline:ListActionExecutions"},
     },
+    "inspect.rs": {
+        "describe_event_bus": {"events:DescribeEventBus"},
+        "get_pipeline": {"codepipeline:GetPipeline"},
+    },
+    # With the credentials of a member account's read-only role.
+    "inspect/member.rs": {
+        "get_pipeline": {"codepipeline:GetPipeline"},
+        "list_tags_for_resource": {"codepipeline:ListTagsForResource"},
+        "describe_rule": {"events:DescribeRule"},
+        "list_targets_by_rule": {"events:ListTargetsByRule"},
+        "simulate_principal_policy": {"iam:SimulatePrincipalPolicy"},
+    },
+}
+# What the read-only role allows beyond what is called today: drift checks are to come, and the role is installed in
+# every account.
+FOR_DRIFT_CHECKS = {
+    "codepipeline:GetPipelineState",
+    "codepipeline:GetPipelineExecution",
+    "codepipeline:ListPipelineExecutions",
+    "codepipeline:ListActionExecutions",
 }
 # What a function's main.rs names -> the adapter that it stands for.
 ADAPTERS = {
@@ -62,18 +82,16 @@ ADAPTERS = {
     "Assumer": "credentials.rs",
     "CodePipelineReleases": "releases.rs",
     "Secrets": "secrets.rs",
+    "Inspector": "inspect.rs",
 }
-# What Lambda itself does in the function's name: the mapping receives, the runtime logs.
-EVERY_FUNCTION = {
-    "sqs:ReceiveMessage",
-    "sqs:DeleteMessage",
-    "sqs:GetQueueAttributes",
-    "logs:CreateLogStream",
-    "logs:PutLogEvents",
-}
+# What Lambda itself does in the function's name: the runtime logs, and the mapping receives, where there is one.
+LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
+RECEIVES = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
 
-# CloudFormation takes no larger template but from S3.
-MAX_TEMPLATE = 51_200
+# What CloudFormation takes in a request, which is how members install theirs by hand or by StackSet, and what it takes
+# from S3 (1 MB; some of it is left free), where the hub's goes.
+MAX_TEMPLATE = {"hub.yaml": 1_000_000}
+MAX_INLINE = 51_200
 
 
 # == Reading and rendering ==
@@ -222,7 +240,12 @@ class Code:
     def calls(self, adapter):
         """The SDK's methods that an adapter calls."""
         text = rust(self.aws / adapter)
-        return set(re.findall(r"\b(?:client|secrets_manager|ssm)\s*\.\s*([a-z_]+)\(\)", text)) - {"clone"}
+        clients = "client|secrets_manager|ssm|codepipeline|events|iam"
+        return set(re.findall(rf"\b(?:{clients})\s*\.\s*([a-z_]+)\(\)", text)) - {"clone"}
+
+    def reads_queue(self, function):
+        """Whether a function takes batches of messages."""
+        return "decode_batch" in rust(self.root / f"functions/{function}/src/lib.rs")
 
     def queues(self, function):
         """The queues that a function sends to."""
@@ -243,7 +266,7 @@ class Code:
         """The actions that a function's role needs."""
         text = self.functions[function]
         handler = rust(self.root / f"functions/{function}/src/lib.rs")
-        needed = set(EVERY_FUNCTION)
+        needed = LOGS | RECEIVES if self.reads_queue(function) else set(LOGS)
         for name, adapter in ADAPTERS.items():
             if re.search(rf"\b{name}::", text):
                 for method, actions in CALLS[adapter].items():
@@ -295,8 +318,9 @@ def cfn_lint(context):
 def installable(context):
     """Every template goes in as it is: small, without macros and imports, in any partition."""
     for template in context.templates:
-        if len(template.text.encode()) > MAX_TEMPLATE:
-            yield f"{template.name} has more than {MAX_TEMPLATE} bytes: CloudFormation takes it from S3 only"
+        most = MAX_TEMPLATE.get(template.name, MAX_INLINE)
+        if len(template.text.encode()) > most:
+            yield f"{template.name} has more than {most} bytes, which CloudFormation does not take"
         if "Transform" in template.body:
             yield f"{template.name} uses a macro, which service-managed StackSets refuse"
         if "Fn::ImportValue" in str(template.body) or "'Export'" in str(template.body):
@@ -452,6 +476,40 @@ def target_role(context):
 
 
 @check
+def read_only_role(context):
+    """The read-only role allows what is looked at, can change nothing, and trusts the function that looks."""
+    needed = set().union(*CALLS["inspect/member.rs"].values()) | FOR_DRIFT_CHECKS
+    for template in context.templates:
+        for logical, role in template.of("AWS::IAM::Role"):
+            if template.name != "member-account.yaml" or logical != "InspectRole":
+                continue
+            statements = [each for policy in role["Policies"] for each in policy["PolicyDocument"]["Statement"]]
+            allowed = {action for each in statements for action in listed(each["Action"])}
+            if allowed != needed:
+                yield f"{logical} allows {sorted(allowed)}, and checkups need {sorted(needed)}"
+            for action in allowed:
+                if not re.match(r"\w+:(Get|List|Describe|Simulate)", action):
+                    yield f"{logical} allows {action}, which is no look"
+            trusted = [each["Principal"].get("AWS") for each in role["AssumeRolePolicyDocument"]["Statement"]]
+            if trusted != ["<HubInspectRoleArn>"]:
+                yield f"{logical} trusts {trusted}"
+
+
+@check
+def forwarding_rules(context):
+    """The rules that checkups look for are those that are installed."""
+    text = rust(context.root / "shared/core/src/checkup.rs")
+    known = set(re.findall(r'"(forward-[a-z-]+)"', text))
+    for template in context.templates:
+        if template.name != "member-region.yaml":
+            continue
+        prefix = template._parameter("Prefix") + "-"
+        installed = {rule["Name"].removeprefix(prefix) for _, rule in template.of("AWS::Events::Rule")}
+        if installed != known:
+            yield f"the rules are {sorted(installed)}, and checkups look for {sorted(known)}"
+
+
+@check
 def environment(context):
     """Every function gets the variables that its code reads, each with the right queue, and no others."""
     for template in context.hub():
@@ -526,7 +584,9 @@ def mappings(context):
             if directory(template, function) == "collect" and 2 * mapping.get("BatchSize", 10) + 2 > writes:
                 yield f"{logical}: {mapping['BatchSize']} events may need more than the {writes} writes of one commit"
         for logical in set(functions) - mapped:
-            yield f"{logical} has no queue"
+            name = directory(template, functions[logical])
+            if name not in context.code.functions or context.code.reads_queue(name):
+                yield f"{logical} has no queue"
 
 
 @check
@@ -690,7 +750,8 @@ HUB, ACCOUNT, REGION = (f"deploy/{name}" for name in TEMPLATES)
 # Check, file, what stands there, what it becomes. The first occurrence is replaced; each must be noticed by that check.
 MUTATIONS = [
     ("cfn_lint", HUB, "BillingMode: PAY_PER_REQUEST", "BillingMode: PAY_PER_REQEST"),
-    ("installable", HUB, "Resources:\n", "Resources:\n" + "  # padding\n" * 100),
+    ("installable", HUB, "Resources:\n", "Resources:\n" + "  # " + "padding " * 125_000 + "\n"),
+    ("installable", ACCOUNT, "Resources:\n", "Resources:\n" + "  # padding\n" * 4_000),
     ("installable", ACCOUNT, "Resources:\n", "Transform: AWS::LanguageExtensions\nResources:\n"),
     ("installable", REGION, "arn:${AWS::Partition}:iam", "arn:aws:iam"),
     ("installable", REGION, "Value: !Ref UndeliveredQueue", "Value: !Ref UndeliveredQueue\n    Export: { Name: x }"),
@@ -713,6 +774,16 @@ MUTATIONS = [
     ("function_roles", HUB, "                Resource: !GetAtt SummarizeQueue.Arn\n              - Sid: Ledger", "                Resource: [!GetAtt SummarizeQueue.Arn, !GetAtt DeployQueue.Arn]\n              - Sid: Ledger"),
     ("target_role", ACCOUNT, "codepipeline:StartPipelineExecution", "codepipeline:StopPipelineExecution"),
     ("target_role", "shared/aws/src/credentials.rs", '"codepipeline:ListActionExecutions",', ""),
+    ("read_only_role", ACCOUNT, "iam:SimulatePrincipalPolicy", "iam:SimulateCustomPolicy"),
+    ("read_only_role", ACCOUNT, "                  - codepipeline:ListTagsForResource\n", ""),
+    ("read_only_role", ACCOUNT, "codepipeline:GetPipelineState", "codepipeline:StopPipelineExecution"),
+    ("read_only_role", ACCOUNT, "Principal: { AWS: !Ref HubInspectRoleArn }", "Principal: { AWS: !Ref HubDeployRoleArn }"),
+    ("forwarding_rules", REGION, "${Prefix}-forward-pipeline", "${Prefix}-forward-pipelines"),
+    ("function_roles", HUB, "                Action: events:DescribeEventBus\n", "                Action: events:PutRule\n"),
+    ("function_roles", HUB, "Resource: !GetAtt InspectLogs.Arn", "Resource: !GetAtt InspectLogs.Arn\n              - { Sid: Receive, Effect: Allow, Action: sqs:ReceiveMessage, Resource: !GetAtt DeployQueue.Arn }"),
+    ("mappings", "functions/inspect/src/lib.rs", "use futures::", "use manifold_core::event::decode_batch;\nuse futures::"),
+    ("environment", HUB, "MANIFOLD_INSPECT_ROLE: !Ref InspectRole", ""),
+    ("adapters", "shared/aws/src/inspect/member.rs", ".describe_rule()", ".delete_rule()"),
     ("environment", HUB, "MANIFOLD_FLEET: fleet.yaml", ""),
     ("environment", HUB, "MANIFOLD_TABLE:", "MANIFOLD_TABEL:"),
     ("environment", HUB, "MANIFOLD_DEPLOY_QUEUE_URL: !Ref DeployQueue", "MANIFOLD_DEPLOY_QUEUE_URL: !Ref CollectQueue"),
@@ -754,7 +825,7 @@ def self_test(root: Path):
     missed += [f"{name} has no mutation" for name in sorted(untested)]
     with tempfile.TemporaryDirectory() as place:
         copy = Path(place)
-        for pattern in ("deploy/*.yaml", "shared/aws/src/*.rs", "shared/core/src/*.rs", "functions/*/src/*.rs"):
+        for pattern in ("deploy/*.yaml", "shared/aws/src/**/*.rs", "shared/core/src/*.rs", "functions/*/src/*.rs"):
             for path in root.glob(pattern):
                 (copy / path.relative_to(root)).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(path, copy / path.relative_to(root))

@@ -107,6 +107,14 @@ pub(crate) enum Command {
     #[cfg(not(feature = "aws"))]
     #[command(after_help = WITHOUT_AWS)]
     Install(WithoutAws),
+    /// Look whether a rollout would go through: roles, Regions, pipelines, forwarding and Slack, for every target.
+    #[cfg(feature = "aws")]
+    #[command(after_help = crate::doctor::options::HELP)]
+    Doctor(crate::doctor::options::Doctor),
+    /// Look whether a rollout would go through (not in this build: it needs the feature "aws").
+    #[cfg(not(feature = "aws"))]
+    #[command(after_help = WITHOUT_AWS)]
+    Doctor(WithoutAws),
 }
 
 /// How to get the commands that talk to AWS.

@@ -3,6 +3,8 @@
 mod args;
 #[cfg(feature = "aws")]
 mod aws;
+#[cfg(feature = "aws")]
+mod doctor;
 mod input;
 #[cfg(feature = "aws")]
 mod install;
@@ -29,6 +31,10 @@ fn main() -> ExitCode {
         Command::Schema => validate::schema(),
         #[cfg(feature = "aws")]
         Command::Install(options) => install::install(&options),
+        #[cfg(not(feature = "aws"))]
+        Command::Doctor(_) => Err(anyhow::anyhow!("\"manifold doctor\" is not in this build\n{}", args::WITHOUT_AWS)),
+        #[cfg(feature = "aws")]
+        Command::Doctor(options) => doctor::doctor(&options),
         #[cfg(not(feature = "aws"))]
         Command::Install(_) => Err(anyhow::anyhow!("\"manifold install\" is not in this build\n{}", args::WITHOUT_AWS)),
     };

@@ -8,9 +8,12 @@
 //!        │ started         │ looks for the execution before it starts one
 //! ```
 //!
-//! It is the only function that may assume a role in a target account, so it also asks why an execution failed.
+//! It is the only function that may assume a target role, so it also asks why an execution failed, and tries for a checkup
+//! whether it could work at all.
 
 use futures::future::join_all;
+use futures::{StreamExt, stream};
+use manifold_core::checkup::{AccessSeen, Answer, Misunderstood, Question};
 use manifold_core::event::{BatchResponse, DecodeError, SqsRecord, decode_batch};
 use manifold_core::ids::{Attempt, ExecutionId, ExecutionRef, RunId, TargetKey};
 use manifold_core::ledger::{Item, Key, Link, LinkOwner, RUN_RETENTION};
@@ -19,6 +22,7 @@ use manifold_core::plan::PlannedTarget;
 use manifold_core::run::{Event, Reason, ReasonSource, Refusal, Seen, Target, Told};
 use manifold_core::time::{Span, Timestamp};
 use manifold_ports::batch::{self, OutOfTime, Report};
+use manifold_ports::checkup::{AT_ONCE, Access, out_of_time};
 use manifold_ports::clock::Clock;
 use manifold_ports::engine::{Engine, Order};
 use manifold_ports::ledger::Ledger;
@@ -59,6 +63,30 @@ enum Failure {
     Asked(String),
     #[error(transparent)]
     OutOfTime(#[from] OutOfTime),
+}
+
+impl<L, Q, E: Access, C: Clock> Deploy<L, Q, E, C> {
+    /// Answers a checkup: may this function work in these places? Only this function can tell, as target roles trust
+    /// no other. What `deadline` leaves no time for is unanswered.
+    ///
+    /// # Errors
+    /// The question is another function's.
+    pub async fn checkup(&self, question: Question, deadline: Timestamp) -> Result<Answer, Misunderstood> {
+        let places = match question {
+            Question::Access(places) => places,
+            Question::Fleet | Question::Inspect(_) | Question::Slack(_) => {
+                return Err(Misunderstood::Misplaced { function: "deploy" });
+            }
+        };
+        self.engine.renew(&places);
+        let looks = places.iter().map(|place| async move {
+            match batch::has_time(&self.clock, deadline) {
+                true => self.engine.try_access(place, deadline).await,
+                false => AccessSeen::not_assumed(out_of_time()),
+            }
+        });
+        Ok(Answer::Access(stream::iter(looks).buffered(AT_ONCE).collect().await))
+    }
 }
 
 impl<L: Ledger, Q: Queues, E: Engine, C: Clock> Deploy<L, Q, E, C> {

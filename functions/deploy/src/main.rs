@@ -21,7 +21,10 @@ async fn main() -> Result<(), lambda::Error> {
             engine: CodePipelineEngine::new(clients.clone(), Assumer::new(clients.sts())),
             clock: SystemClock,
         };
-        Ok(async move |input: Value, deadline| lambda::answer(deploy.handle(&input, deadline).await))
+        Ok(async move |input: Value, deadline| {
+            let work = async |input: &Value| lambda::answer(deploy.handle(input, deadline).await);
+            lambda::either(&input, async |question| deploy.checkup(question, deadline).await, work).await
+        })
     })
     .await
 }

@@ -4,6 +4,7 @@
 //! first effects again. The plan is written before the head: a run exists once its head does.
 
 use futures::{StreamExt, TryStreamExt, stream};
+use manifold_core::checkup::{Answer, Misunderstood, Question};
 use manifold_core::event::{
     self, BatchResponse, DecodeError, Envelope, PipelineEvent, PipelineState, decode_batch, decode_event,
 };
@@ -61,6 +62,21 @@ enum Failure {
     Send(#[from] SendError),
     #[error(transparent)]
     OutOfTime(#[from] OutOfTime),
+}
+
+impl<L, Q, R, C> Dispatch<L, Q, R, C> {
+    /// Answers a checkup: which fleet file is this?
+    ///
+    /// # Errors
+    /// The question is another function's.
+    pub fn checkup(&self, question: &Question) -> Result<Answer, Misunderstood> {
+        match question {
+            Question::Fleet => Ok(Answer::Fleet { digest: self.fleet.digest().to_owned() }),
+            Question::Access(_) | Question::Inspect(_) | Question::Slack(_) => {
+                Err(Misunderstood::Misplaced { function: "dispatch" })
+            }
+        }
+    }
 }
 
 impl<L: Ledger, Q: Queues, R: Releases, C: Clock> Dispatch<L, Q, R, C> {

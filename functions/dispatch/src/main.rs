@@ -25,7 +25,10 @@ async fn main() -> Result<(), lambda::Error> {
             releases: CodePipelineReleases::new(clients.clone()),
             clock: SystemClock,
         };
-        Ok(async move |input: Value, deadline| lambda::answer(dispatch.handle(&input, deadline).await))
+        Ok(async move |input: Value, deadline| {
+            let work = async |input: &Value| lambda::answer(dispatch.handle(input, deadline).await);
+            lambda::either(&input, async |question| dispatch.checkup(&question), work).await
+        })
     })
     .await
 }

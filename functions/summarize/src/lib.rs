@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 
+use manifold_core::checkup::{Answer, Misunderstood, Question, SlackSeen, Tried};
 use manifold_core::event::{BatchResponse, DecodeError, decode_batch};
 use manifold_core::ids::{Nonce, RunId};
 use manifold_core::ledger::{Commit, Item, Key, RUN_RETENTION, Record, Versions};
@@ -17,6 +18,7 @@ use manifold_core::run::posting::{Decision, Draft, Occasion, Posted, Posting, ed
 use manifold_core::summary::{self, Summary, slack};
 use manifold_core::time::{Span, Timestamp};
 use manifold_ports::batch::{self, OutOfTime, Report};
+use manifold_ports::checkup::{LookAtSlack, out_of_time};
 use manifold_ports::clock::Clock;
 use manifold_ports::ledger::{CommitError, Ledger, LedgerError};
 use manifold_ports::queues::{Queues, SendError};
@@ -71,6 +73,30 @@ struct Drafts {
     thread: Option<summary::Payload>,
     unexplained_since: Option<Timestamp>,
     expires_at: Timestamp,
+}
+
+impl<L, Q, S: LookAtSlack, C: Clock> Summarize<L, Q, S, C> {
+    /// Answers a checkup: does Slack take the secrets, and know the channels? Nothing is posted. One channel after the
+    /// other, as a fleet has few and Slack counts. What `deadline` leaves no time for is unanswered.
+    ///
+    /// # Errors
+    /// The question is another function's.
+    pub async fn checkup(&self, question: Question, deadline: Timestamp) -> Result<Answer, Misunderstood> {
+        let channels = match question {
+            Question::Slack(channels) => channels,
+            Question::Fleet | Question::Access(_) | Question::Inspect(_) => {
+                return Err(Misunderstood::Misplaced { function: "summarize" });
+            }
+        };
+        let mut seen = Vec::with_capacity(channels.len());
+        for channel in &channels {
+            seen.push(match batch::has_time(&self.clock, deadline) {
+                true => self.slack.look(channel, deadline).await,
+                false => SlackSeen { secret: out_of_time(), token: Tried::NotTried, channel: Tried::NotTried },
+            });
+        }
+        Ok(Answer::Slack(seen))
+    }
 }
 
 impl<L: Ledger, Q: Queues, S: Slack, C: Clock> Summarize<L, Q, S, C> {

@@ -21,7 +21,10 @@ async fn main() -> Result<(), lambda::Error> {
             slack: SlackClient::from_env(Secrets::new(&clients))?,
             clock: SystemClock,
         };
-        Ok(async move |input: Value, deadline| lambda::answer(summarize.handle(&input, deadline).await))
+        Ok(async move |input: Value, deadline| {
+            let work = async |input: &Value| lambda::answer(summarize.handle(input, deadline).await);
+            lambda::either(&input, async |question| summarize.checkup(question, deadline).await, work).await
+        })
     })
     .await
 }

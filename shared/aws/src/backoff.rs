@@ -25,6 +25,9 @@ impl Default for Backoff {
 }
 
 impl Backoff {
+    /// For looks, which no message repeats: patient with throttling, within the time that the function has.
+    pub const PATIENT: Self = Self { tries: 5, first: Duration::from_millis(500), longest: Duration::from_secs(4) };
+
     /// Waits after the given number of failed tries, and tells whether there is another one.
     #[expect(clippy::disallowed_methods, reason = "the one place that waits between tries of one call")]
     pub(crate) async fn again(&self, failed: u32) -> bool {

@@ -132,6 +132,39 @@ impl Clients {
         )
     }
 
+    /// EventBridge in the hub's Region.
+    #[cfg(feature = "inspect")]
+    #[must_use]
+    pub fn eventbridge(&self) -> aws_sdk_eventbridge::Client {
+        aws_sdk_eventbridge::Client::from_conf(config!(self, aws_sdk_eventbridge).build())
+    }
+
+    /// EventBridge in a Region, with assumed credentials; see [`Clients::codepipeline_as`].
+    #[cfg(feature = "inspect")]
+    #[must_use]
+    pub fn eventbridge_as(&self, region: &Region, credentials: Credentials) -> aws_sdk_eventbridge::Client {
+        aws_sdk_eventbridge::Client::from_conf(
+            config!(self, aws_sdk_eventbridge)
+                .region(aws_config::Region::new(region.as_str().to_owned()))
+                .credentials_provider(SharedCredentialsProvider::new(credentials))
+                .identity_cache(IdentityCache::no_cache())
+                .build(),
+        )
+    }
+
+    /// IAM, with assumed credentials; see [`Clients::codepipeline_as`]. It knows no Region but its partition's, which
+    /// the hub's Region tells.
+    #[cfg(feature = "inspect")]
+    #[must_use]
+    pub fn iam_as(&self, credentials: Credentials) -> aws_sdk_iam::Client {
+        aws_sdk_iam::Client::from_conf(
+            config!(self, aws_sdk_iam)
+                .credentials_provider(SharedCredentialsProvider::new(credentials))
+                .identity_cache(IdentityCache::no_cache())
+                .build(),
+        )
+    }
+
     /// CodePipeline in a Region, with assumed credentials. It shares the connections of all other clients, so that
     /// making one costs no handshake. It does not share their cache of identities, which never forgets one: sessions
     /// are kept, and replaced, by [`crate::credentials::Assumer`].

@@ -1,4 +1,5 @@
-//! Credentials of target accounts: a role is assumed once for each run and app, and used in every Region.
+//! Credentials of target accounts: a role is assumed once for each run and app, and used in every Region. To look
+//! without touching, another role is assumed, which can only read.
 //!
 //! The session's name carries the run, because CodePipeline repeats it in the STARTED event; its policy narrows the
 //! role to the one pipeline, so that a session is never worth more than what it was opened for.
@@ -33,29 +34,24 @@ const MAX_SESSIONS: usize = 512;
 
 /// What a session is for: callers with the same answer share it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-struct Purpose {
+pub(crate) struct Purpose {
     role: RoleArn,
     external_id: Option<String>,
-    run: RunId,
-    pipeline: PipelineName,
+    /// The session's name.
+    session: String,
+    /// What a session may do is what the role *and* this allow; at most 2,048 characters (`AssumeRole`, `Policy`).
+    policy: Option<String>,
 }
 
 impl Purpose {
     fn of(run: &RunId, planned: &PlannedTarget) -> Self {
-        Self {
-            role: planned.role.clone(),
-            external_id: planned.external_id.clone(),
-            run: run.clone(),
-            pipeline: planned.pipeline.clone(),
-        }
+        Self::rollout(run, &planned.role, planned.external_id.as_deref(), &planned.pipeline)
     }
 
-    /// The session policy. What a session may do is what the role *and* this allow; at most 2,048 characters
-    /// (`AssumeRole`, `Policy`).
-    fn policy(&self) -> String {
-        let mut arn = self.role.as_str().split(':');
-        let partition = arn.nth(1).unwrap_or("aws");
-        serde_json::json!({
+    /// To start one pipeline for one run, and to follow it.
+    pub(crate) fn rollout(run: &RunId, role: &RoleArn, external_id: Option<&str>, pipeline: &PipelineName) -> Self {
+        let partition = role.as_str().split(':').nth(1).unwrap_or("aws");
+        let policy = serde_json::json!({
             "Version": "2012-10-17",
             "Statement": [{
                 "Effect": "Allow",
@@ -64,10 +60,22 @@ impl Purpose {
                     "codepipeline:ListPipelineExecutions",
                     "codepipeline:ListActionExecutions",
                 ],
-                "Resource": format!("arn:{partition}:codepipeline:*:{}:{}", self.role.account(), self.pipeline),
+                "Resource": format!("arn:{partition}:codepipeline:*:{}:{pipeline}", role.account()),
             }],
-        })
-        .to_string()
+        });
+        Self {
+            role: role.clone(),
+            external_id: external_id.map(str::to_owned),
+            session: run.session_name(),
+            policy: Some(policy.to_string()),
+        }
+    }
+
+    /// To look, with a role that can only read: nothing is left to narrow.
+    #[cfg(feature = "inspect")]
+    pub(crate) fn inspection(role: RoleArn, external_id: Option<&str>) -> Self {
+        let session = manifold_core::checkup::INSPECT_SESSION.to_owned();
+        Self { role, external_id: external_id.map(str::to_owned), session, policy: None }
     }
 }
 
@@ -122,22 +130,23 @@ impl<C: Clock> Assumer<C> {
     /// # Errors
     /// The role can't be assumed, for now or for good, as the refusal tells.
     pub async fn assume(&self, run: &RunId, planned: &PlannedTarget) -> Result<Credentials, Refusal> {
-        let purpose = Purpose::of(run, planned);
-        let slot = self.slot(&purpose);
+        self.session(&Purpose::of(run, planned)).await.map_err(|failure| refusal(&failure, &planned.role))
+    }
+
+    /// Credentials for a purpose, from the cache if it has them.
+    pub(crate) async fn session(&self, purpose: &Purpose) -> Result<Credentials, Failure> {
+        let slot = self.slot(purpose);
         let answered = slot.answered.load(Ordering::Acquire);
         let mut latest = slot.latest.lock().await;
         let was_answered_meanwhile = slot.answered.load(Ordering::Acquire) != answered;
         match &*latest {
             Some(Ok(session)) if self.is_fresh(session) => return Ok(session.credentials.clone()),
             // Whoever waited for a call gets that call's answer, also when it is a failure.
-            Some(Err(failure)) if was_answered_meanwhile => return Err(refusal(failure, &purpose.role)),
+            Some(Err(failure)) if was_answered_meanwhile => return Err(failure.clone()),
             Some(Ok(_) | Err(_)) | None => {}
         }
-        let answer = Box::pin(self.call(&purpose)).await;
-        let result = match &answer {
-            Ok(session) => Ok(session.credentials.clone()),
-            Err(failure) => Err(refusal(failure, &purpose.role)),
-        };
+        let answer = Box::pin(self.call(purpose)).await;
+        let result = answer.as_ref().map(|session| session.credentials.clone()).map_err(Failure::clone);
         let ends = answer.as_ref().map_or(0, |session| session.expires_at.as_millis());
         slot.expires_at.store(u64::try_from(ends).unwrap_or(0), Ordering::Release);
         *latest = Some(answer);
@@ -147,7 +156,16 @@ impl<C: Clock> Assumer<C> {
 
     /// Forgets credentials that the engine called expired.
     pub fn forget(&self, run: &RunId, planned: &PlannedTarget) {
-        self.lock().remove(&Purpose::of(run, planned));
+        self.forget_session(&Purpose::of(run, planned));
+    }
+
+    /// Forgets the session of a purpose.
+    pub(crate) fn forget_session(&self, purpose: &Purpose) {
+        self.lock().remove(purpose);
+    }
+
+    pub(crate) fn clock(&self) -> &C {
+        &self.clock
     }
 
     fn is_fresh(&self, session: &Session) -> bool {
@@ -180,10 +198,10 @@ impl<C: Clock> Assumer<C> {
             .client
             .assume_role()
             .role_arn(purpose.role.as_str())
-            .role_session_name(purpose.run.session_name())
+            .role_session_name(&purpose.session)
             .set_external_id(purpose.external_id.clone())
             .duration_seconds(SESSION_SECONDS)
-            .policy(purpose.policy())
+            .set_policy(purpose.policy.clone())
             .send()
             .await
             .map_err(|error| Failure::of(&error))?;
@@ -194,7 +212,7 @@ impl<C: Clock> Assumer<C> {
         })?;
         let seconds = u64::try_from(credentials.expiration.secs()).unwrap_or(0);
         let expiry: SystemTime = UNIX_EPOCH + Duration::from_secs(seconds);
-        tracing::debug!(role = %purpose.role, session = %purpose.run.session_name(), "role assumed");
+        tracing::debug!(role = %purpose.role, session = purpose.session, "role assumed");
         Ok(Session {
             expires_at: timestamp(expiry),
             credentials: Credentials::new(
@@ -242,23 +260,17 @@ fn refusal(failure: &Failure, role: &RoleArn) -> Refusal {
 mod tests {
     use super::*;
 
-    fn purpose(partition: &str, pipeline: &str) -> Purpose {
-        Purpose {
-            role: format!("arn:{partition}:iam::444455556666:role/team/ManifoldTarget").parse().unwrap(),
-            external_id: None,
-            run: "web-0f3a5b7c9d1e2f40".parse().unwrap(),
-            pipeline: pipeline.parse().unwrap(),
-        }
+    fn purpose(partition: &str, run: usize, pipeline: &str) -> Purpose {
+        let role = format!("arn:{partition}:iam::444455556666:role/team/ManifoldTarget").parse().unwrap();
+        let run = format!("web-{run:016x}").parse().unwrap();
+        Purpose::rollout(&run, &role, None, &pipeline.parse().unwrap())
     }
 
     #[test]
     fn sessions_are_bounded_and_the_one_that_ends_first_goes_first() {
         let config = aws_sdk_sts::Config::builder().behavior_version(aws_sdk_sts::config::BehaviorVersion::latest());
         let assumer = Assumer::new(Client::from_conf(config.build()));
-        let numbered = |number: usize| Purpose {
-            run: format!("web-{number:016x}").parse().unwrap(),
-            ..purpose("aws", "svc-deploy")
-        };
+        let numbered = |number: usize| purpose("aws", number, "svc-deploy");
         for number in 0..MAX_SESSIONS {
             let ends = if number == 7 { 1 } else { 1000 };
             assumer.slot(&numbered(number)).expires_at.store(ends, Ordering::Release);
@@ -271,8 +283,9 @@ mod tests {
 
     #[test]
     fn the_session_policy_names_one_pipeline_in_the_roles_own_partition_and_fits() {
-        let policy = purpose("aws-cn", "svc-deploy").policy();
-        assert!(policy.contains("\"arn:aws-cn:codepipeline:*:444455556666:svc-deploy\""), "{policy}");
-        assert!(purpose("aws-us-gov", &"p".repeat(100)).policy().len() <= 2048);
+        let policy = |purpose: Purpose| purpose.policy.unwrap();
+        let cn = policy(purpose("aws-cn", 1, "svc-deploy"));
+        assert!(cn.contains("\"arn:aws-cn:codepipeline:*:444455556666:svc-deploy\""), "{cn}");
+        assert!(policy(purpose("aws-us-gov", 1, &"p".repeat(100))).len() <= 2048);
     }
 }

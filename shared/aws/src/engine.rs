@@ -12,18 +12,22 @@ use aws_sdk_codepipeline::types::{
     ActionExecutionDetail, ActionExecutionFilter, ActionExecutionStatus, PipelineExecutionSummary, PipelineVariable,
     SourceRevisionOverride, SourceRevisionType,
 };
+use manifold_core::checkup::{AccessSeen, Place, Tried};
 use manifold_core::ids::{ExecutionId, RunId};
 use manifold_core::plan::{PlannedTarget, RevisionKind};
 use manifold_core::run::{Outcome, Reason, ReasonSource, Refusal};
 use manifold_core::time::{Span, Timestamp};
+use manifold_ports::checkup::Access;
 use manifold_ports::clock::Clock;
 use manifold_ports::engine::{Engine, Order};
 use tracing::Instrument;
 
+use crate::backoff::Backoff;
 use crate::clients::Clients;
 use crate::clock::SystemClock;
-use crate::credentials::Assumer;
+use crate::credentials::{Assumer, Purpose};
 use crate::failure::{Failure, Kind};
+use crate::look::Patience;
 
 /// "The maximum number of results to return in a single call" is 100 (`ListPipelineExecutions`).
 const PAGE: i32 = 100;
@@ -35,13 +39,20 @@ const CLOCK_SKEW: Span = Span::from_minutes(5);
 pub struct CodePipelineEngine<C = SystemClock> {
     clients: Clients,
     assumer: Assumer<C>,
+    patience: Backoff,
 }
 
 impl<C: Clock> CodePipelineEngine<C> {
     /// With clients for any Region, and the roles of the target accounts.
     #[must_use]
     pub fn new(clients: Clients, assumer: Assumer<C>) -> Self {
-        Self { clients, assumer }
+        Self { clients, assumer, patience: Backoff::PATIENT }
+    }
+
+    /// With another patience for looks that are throttled.
+    #[must_use]
+    pub fn with_patience(self, patience: Backoff) -> Self {
+        Self { patience, ..self }
     }
 
     /// Calls CodePipeline with the target's credentials; once more with new ones if it calls them expired.
@@ -163,6 +174,40 @@ impl<C: Clock> Engine for CodePipelineEngine<C> {
             Ok(reason(newest.as_ref()))
         });
         explained.instrument(span(order, OPERATION)).await
+    }
+}
+
+fn purpose(place: &Place) -> Purpose {
+    Purpose::rollout(&RunId::of_checkup(&place.app), &place.role, place.external_id.as_deref(), &place.pipeline)
+}
+
+impl<C: Clock> Access for CodePipelineEngine<C> {
+    fn renew(&self, places: &[Place]) {
+        for place in places {
+            self.assumer.forget_session(&purpose(place));
+        }
+    }
+
+    async fn try_access(&self, place: &Place, deadline: Timestamp) -> AccessSeen {
+        let purpose = purpose(place);
+        let patience = Patience { clock: self.assumer.clock(), deadline, backoff: self.patience };
+        let credentials = match patience.look(|| self.assumer.session(&purpose)).await {
+            Tried::Done(credentials) => credentials,
+            Tried::Refused { code, message } => return AccessSeen::not_assumed(Tried::Refused { code, message }),
+            Tried::Unanswered { reason } => return AccessSeen::not_assumed(Tried::Unanswered { reason }),
+            Tried::NotTried => return AccessSeen::not_assumed(Tried::NotTried),
+        };
+        let client = self.clients.codepipeline_as(&place.key.region, credentials);
+        let executions = patience.look(|| async {
+            let request = client.list_pipeline_executions().pipeline_name(place.pipeline.as_str()).max_results(1);
+            request.send().await.map(|_| ()).map_err(|error| Failure::of(&error))
+        });
+        let actions = patience.look(|| async {
+            let request = client.list_action_executions().pipeline_name(place.pipeline.as_str()).max_results(1);
+            request.send().await.map(|_| ()).map_err(|error| Failure::of(&error))
+        });
+        let (list_executions, list_actions) = futures::join!(executions, actions);
+        AccessSeen { assumed: Tried::Done(()), list_executions, list_actions }
     }
 }
 

@@ -34,6 +34,9 @@ pub const SUMMARIZE_QUEUE_URL: Variable = Variable {
 /// The fleet file; `fleet.yaml` beside the function when it is not set.
 pub const FLEET: Variable =
     Variable { name: "MANIFOLD_FLEET", holds: "the path of the fleet file, relative to the function's package" };
+/// The role that `inspect` assumes in member accounts.
+pub const INSPECT_ROLE: Variable =
+    Variable { name: "MANIFOLD_INSPECT_ROLE", holds: "the read-only role in member accounts, as name or path/name" };
 /// The log level; `info` when it is not set.
 pub const LOG: Variable = Variable { name: "MANIFOLD_LOG", holds: "the log level: error, warn, info, debug or trace" };
 /// Slack's Web API; [`crate::slack::WEB_API`] when it is not set.
@@ -44,8 +47,8 @@ pub const PACKAGE: Variable =
     Variable { name: "LAMBDA_TASK_ROOT", holds: "the directory of the function's package, set by Lambda" };
 
 /// All of them.
-pub const ALL: [Variable; 8] =
-    [TABLE, DEPLOY_QUEUE_URL, COLLECT_QUEUE_URL, SUMMARIZE_QUEUE_URL, FLEET, LOG, SLACK_URL, PACKAGE];
+pub const ALL: [Variable; 9] =
+    [TABLE, DEPLOY_QUEUE_URL, COLLECT_QUEUE_URL, SUMMARIZE_QUEUE_URL, FLEET, INSPECT_ROLE, LOG, SLACK_URL, PACKAGE];
 
 /// Why a variable could not be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,6 +1,7 @@
 //! What every function's `main.rs` has in common: set up once, then answer event after event.
 
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
+use manifold_core::checkup::{self, Answer, Misunderstood, Question};
 use manifold_core::time::Timestamp;
 use serde_json::Value;
 use tracing::Instrument;
@@ -73,6 +74,27 @@ where
     .await
 }
 
+/// Hands the input on: to `look` if it is a checkup's question, else, as a batch of messages, to `work`.
+///
+/// # Errors
+/// `work` failed. A question that is not understood is an answer, too: whoever asks is to see why.
+pub async fn either(
+    input: &Value,
+    look: impl AsyncFnOnce(Question) -> Result<Answer, Misunderstood>,
+    work: impl AsyncFnOnce(&Value) -> Result<Value, Error>,
+) -> Result<Value, Error> {
+    let Some(asked) = checkup::asked(input) else { return work(input).await };
+    let done = match asked {
+        Ok(question) => look(question).await,
+        Err(misunderstood) => Err(misunderstood),
+    };
+    match &done {
+        Ok(_) => tracing::info!("answered a checkup"),
+        Err(misunderstood) => tracing::warn!(%misunderstood, "a checkup was not understood"),
+    }
+    Ok(checkup::to_response(done))
+}
+
 /// A handler's answer as Lambda takes it.
 ///
 /// # Errors
@@ -83,4 +105,30 @@ where
     E: std::error::Error + Send + Sync + 'static,
 {
     Ok(serde_json::to_value(done?)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    async fn route(input: Value) -> Result<Value, Error> {
+        let look = async |_| Ok(Answer::Fleet { digest: "d".to_owned() });
+        either(&input, look, async |_| Ok(json!("worked"))).await
+    }
+
+    #[tokio::test]
+    async fn a_question_is_looked_at_and_everything_else_is_work() {
+        let asked = route(Question::Fleet.to_request()).await.unwrap();
+        assert_eq!(checkup::answer(&asked), Ok(Answer::Fleet { digest: "d".to_owned() }));
+        assert_eq!(route(json!({"Records": []})).await.unwrap(), "worked");
+        assert_eq!(route(json!({"manifold": "Records"})).await.unwrap()["manifold"]["schema"], 1);
+    }
+
+    #[tokio::test]
+    async fn a_question_that_is_not_understood_is_answered_and_not_worked_on() {
+        let answer = route(json!({"manifold": {"schema": 99, "checkup": "fleet"}})).await.unwrap();
+        let why = answer["manifold"]["misunderstood"].as_str().unwrap();
+        assert!(why.starts_with("questions of schema 99 are not known here"), "{why}");
+    }
 }

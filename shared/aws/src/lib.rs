@@ -4,9 +4,10 @@
 //! |---|---|---|
 //! | [`ledger`] | [`manifold_ports::ledger::Ledger`] | DynamoDB |
 //! | [`queues`] | [`manifold_ports::queues::Queues`] | SQS |
-//! | [`engine`] | [`manifold_ports::engine::Engine`] | CodePipeline in the target accounts |
+//! | [`engine`] | [`manifold_ports::engine::Engine`], [`manifold_ports::checkup::Access`] | CodePipeline in the target accounts |
 //! | [`releases`] | [`manifold_ports::releases::Releases`] | CodePipeline in the hub account |
-//! | [`slack`] | [`manifold_ports::slack::Slack`] | Slack's Web API and incoming webhooks |
+//! | [`slack`] | [`manifold_ports::slack::Slack`], [`manifold_ports::checkup::LookAtSlack`] | Slack's Web API and incoming webhooks |
+//! | `inspect` (a Cargo feature) | [`manifold_ports::checkup::Inspect`] | EventBridge, CodePipeline and IAM |
 //! | [`clock`] | [`manifold_ports::clock::Clock`] | the host |
 //!
 //! What they share: [`clients`] builds the SDK's clients, [`credentials`] assumes the roles of target accounts,
@@ -26,8 +27,11 @@ pub mod credentials;
 pub mod engine;
 pub mod env;
 mod failure;
+#[cfg(feature = "inspect")]
+pub mod inspect;
 pub mod lambda;
 pub mod ledger;
+mod look;
 pub mod queues;
 mod random;
 pub mod releases;

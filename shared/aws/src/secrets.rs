@@ -113,6 +113,10 @@ impl<C: Clock> Secrets<C> {
         self.lock().remove(reference);
     }
 
+    pub(crate) fn clock(&self) -> &C {
+        &self.clock
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<SecretRef, Kept>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -11,7 +11,7 @@ use manifold_core::time::Span;
 use manifold_ports::clock::Clock;
 use manifold_ports::slack::{MessageRef, Slack, SlackError};
 use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{StatusCode, redirect};
+use reqwest::{RequestBuilder, StatusCode, redirect};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -26,6 +26,8 @@ pub const WEB_API: &str = "https://slack.com/api";
 const DEFAULT_WAIT: Span = Span::from_seconds(30);
 /// The longest text that is taken for one of Slack's codes.
 const MAX_CODE: usize = 64;
+
+mod look;
 
 /// Errors of the Web API that pass ("Errors" of `chat.postMessage`): everything else needs a human.
 const PASSING: [&str; 5] =
@@ -117,12 +119,17 @@ impl<C: Clock> SlackClient<C> {
         self.secrets.get(reference).await.map_err(|error| SlackError::Unavailable { reason: error.to_string() })
     }
 
-    /// Calls a method of the Web API.
-    async fn call(&self, method: &str, token: &Secret, body: &Value) -> Result<Answer, SlackError> {
+    /// A call of a method of the Web API, without its body.
+    fn request(&self, method: &str, token: &Secret) -> Result<RequestBuilder, SlackError> {
         let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
             .map_err(|_| SlackError::Unavailable { reason: "the secret is not a token".to_owned() })?;
         bearer.set_sensitive(true);
-        let request = self.http.post(format!("{}/{method}", self.base)).header("authorization", bearer).json(body);
+        Ok(self.http.post(format!("{}/{method}", self.base)).header("authorization", bearer))
+    }
+
+    /// Calls a method of the Web API.
+    async fn call(&self, method: &str, token: &Secret, body: &Value) -> Result<Answer, SlackError> {
+        let request = self.request(method, token)?.json(body);
         let response = request.send().await.map_err(unreached)?;
         let (status, headers) = (response.status(), response.headers().clone());
         let text = response.text().await.map_err(unreached)?;

@@ -15,7 +15,9 @@
 //! | [`message`] | what functions send each other through queues |
 //! | [`console`] | links into the AWS consoles of each partition |
 //! | [`summary`] | the model of the one message, and its Slack form |
+//! | [`checkup`] | what the functions are asked about accounts, Regions and Slack, and what their answers mean |
 
+pub mod checkup;
 pub mod console;
 pub mod event;
 pub mod ids;

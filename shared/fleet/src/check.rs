@@ -91,7 +91,8 @@ pub(crate) fn check(file: &File, out: &mut Sink) -> Option<Fleet> {
             channel: draft.channel,
         })
     });
-    Some(Fleet { apps: apps.collect::<Option<Vec<App>>>()?, shared: Arc::clone(&shared) })
+    // The digest is of the text, which is not known here.
+    Some(Fleet { apps: apps.collect::<Option<Vec<App>>>()?, shared: Arc::clone(&shared), digest: String::new() })
 }
 
 fn not_empty(file: &File, out: &mut Sink) {

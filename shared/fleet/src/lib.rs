@@ -58,7 +58,7 @@ impl Fleet {
         let mut out = Sink::default();
         let fleet = read(text.strip_prefix('\u{feff}').unwrap_or(text), &mut out);
         match (out.finish(name, text), fleet) {
-            (None, Some(fleet)) => Ok(fleet),
+            (None, Some(fleet)) => Ok(Fleet { digest: manifold_core::checkup::digest(text), ..fleet }),
             (Some(problems), Some(_) | None) => Err(problems),
             // Unreachable by construction; a file that is refused must say so all the same.
             (None, None) => Err(Problems::unreadable(name)),

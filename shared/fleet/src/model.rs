@@ -19,6 +19,7 @@ use crate::template::{Template, Templates};
 pub struct Fleet {
     pub(crate) shared: Arc<Shared>,
     pub(crate) apps: Vec<App>,
+    pub(crate) digest: String,
 }
 
 /// What all apps have in common.
@@ -100,6 +101,12 @@ impl Fleet {
     #[must_use]
     pub fn hub(&self) -> &Hub {
         &self.shared.hub
+    }
+
+    /// The digest of the file's text ([`manifold_core::checkup::digest`]): whether two have the same file.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        &self.digest
     }
 
     /// The apps, in the order of the file.
@@ -222,6 +229,12 @@ impl App {
     /// The names of its parameters, which are those of the pipeline variables, in the order of the file.
     pub fn parameters(&self) -> impl Iterator<Item = &str> {
         self.parameters.iter().map(|name| &**name)
+    }
+
+    /// The source action of the target pipelines that is pinned to the release's revision, and how.
+    #[must_use]
+    pub fn source(&self) -> Option<(&str, RevisionKind)> {
+        self.source.as_ref().map(|(action, kind)| (action.as_str(), *kind))
     }
 
     /// Where its summaries go.

@@ -7,6 +7,7 @@
 //! tells what happened.
 
 pub mod batch;
+pub mod checkup;
 pub mod clock;
 pub mod engine;
 pub mod ledger;

@@ -5,13 +5,17 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "what tests share fails by panicking")]
 
+mod access;
 mod clients;
 mod credentials;
 mod engine;
+#[cfg(feature = "inspect")]
+mod inspect;
 mod ledger;
 mod queues;
 mod releases;
 mod samples;
 mod secrets;
 mod slack;
+mod slack_look;
 mod stub;
