@@ -21,7 +21,7 @@ use manifold_core::event::PipelineState;
 use manifold_core::ids::{Attempt, ExecutionRef, RunId, TargetKey};
 use manifold_core::plan::Plan;
 use manifold_core::release::{Release, Revision, Trigger};
-use manifold_core::run::{AppQueue, Event, Head, Observation, Observed, Run, Target, Verdict};
+use manifold_core::run::{AppQueue, Event, Head, Learnt, Observation, Observed, Run, Target, Verdict};
 use manifold_core::summary::{Summary, slack};
 use manifold_core::time::{Span, Timestamp};
 use manifold_fleet::{App, Fleet};
@@ -172,6 +172,7 @@ fn observations(stored: &Stored) -> Vec<Event> {
         execution: target.execution.clone().expect("a started target"),
         at: at(60),
         started_by: None,
+        learnt: Learnt::ByEvent,
         what: Observed::State {
             state: if target.index.is_multiple_of(7) { PipelineState::Failed } else { PipelineState::Succeeded },
             attempt: Some(1),

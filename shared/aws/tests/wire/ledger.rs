@@ -9,7 +9,7 @@ use manifold_core::ledger::{Commit, Expect, Item, Key, Link, LinkOwner, PlanChun
 use manifold_core::run::machine::{AppQueue, Newest};
 use manifold_core::run::posting::{Lease, Posted, Posting};
 use manifold_core::run::target::{Claim, GaveUp, PastAttempt, Unlocked};
-use manifold_core::run::{Head, Observation, Observed, Outcome, Reason, ReasonSource, Seen, Target};
+use manifold_core::run::{Head, Learnt, Observation, Observed, Outcome, Reason, ReasonSource, Seen, Target};
 use manifold_ports::ledger::{CommitError, Ledger, LedgerError};
 use serde_json::{Value, json};
 use wiremock::ResponseTemplate;
@@ -103,6 +103,7 @@ fn one_of_each() -> Vec<(Key, Item)> {
             execution: EXECUTION.parse().unwrap(),
             at: at("2026-10-26T13:49:40Z"),
             started_by: None,
+            learnt: Learnt::ByEvent,
             what: Observed::State { state: PipelineState::Started, attempt: Some(1), comments: None },
         }],
     };
