@@ -287,8 +287,12 @@ mod tests {
     fn a_refusal_for_good_ends_the_message_and_one_of_the_details_only_the_details() {
         let refused = Posting { refused: Some("channel_is_archived".to_owned()), ..Posting::default() };
         assert!(matches!(refused.decide(is_final(BOT), draft("a"), &nonce("me"), at(0)), Decision::Nothing(_)));
-        let without_details =
-            Posting { message: posted("a", 0), thread_refused: Some("msg_too_long".to_owned()), ..Posting::default() };
+        let without_details = Posting {
+            message: posted("a", 0),
+            thread_refused: Some("msg_too_long".to_owned()),
+            shown: Some(7),
+            ..Posting::default()
+        };
         let details = |digest| Draft { thread_digest: Some("details"), ..draft(digest) };
         assert!(matches!(
             without_details.decide(is_final(BOT), details("a"), &nonce("me"), at(60)),
