@@ -9,6 +9,7 @@ mod clients;
 mod credentials;
 mod engine;
 mod ledger;
+mod open_runs;
 mod queues;
 mod releases;
 mod samples;
