@@ -37,6 +37,10 @@ CALLS = {
         "transact_write_items": {"dynamodb:PutItem"},
         "query": {"dynamodb:Query"},
     },
+    "open_runs.rs": {
+        "query": {"dynamodb:Query"},
+        "delete_item": {"dynamodb:DeleteItem"},
+    },
     # "Setting permissions for SendMessage sets permissions for the corresponding batch version" (SQS, batch actions).
     "queues.rs": {"send_message_batch": {"sqs:SendMessage"}},
     "credentials.rs": {"assume_role": {"sts:AssumeRole"}},
@@ -58,22 +62,21 @@ CALLS = {
 # What a function's main.rs names -> the adapter that it stands for.
 ADAPTERS = {
     "DynamoLedger": "ledger.rs",
+    "DynamoOpenRuns": "open_runs.rs",
     "SqsQueues": "queues.rs",
     "Assumer": "credentials.rs",
     "CodePipelineReleases": "releases.rs",
     "Secrets": "secrets.rs",
 }
-# What Lambda itself does in the function's name: the mapping receives, the runtime logs.
-EVERY_FUNCTION = {
-    "sqs:ReceiveMessage",
-    "sqs:DeleteMessage",
-    "sqs:GetQueueAttributes",
-    "logs:CreateLogStream",
-    "logs:PutLogEvents",
-}
+# What Lambda itself does in the function's name: the runtime logs, and the mapping of one that reads a queue receives.
+EVERY_FUNCTION = {"logs:CreateLogStream", "logs:PutLogEvents"}
+EVERY_READER = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
 
-# CloudFormation takes no larger template but from S3.
-MAX_TEMPLATE = 51_200
+# The functions that a schedule invokes, and no queue.
+SCHEDULED = {"sweep"}
+
+# CloudFormation takes no larger template, and this from S3 only.
+MAX_TEMPLATE = 1_000_000
 
 
 # == Reading and rendering ==
@@ -243,12 +246,12 @@ class Code:
         """The actions that a function's role needs."""
         text = self.functions[function]
         handler = rust(self.root / f"functions/{function}/src/lib.rs")
-        needed = set(EVERY_FUNCTION)
+        needed = EVERY_FUNCTION | (set() if function in SCHEDULED else EVERY_READER)
         for name, adapter in ADAPTERS.items():
             if re.search(rf"\b{name}::", text):
                 for method, actions in CALLS[adapter].items():
                     # The one read that not every function with a ledger makes.
-                    if method != "query" or re.search(r"ledger\s*\.targets\(", handler):
+                    if (adapter, method) != ("ledger.rs", "query") or re.search(r"ledger\s*\.targets\(", handler):
                         needed |= actions
         return needed
 
@@ -296,7 +299,7 @@ def installable(context):
     """Every template goes in as it is: small, without macros and imports, in any partition."""
     for template in context.templates:
         if len(template.text.encode()) > MAX_TEMPLATE:
-            yield f"{template.name} has more than {MAX_TEMPLATE} bytes: CloudFormation takes it from S3 only"
+            yield f"{template.name} has more than {MAX_TEMPLATE} bytes: CloudFormation takes no more"
         if "Transform" in template.body:
             yield f"{template.name} uses a macro, which service-managed StackSets refuse"
         if "Fn::ImportValue" in str(template.body) or "'Export'" in str(template.body):
@@ -522,11 +525,43 @@ def mappings(context):
                 yield f"{logical}: Lambda takes batches of more than 10 only with a window"
             if not 2 <= mapping.get("ScalingConfig", {}).get("MaximumConcurrency", 0) <= 1000:
                 yield f"{logical} has no maximum concurrency"
-            # Each event of a batch may write its target and its link; head and queue of the app come on top.
-            if directory(template, function) == "collect" and 2 * mapping.get("BatchSize", 10) + 2 > writes:
+            # Each event of a batch may write its target and its link; head, queue and the mark of an open run come on top.
+            if directory(template, function) == "collect" and 2 * mapping.get("BatchSize", 10) + 3 > writes:
                 yield f"{logical}: {mapping['BatchSize']} events may need more than the {writes} writes of one commit"
         for logical in set(functions) - mapped:
-            yield f"{logical} has no queue"
+            if directory(template, functions[logical]) not in SCHEDULED:
+                yield f"{logical} has no queue"
+
+
+@check
+def schedules(context):
+    """Every function without a queue ticks, by a role that may do nothing else, and a tick that fails is not piled up."""
+    for template in context.hub():
+        functions = dict(template.of("AWS::Lambda::Function"))
+        roles = dict(template.of("AWS::IAM::Role"))
+        invoking = {each["FunctionName"]: each for _, each in template.of("AWS::Lambda::EventInvokeConfig")}
+        ticking = set()
+        for logical, schedule in template.of("AWS::Scheduler::Schedule"):
+            target = schedule["Target"]
+            function = target["Arn"].removeprefix("@").removesuffix(".Arn")
+            role = target["RoleArn"].removeprefix("@").removesuffix(".Arn")
+            if function not in functions or role not in roles:
+                yield f"{logical} invokes nothing of this stack"
+                continue
+            ticking.add(directory(template, functions[function]))
+            statements = [each for policy in roles[role]["Policies"] for each in policy["PolicyDocument"]["Statement"]]
+            allowed = [(listed(each["Action"]), listed(each["Resource"])) for each in statements]
+            if allowed != [(["lambda:InvokeFunction"], [target["Arn"]])]:
+                yield f"{logical}: its role {role} allows {allowed}"
+            if schedule.get("State", "ENABLED") != "ENABLED":
+                yield f"{logical} does not tick"
+            # Scheduler invokes without waiting, so that both it and Lambda may try again.
+            if target.get("RetryPolicy", {}).get("MaximumRetryAttempts", 185) > 2:
+                yield f"{logical}: Scheduler tries a lost tick up to 185 times"
+            if invoking.get(f"@{function}", {}).get("MaximumRetryAttempts", 2) > 0:
+                yield f"{logical}: Lambda repeats a tick that failed"
+        for name in SCHEDULED - ticking:
+            yield f"{name} has no schedule"
 
 
 @check
@@ -612,7 +647,9 @@ def alarms(context):
         for logical, _ in template.of("AWS::SQS::Queue"):
             metric = "ApproximateNumberOfMessagesVisible" if logical in dead else "ApproximateAgeOfOldestMessage"
             wanted.append((logical, metric, {("QueueName", f"@{logical}.QueueName")}))
-        for logical, _ in template.of("AWS::Lambda::Function"):
+        for logical, function in template.of("AWS::Lambda::Function"):
+            if directory(template, function) in SCHEDULED:
+                wanted.append((logical, "Invocations", {("FunctionName", f"@{logical}")}))
             wanted += [(logical, metric, {("FunctionName", f"@{logical}")}) for metric in ("Errors", "Throttles")]
         for logical, rule in template.of("AWS::Events::Rule"):
             names = {rule["Name"], f"@{logical}"}
@@ -690,7 +727,7 @@ HUB, ACCOUNT, REGION = (f"deploy/{name}" for name in TEMPLATES)
 # Check, file, what stands there, what it becomes. The first occurrence is replaced; each must be noticed by that check.
 MUTATIONS = [
     ("cfn_lint", HUB, "BillingMode: PAY_PER_REQUEST", "BillingMode: PAY_PER_REQEST"),
-    ("installable", HUB, "Resources:\n", "Resources:\n" + "  # padding\n" * 100),
+    ("installable", HUB, "Resources:\n", "Resources:\n" + "  # padding\n" * 100_000),
     ("installable", ACCOUNT, "Resources:\n", "Transform: AWS::LanguageExtensions\nResources:\n"),
     ("installable", REGION, "arn:${AWS::Partition}:iam", "arn:aws:iam"),
     ("installable", REGION, "Value: !Ref UndeliveredQueue", "Value: !Ref UndeliveredQueue\n    Export: { Name: x }"),
@@ -727,6 +764,14 @@ MUTATIONS = [
     ("mappings", HUB, "BatchSize: 40", "BatchSize: 50"),
     ("mappings", HUB, "ScalingConfig: { MaximumConcurrency: 2 }", ""),
     ("mappings", "functions/deploy/src/lib.rs", "Span::from_seconds(120)", "Span::from_seconds(50)"),
+    ("function_roles", HUB, "Action: dynamodb:DeleteItem", "Action: [dynamodb:DeleteItem, dynamodb:UpdateItem]"),
+    ("schedules", HUB, "    Type: AWS::Scheduler::Schedule", "    Type: AWS::Scheduler::ScheduleGroup"),
+    ("schedules", HUB, "                Action: lambda:InvokeFunction\n                Resource: !GetAtt SweepFunction.Arn", "                Action: lambda:InvokeFunction\n                Resource: !GetAtt DeployFunction.Arn"),
+    ("schedules", HUB, "RetryPolicy: { MaximumRetryAttempts: 0,", "RetryPolicy: { MaximumRetryAttempts: 185,"),
+    ("schedules", HUB, "      MaximumRetryAttempts: 0\n", ""),
+    ("schedules", HUB, "      FlexibleTimeWindow:", "      State: DISABLED\n      FlexibleTimeWindow:"),
+    ("alarms", HUB, "MetricName: Invocations", "MetricName: Duration"),
+    ("iam_principals", HUB, '"aws:SourceAccount": !Ref AWS::AccountId\n                "aws:SourceArn": !Sub "arn:${AWS::Partition}:scheduler', '"aws:PrincipalAccount": !Ref AWS::AccountId\n                "aws:PrincipalArn": !Sub "arn:${AWS::Partition}:scheduler'),
     ("rules", HUB, "account: !Ref MemberAccounts\n", "resources: !Ref MemberAccounts\n"),
     ("rules", HUB, "account: [!Ref AWS::AccountId]", "account: [{ exists: true }]"),
     ("rules", REGION, "source: [aws.codepipeline]", "source: [aws.codepipeline, my.app]"),

@@ -300,6 +300,13 @@ impl Cloud {
         }
     }
 
+    /// Delivers what is due until so many executions have been started.
+    pub async fn deliver_until_executions(&mut self, count: usize) {
+        while self.standin.executions().len() < count {
+            assert!(self.deliver().await, "the story ended before {count} executions were started");
+        }
+    }
+
     /// One tick of `sweep`'s schedule.
     pub async fn tick(&mut self) -> Tick {
         self.next_tick = self.clock.now().plus(SWEEP_EVERY);
@@ -470,11 +477,14 @@ impl Cloud {
         let calls = self.standin.slack_calls();
         let messages = calls.iter().filter(|call| call.method != "chat.update" && call.thread().is_none()).count();
         assert_eq!(messages, self.runs().len(), "messages for {} runs: {calls:#?}", self.runs().len());
-        // Law 7: one session for each account and run, and no call that it does not allow.
-        for ((account, session), times) in self.standin.assumed() {
+        // Law 7: one session for each account and run, and a new one only shortly before it ends.
+        for (account, session) in self.standin.assumed().keys() {
             let opened = self.standin.sessions();
-            let opened = opened.iter().filter(|s| s.account == account && s.name == session).count();
-            assert!(opened <= 1, "{opened} of {times} sessions {session} in {account}");
+            let opened: Vec<_> = opened.iter().filter(|s| s.account == *account && s.name == *session).collect();
+            for pair in opened.windows(2) {
+                let later = pair[1].expires_at.since(pair[0].expires_at);
+                assert!(later >= Span::from_minutes(50), "two sessions {session} in {account}, {later} apart");
+            }
         }
     }
 }
