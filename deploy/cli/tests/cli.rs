@@ -178,7 +178,8 @@ fn a_rehearsal_whose_events_are_all_lost_ends_as_one_that_loses_none() {
     let (report, status) = demo_json(&["--lose", "1.0", "--fail", "prod/eu-west-1=JobFailed"]);
     assert_eq!((report["runs"][0]["verdict"].as_str(), status), (Some("completed_with_failures"), 3));
     assert_eq!(report["runs"][0]["asked_for"], 10);
-    let shown = text(&run(&["demo", "--lose", "1.0"]).stdout);
+    let all_lost = run(&["demo", "--lose", "1.0"]);
+    let shown = text(&all_lost.stdout);
     assert!(shown.contains("10 results were asked for, as their events did not arrive."), "{shown}");
 }
 
