@@ -211,6 +211,22 @@ fn law_1_and_2_a_handler_or_a_sweep_may_die_at_any_await_of_a_run_whose_events_a
 }
 
 #[test]
+fn law_1_and_2_whoever_asks_may_die_at_any_of_its_awaits_and_what_follows_is_done() {
+    // Points of these names are passed by whoever asks, and by others.
+    for name in ["engine.ask", "ledger.commit/after", "queues.send/before", "queues.send/after"] {
+        for nth in 0..60 {
+            let kill_at_named = Some((name, [nth].into()));
+            let faults = Faults { lost: 1.0, kill_at_named, ..Faults::default() };
+            let told = Story::new().faults(faults).fail("prod/eu-west-1=JobFailed").tell();
+            told.check_invariants(told.simulation().killed("summarize") > 0);
+            let summary = told.summary();
+            assert_eq!(summary.verdict, Some(Verdict::CompletedWithFailures), "{name} {nth}");
+            assert_eq!(summary.causes[0].cause, "JobFailed in action Deploy", "{name} {nth}: it was asked for");
+        }
+    }
+}
+
+#[test]
 fn law_2_a_silent_target_is_asked_for_in_vain_and_times_out_at_the_deadline() {
     let told = Story::new().fail("dev/us-east-1=Silent").tell();
     told.check_invariants(false);

@@ -266,9 +266,11 @@ impl<L: Ledger, Q: Queues, E: Engine, C: Clock> Deploy<L, Q, E, C> {
         let answers = join_all(targets.iter().map(|target| self.standing(run, target))).await;
         let mut observations = Vec::new();
         for (target, answer) in targets.iter().zip(answers) {
-            if let Some(standing) = answer? {
-                observations.extend(Observation::asked(target, standing));
-            }
+            observations.extend(match answer? {
+                Some(standing) => Observation::asked(target, standing),
+                // Whoever learnt it may have died before it told what follows.
+                None => Observation::again(target),
+            });
         }
         if observations.is_empty() {
             return Ok("nothing new");

@@ -209,15 +209,15 @@ impl<C: Clock> Engine for CodePipelineEngine<C> {
 /// The states of CodePipeline's API in the words of its events: the API has no state for a retry, and spells
 /// `Cancelled` where events spell `CANCELED` (CodePipeline API reference, `PipelineExecutionSummary`).
 fn state(status: &PipelineExecutionStatus) -> PipelineState {
-    match status {
-        PipelineExecutionStatus::InProgress => PipelineState::Started,
-        PipelineExecutionStatus::Stopping => PipelineState::Stopping,
-        PipelineExecutionStatus::Stopped => PipelineState::Stopped,
-        PipelineExecutionStatus::Succeeded => PipelineState::Succeeded,
-        PipelineExecutionStatus::Failed => PipelineState::Failed,
-        PipelineExecutionStatus::Superseded => PipelineState::Superseded,
-        PipelineExecutionStatus::Cancelled => PipelineState::Canceled,
-        other => PipelineState::Unknown(other.as_str().to_owned()),
+    match status.as_str() {
+        "InProgress" => PipelineState::Started,
+        "Stopping" => PipelineState::Stopping,
+        "Stopped" => PipelineState::Stopped,
+        "Succeeded" => PipelineState::Succeeded,
+        "Failed" => PipelineState::Failed,
+        "Superseded" => PipelineState::Superseded,
+        "Cancelled" => PipelineState::Canceled,
+        other => PipelineState::Unknown(other.to_owned()),
     }
 }
 

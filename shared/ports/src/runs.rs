@@ -16,7 +16,6 @@ use manifold_core::ledger::{Commit, Expect, Item, Key, Link, PlanChunk, Record, 
 use manifold_core::message::Outgoing;
 use manifold_core::plan::{PlannedTarget, chunk_of};
 use manifold_core::run::posting::Posting;
-use manifold_core::run::sweep::OpenRun;
 use manifold_core::run::{AppQueue, Effect, Head, Run, Target};
 use manifold_core::time::Timestamp;
 
@@ -115,19 +114,6 @@ fn chunk_in(key: &Key, record: Record) -> Result<PlanChunk, LedgerError> {
     match record.item {
         Item::Plan(chunk) => Ok(chunk),
         Item::Head(_) | Item::Target(_) | Item::Summary(_) | Item::Link(_) | Item::Queue(_) | Item::Open(_) => {
-            Err(unreadable(key))
-        }
-    }
-}
-
-/// The run that is looked after, in a record.
-///
-/// # Errors
-/// The record holds something else.
-pub fn open_run_of(key: &Key, record: Record) -> Result<OpenRun, LedgerError> {
-    match record.item {
-        Item::Open(open) => Ok(open),
-        Item::Head(_) | Item::Plan(_) | Item::Target(_) | Item::Summary(_) | Item::Link(_) | Item::Queue(_) => {
             Err(unreadable(key))
         }
     }

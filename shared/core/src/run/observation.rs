@@ -149,6 +149,38 @@ impl Observation {
         })
     }
 
+    /// What is known already of a target's execution that ended, told again; nothing if none has. It changes nothing, and
+    /// yields the effects that may have been lost with a worker that asked, committed, and died.
+    #[must_use]
+    pub fn again(target: &Target) -> Option<Self> {
+        let (execution, state, at) = match (target.status(), &target.seen, target.past.last()) {
+            (Status::Ended(_), Some(seen), _) => (target.execution.clone()?, seen.state().clone(), seen.at()),
+            // Its failure began the next attempt.
+            (Status::Queued, None, Some(past)) => {
+                (past.execution.clone()?, PipelineState::Failed, target.start_due_at?)
+            }
+            (
+                Status::Waiting
+                | Status::Queued
+                | Status::Starting
+                | Status::Running
+                | Status::Stopping
+                | Status::Ended(_),
+                ..,
+            ) => return None,
+        };
+        let attempt = target.seen.as_ref().map(Seen::attempt);
+        Some(Self {
+            target: target.key.clone(),
+            pipeline: target.pipeline.clone(),
+            execution,
+            at,
+            started_by: None,
+            what: Observed::State { state, attempt, comments: None },
+            learnt: Learnt::ByAsking,
+        })
+    }
+
     /// The execution, with its place.
     #[must_use]
     pub fn execution_ref(&self) -> ExecutionRef {

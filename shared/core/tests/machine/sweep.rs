@@ -325,6 +325,34 @@ fn an_end_that_is_learnt_by_asking_counts_like_its_event_and_is_counted() {
 }
 
 #[test]
+fn what_follows_from_an_answer_is_told_again_when_its_message_comes_again() {
+    let mut play = Play::of(&[(2, 1, 1)]);
+    play.start(0);
+    assert!(Observation::again(play.target(0)).is_none(), "it has not ended");
+    let observation = Observation::asked(play.target(0), standing(Failed, play.now)).unwrap();
+    let told = play.tell(Event::Observed(Box::new(observation)));
+    assert_eq!(told.effects, ["start 1", "explain 0", "summarize"]);
+    let again = Observation::again(play.target(0)).unwrap();
+    let again = play.tell(Event::Observed(Box::new(again)));
+    assert_eq!((again.told, again.effects), (Told::Duplicate, told.effects));
+    assert_eq!(play.target(0).asked_for, 1);
+}
+
+#[test]
+fn the_next_attempt_follows_again_from_the_answer_that_began_it() {
+    let mut play = Play::with_attempts(&[(1, 1, 0)], 2);
+    play.start(0);
+    assert_eq!(asked(&mut play, 0, Failed), Some(Told::Changed));
+    assert_eq!((play.status(0), play.target(0).asked_for), (Status::Queued, 1));
+    let again = Observation::again(play.target(0)).unwrap();
+    let again = play.tell(Event::Observed(Box::new(again)));
+    assert_eq!(
+        (again.told, again.effects),
+        (Told::Duplicate, vec!["start 0 attempt 2".to_owned(), "summarize".to_owned()])
+    );
+}
+
+#[test]
 fn an_execution_that_still_runs_is_no_news() {
     let mut play = Play::of(&[(1, 1, 0)]);
     assert_eq!(asked_of_unstarted(&mut play), None);
