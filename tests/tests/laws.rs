@@ -214,7 +214,7 @@ fn law_1_and_2_a_handler_or_a_sweep_may_die_at_any_await_of_a_run_whose_events_a
 fn law_1_and_2_whoever_asks_may_die_at_any_of_its_awaits_and_what_follows_is_done() {
     // Points of these names are passed by whoever asks, and by others.
     for name in ["engine.ask", "ledger.commit/after", "queues.send/before", "queues.send/after"] {
-        for nth in 0..60 {
+        for nth in (0..60).step_by(3) {
             let kill_at_named = Some((name, [nth].into()));
             let faults = Faults { lost: 1.0, kill_at_named, ..Faults::default() };
             let told = Story::new().faults(faults).fail("prod/eu-west-1=JobFailed").tell();

@@ -504,7 +504,13 @@ impl Inner {
             match &state {
                 PipelineState::Unknown(_) => {}
                 PipelineState::Resumed => states.push((began.plus(after), PipelineState::Started)),
-                known => states.push((began.plus(after), known.clone())),
+                PipelineState::Started
+                | PipelineState::Stopping
+                | PipelineState::Succeeded
+                | PipelineState::Failed
+                | PipelineState::Stopped
+                | PipelineState::Canceled
+                | PipelineState::Superseded => states.push((began.plus(after), state.clone())),
             }
             let id = inner.uuid();
             let event = subject.state(&id, &state, attempt, inner.now.plus(after), by);
