@@ -5,7 +5,7 @@
 //! |---|---|
 //! | [`story`] | the embedded run: everything in one process and in virtual time |
 //! | [`standin`] | AWS and Slack over HTTP, as far as the adapters use them, and not a step further |
-//! | [`cloud`] | the four functions on the real adapters, fed as SQS and Lambda feed them |
+//! | [`cloud`] | the five functions on the real adapters, fed as Scheduler, SQS and Lambda feed them |
 
 #![allow(clippy::expect_used, clippy::missing_panics_doc, reason = "test support: a panic is how a test fails")]
 #![recursion_limit = "256"]
