@@ -37,6 +37,10 @@ CALLS = {
         "transact_write_items": {"dynamodb:PutItem"},
         "query": {"dynamodb:Query"},
     },
+    "open_runs.rs": {
+        "query": {"dynamodb:Query"},
+        "delete_item": {"dynamodb:DeleteItem"},
+    },
     # "Setting permissions for SendMessage sets permissions for the corresponding batch version" (SQS, batch actions).
     "queues.rs": {"send_message_batch": {"sqs:SendMessage"}},
     "credentials.rs": {"assume_role": {"sts:AssumeRole"}},
@@ -78,6 +82,7 @@ FOR_DRIFT_CHECKS = {
 # What a function's main.rs names -> the adapter that it stands for.
 ADAPTERS = {
     "DynamoLedger": "ledger.rs",
+    "DynamoOpenRuns": "open_runs.rs",
     "SqsQueues": "queues.rs",
     "Assumer": "credentials.rs",
     "CodePipelineReleases": "releases.rs",
@@ -87,6 +92,9 @@ ADAPTERS = {
 # What Lambda itself does in the function's name: the runtime logs, and the mapping receives, where there is one.
 LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
 RECEIVES = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
+
+# The functions that a schedule invokes, and no queue.
+SCHEDULED = {"sweep"}
 
 # What CloudFormation takes in a request, which is how members install theirs by hand or by StackSet, and what it takes
 # from S3 (1 MB; some of it is left free), where the hub's goes.
@@ -271,7 +279,7 @@ class Code:
             if re.search(rf"\b{name}::", text):
                 for method, actions in CALLS[adapter].items():
                     # The one read that not every function with a ledger makes.
-                    if method != "query" or re.search(r"ledger\s*\.targets\(", handler):
+                    if (adapter, method) != ("ledger.rs", "query") or re.search(r"ledger\s*\.targets\(", handler):
                         needed |= actions
         return needed
 
@@ -580,13 +588,44 @@ def mappings(context):
                 yield f"{logical}: Lambda takes batches of more than 10 only with a window"
             if not 2 <= mapping.get("ScalingConfig", {}).get("MaximumConcurrency", 0) <= 1000:
                 yield f"{logical} has no maximum concurrency"
-            # Each event of a batch may write its target and its link; head and queue of the app come on top.
-            if directory(template, function) == "collect" and 2 * mapping.get("BatchSize", 10) + 2 > writes:
+            # Each event of a batch may write its target and its link; head, queue and the mark of an open run come on top.
+            if directory(template, function) == "collect" and 2 * mapping.get("BatchSize", 10) + 3 > writes:
                 yield f"{logical}: {mapping['BatchSize']} events may need more than the {writes} writes of one commit"
         for logical in set(functions) - mapped:
             name = directory(template, functions[logical])
             if name not in context.code.functions or context.code.reads_queue(name):
                 yield f"{logical} has no queue"
+
+
+@check
+def schedules(context):
+    """Every function without a queue ticks, by a role that may do nothing else, and a tick that fails is not piled up."""
+    for template in context.hub():
+        functions = dict(template.of("AWS::Lambda::Function"))
+        roles = dict(template.of("AWS::IAM::Role"))
+        invoking = {each["FunctionName"]: each for _, each in template.of("AWS::Lambda::EventInvokeConfig")}
+        ticking = set()
+        for logical, schedule in template.of("AWS::Scheduler::Schedule"):
+            target = schedule["Target"]
+            function = target["Arn"].removeprefix("@").removesuffix(".Arn")
+            role = target["RoleArn"].removeprefix("@").removesuffix(".Arn")
+            if function not in functions or role not in roles:
+                yield f"{logical} invokes nothing of this stack"
+                continue
+            ticking.add(directory(template, functions[function]))
+            statements = [each for policy in roles[role]["Policies"] for each in policy["PolicyDocument"]["Statement"]]
+            allowed = [(listed(each["Action"]), listed(each["Resource"])) for each in statements]
+            if allowed != [(["lambda:InvokeFunction"], [target["Arn"]])]:
+                yield f"{logical}: its role {role} allows {allowed}"
+            if schedule.get("State", "ENABLED") != "ENABLED":
+                yield f"{logical} does not tick"
+            # Scheduler invokes without waiting, so that both it and Lambda may try again.
+            if target.get("RetryPolicy", {}).get("MaximumRetryAttempts", 185) > 2:
+                yield f"{logical}: Scheduler tries a lost tick up to 185 times"
+            if invoking.get(f"@{function}", {}).get("MaximumRetryAttempts", 2) > 0:
+                yield f"{logical}: Lambda repeats a tick that failed"
+        for name in SCHEDULED - ticking:
+            yield f"{name} has no schedule"
 
 
 @check
@@ -672,7 +711,9 @@ def alarms(context):
         for logical, _ in template.of("AWS::SQS::Queue"):
             metric = "ApproximateNumberOfMessagesVisible" if logical in dead else "ApproximateAgeOfOldestMessage"
             wanted.append((logical, metric, {("QueueName", f"@{logical}.QueueName")}))
-        for logical, _ in template.of("AWS::Lambda::Function"):
+        for logical, function in template.of("AWS::Lambda::Function"):
+            if directory(template, function) in SCHEDULED:
+                wanted.append((logical, "Invocations", {("FunctionName", f"@{logical}")}))
             wanted += [(logical, metric, {("FunctionName", f"@{logical}")}) for metric in ("Errors", "Throttles")]
         for logical, rule in template.of("AWS::Events::Rule"):
             names = {rule["Name"], f"@{logical}"}
@@ -798,6 +839,14 @@ MUTATIONS = [
     ("mappings", HUB, "BatchSize: 40", "BatchSize: 50"),
     ("mappings", HUB, "ScalingConfig: { MaximumConcurrency: 2 }", ""),
     ("mappings", "functions/deploy/src/lib.rs", "Span::from_seconds(120)", "Span::from_seconds(50)"),
+    ("function_roles", HUB, "Action: dynamodb:DeleteItem", "Action: [dynamodb:DeleteItem, dynamodb:UpdateItem]"),
+    ("schedules", HUB, "    Type: AWS::Scheduler::Schedule", "    Type: AWS::Scheduler::ScheduleGroup"),
+    ("schedules", HUB, "                Action: lambda:InvokeFunction\n                Resource: !GetAtt SweepFunction.Arn", "                Action: lambda:InvokeFunction\n                Resource: !GetAtt DeployFunction.Arn"),
+    ("schedules", HUB, "RetryPolicy: { MaximumRetryAttempts: 0,", "RetryPolicy: { MaximumRetryAttempts: 185,"),
+    ("schedules", HUB, "      MaximumRetryAttempts: 0\n", ""),
+    ("schedules", HUB, "      FlexibleTimeWindow:", "      State: DISABLED\n      FlexibleTimeWindow:"),
+    ("alarms", HUB, "MetricName: Invocations", "MetricName: Duration"),
+    ("iam_principals", HUB, '"aws:SourceAccount": !Ref AWS::AccountId\n                "aws:SourceArn": !Sub "arn:${AWS::Partition}:scheduler', '"aws:PrincipalAccount": !Ref AWS::AccountId\n                "aws:PrincipalArn": !Sub "arn:${AWS::Partition}:scheduler'),
     ("rules", HUB, "account: !Ref MemberAccounts\n", "resources: !Ref MemberAccounts\n"),
     ("rules", HUB, "account: [!Ref AWS::AccountId]", "account: [{ exists: true }]"),
     ("rules", REGION, "source: [aws.codepipeline]", "source: [aws.codepipeline, my.app]"),

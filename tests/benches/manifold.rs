@@ -21,7 +21,8 @@ use manifold_core::event::PipelineState;
 use manifold_core::ids::{Attempt, ExecutionRef, RunId, TargetKey};
 use manifold_core::plan::Plan;
 use manifold_core::release::{Release, Revision, Trigger};
-use manifold_core::run::{AppQueue, Event, Head, Observation, Observed, Run, Target, Verdict};
+use manifold_core::run::sweep::{Look, OpenRun, View};
+use manifold_core::run::{AppQueue, Event, Head, Learnt, Observation, Observed, Run, Target, Verdict};
 use manifold_core::summary::{Summary, slack};
 use manifold_core::time::{Span, Timestamp};
 use manifold_fleet::{App, Fleet};
@@ -172,6 +173,7 @@ fn observations(stored: &Stored) -> Vec<Event> {
         execution: target.execution.clone().expect("a started target"),
         at: at(60),
         started_by: None,
+        learnt: Learnt::ByEvent,
         what: Observed::State {
             state: if target.index.is_multiple_of(7) { PipelineState::Failed } else { PipelineState::Succeeded },
             attempt: Some(1),
@@ -249,6 +251,27 @@ fn summary_and_slack_payload(bencher: Bencher<'_, '_>, targets: usize) {
     });
 }
 
+/// What a tick of the sweep decides about a run whose every execution is silent: all of its pages, without what reading
+/// them costs.
+fn sweep(stored: &Stored) -> usize {
+    let Stored { head, queue, targets, plan } = stored;
+    let view = View { head, version: 1, queue, posting: None };
+    let Look::Open { mut open, messages } = OpenRun::new(head.run.clone()).look(view, at(400)) else { return 0 };
+    let mut said = messages.len();
+    while let Some((first, end)) = open.next_page(head) {
+        let page = first as usize..end as usize;
+        said += open.look_at(head, end, &plan.targets[page.clone()], &targets[page]).len();
+    }
+    said
+}
+
+#[divan::bench(args = [10, 10_000])]
+fn sweep_of_open_targets(bencher: Bencher<'_, '_>, targets: usize) {
+    let stored = started(targets);
+    assert!(sweep(&stored) >= targets / 10, "every target is asked for, ten with a message");
+    bencher.counter(ItemsCount::new(targets)).bench(|| sweep(black_box(&stored)));
+}
+
 #[divan::bench]
 fn embedded_run_of_ten_targets() -> Option<Verdict> {
     Story::new().tell().verdict()
@@ -311,6 +334,11 @@ fn ratios() {
         (targets, best(tries, work))
     };
     row("summary and Slack payload", summed(10, 200), summed(10_000, 20));
+    let swept = |targets: usize, tries: u32| {
+        let stored = started(targets);
+        (targets, best(tries, || sweep(&stored)))
+    };
+    row("sweep, all silent", swept(10, 2_000), swept(10_000, 20));
     println!("\ncore: {:.0} steps/s with 10,000 targets", 10_000.0 / large.1.as_secs_f64());
     let text = yaml(10_000);
     let lines = best(50, || text.lines().map(|line| line.trim_start().len()).sum::<usize>());

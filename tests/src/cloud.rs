@@ -1,4 +1,4 @@
-//! The four functions on the real adapters, fed as EventBridge, SQS and Lambda feed them.
+//! The five functions on the real adapters, fed as EventBridge, Scheduler, SQS and Lambda feed them.
 //!
 //! The functions are wired as their `main.rs` wires them, on clients of the SDK that talk HTTP to the [`StandIn`].
 //! Nothing sleeps: a delayed message is delivered when nothing earlier is left, and the clock skips to its time. The
@@ -11,6 +11,7 @@ use manifold_aws::clients::CallCounter;
 use manifold_aws::credentials::Assumer;
 use manifold_aws::engine::CodePipelineEngine;
 use manifold_aws::ledger::DynamoLedger;
+use manifold_aws::open_runs::DynamoOpenRuns;
 use manifold_aws::queues::SqsQueues;
 use manifold_aws::releases::CodePipelineReleases;
 use manifold_aws::secrets::Secrets;
@@ -26,11 +27,12 @@ use manifold_deploy::Deploy;
 use manifold_dispatch::Dispatch;
 use manifold_fleet::Fleet;
 use manifold_local::behaviour::{Behaviour, Chosen};
-use manifold_local::world::{Inbox, MAX_RECEIVES, VISIBILITY};
+use manifold_local::world::{Inbox, MAX_RECEIVES, SWEEP_EVERY, VISIBILITY};
 use manifold_ports::clock::Clock;
 use manifold_ports::ledger::Ledger;
 use manifold_ports::runs;
 use manifold_summarize::Summarize;
+use manifold_sweep::{Sweep, Tick};
 use serde_json::{Value, json};
 
 use crate::standin::{HUB_ACCOUNT, HUB_REGION, Setting, SkippingClock, StandIn, TABLE};
@@ -49,12 +51,13 @@ const MOST_INVOCATIONS: u32 = 5_000;
 type Invocation<'a> = Pin<Box<dyn Future<Output = Value> + 'a>>;
 type Clocked = SkippingClock;
 
-/// The functions, as on four warm Lambda instances.
+/// The functions, as on five warm Lambda instances.
 struct Functions {
     dispatch: Dispatch<DynamoLedger, SqsQueues, CodePipelineReleases, Clocked>,
     deploy: Deploy<DynamoLedger, SqsQueues, CodePipelineEngine<Clocked>, Clocked>,
     collect: Collect<DynamoLedger, SqsQueues, Clocked>,
     summarize: Summarize<DynamoLedger, SqsQueues, SlackClient<Clocked>, Clocked>,
+    sweep: Sweep<DynamoLedger, DynamoOpenRuns, SqsQueues, Clocked>,
 }
 
 /// A message that waits.
@@ -165,6 +168,7 @@ impl CloudStory {
         let standin = StandIn::start(self.setting.clone()).await;
         let functions = functions(&standin, fleet, &self.calls).await;
         let ledger = DynamoLedger::new(standin.clients().await.dynamodb(), TABLE);
+        let standin_start = standin.clock().now();
         let mut cloud = Cloud {
             clock: standin.clock(),
             standin,
@@ -174,6 +178,8 @@ impl CloudStory {
             sequence: 0,
             deliveries: self.deliveries,
             invocations: 0,
+            next_tick: standin_start.plus(SWEEP_EVERY),
+            overdue: 0,
             dead_letters: Vec::new(),
             stray_events: 0,
         };
@@ -216,6 +222,12 @@ async fn functions(standin: &StandIn, fleet: Fleet, calls: &CallCounter) -> Func
             ledger: ledger(),
             queues: queues(&[Queue::Summarize]),
             slack: SlackClient::new(&standin.slack_url(), secrets).expect("a client for Slack"),
+            clock: clock.clone(),
+        },
+        sweep: Sweep {
+            ledger: ledger(),
+            open_runs: DynamoOpenRuns::new(clients.dynamodb(), TABLE),
+            queues: queues(&all),
             clock,
         },
     }
@@ -232,6 +244,8 @@ pub struct Cloud {
     sequence: u64,
     deliveries: usize,
     invocations: u32,
+    next_tick: Timestamp,
+    overdue: usize,
     dead_letters: Vec<Letter>,
     stray_events: u32,
 }
@@ -261,9 +275,53 @@ impl Cloud {
         self.invocations
     }
 
-    /// Delivers what is due until nothing is left.
+    /// How many messages `sweep` sent.
+    #[must_use]
+    pub fn overdue(&self) -> usize {
+        self.overdue
+    }
+
+    /// Delivers what is due, and lets `sweep` tick in between, until nothing is left and nobody is looked after.
     pub async fn run(&mut self) {
-        while self.deliver().await {}
+        loop {
+            let due = self.agenda.first_key_value().map(|((due, _), _)| *due);
+            if due.is_none() && self.standin.open_runs() == 0 {
+                return;
+            }
+            match due.is_none_or(|due| self.next_tick < due) {
+                true => {
+                    self.clock.skip_to(self.next_tick);
+                    self.tick().await;
+                }
+                false => {
+                    self.deliver().await;
+                }
+            }
+        }
+    }
+
+    /// Delivers what is due until so many executions have been started.
+    pub async fn deliver_until_executions(&mut self, count: usize) {
+        while self.standin.executions().len() < count {
+            assert!(self.deliver().await, "the story ended before {count} executions were started");
+        }
+    }
+
+    /// One tick of `sweep`'s schedule.
+    pub async fn tick(&mut self) -> Tick {
+        self.next_tick = self.clock.now().plus(SWEEP_EVERY);
+        self.invocations += 1;
+        assert!(self.invocations < MOST_INVOCATIONS, "the story does not end: {:?}", self.standin.requests());
+        let deadline = self.clock.now().plus(TIMEOUT);
+        let mut tick = Box::pin(self.functions.sweep.tick(deadline)).await.expect("a tick");
+        if self.deliveries > 1 {
+            let (one, two) = tokio::join!(self.functions.sweep.tick(deadline), self.functions.sweep.tick(deadline));
+            tick.sent += one.expect("a tick").sent + two.expect("a tick").sent;
+        }
+        assert_eq!(tick.failed, 0, "{tick:?}");
+        self.overdue += tick.sent;
+        self.take_in();
+        tick
     }
 
     fn put(&mut self, due: Timestamp, letter: Letter) {
@@ -315,6 +373,11 @@ impl Cloud {
                 }
             }
         }
+        self.take_in();
+    }
+
+    /// Takes what was sent and emitted since the last time.
+    fn take_in(&mut self) {
         for mail in self.standin.take_mail() {
             let inbox = match mail.queue {
                 Queue::Deploy => Inbox::Deploy,
@@ -328,7 +391,7 @@ impl Cloud {
             self.put(event.due, Letter { inbox: Inbox::Collect, id, body: event.body, receives: 0 });
         }
         let violations = self.standin.violations();
-        assert!(violations.is_empty(), "{inbox:?} asked for what the stand-in does not know: {violations:#?}");
+        assert!(violations.is_empty(), "somebody asked for what the stand-in does not know: {violations:#?}");
     }
 
     /// The runs in the table.
@@ -373,6 +436,7 @@ impl Cloud {
     fn check_leftovers(&self) {
         assert!(self.agenda.is_empty(), "still waiting: {:?}", self.agenda);
         assert!(self.standin.take_mail().is_empty() && self.standin.take_events().is_empty(), "nobody took the mail");
+        assert_eq!(self.standin.open_runs(), 0, "somebody is still looked after");
         assert!(self.dead_letters.is_empty(), "dead letters: {:?}", self.dead_letters);
         assert_eq!(self.standin.violations(), [""; 0]);
     }
@@ -380,9 +444,15 @@ impl Cloud {
     /// What must hold at the end of every story.
     pub async fn check_invariants(&self) {
         self.check_leftovers();
-        // DynamoDB was given the three expressions of the ledger and no other.
+        // DynamoDB was given the five expressions of the ledger and no other.
         for expression in self.standin.expressions() {
-            let known = ["attribute_not_exists(#pk)", "#version = :version", "#pk = :pk AND begins_with(#sk, :prefix)"];
+            let known = [
+                "attribute_not_exists(#pk)",
+                "#version = :version",
+                "#nonce = :nonce",
+                "#pk = :pk",
+                "#pk = :pk AND begins_with(#sk, :prefix)",
+            ];
             assert!(known.contains(&expression.as_str()), "an expression that nobody knows: {expression}");
         }
         for run in self.runs() {
@@ -407,11 +477,14 @@ impl Cloud {
         let calls = self.standin.slack_calls();
         let messages = calls.iter().filter(|call| call.method != "chat.update" && call.thread().is_none()).count();
         assert_eq!(messages, self.runs().len(), "messages for {} runs: {calls:#?}", self.runs().len());
-        // Law 7: one session for each account and run, and no call that it does not allow.
-        for ((account, session), times) in self.standin.assumed() {
+        // Law 7: one session for each account and run, and a new one only shortly before it ends.
+        for (account, session) in self.standin.assumed().keys() {
             let opened = self.standin.sessions();
-            let opened = opened.iter().filter(|s| s.account == account && s.name == session).count();
-            assert!(opened <= 1, "{opened} of {times} sessions {session} in {account}");
+            let opened: Vec<_> = opened.iter().filter(|s| s.account == *account && s.name == *session).collect();
+            for pair in opened.windows(2) {
+                let later = pair[1].expires_at.since(pair[0].expires_at);
+                assert!(later >= Span::from_minutes(50), "two sessions {session} in {account}, {later} apart");
+            }
         }
     }
 }

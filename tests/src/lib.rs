@@ -5,7 +5,7 @@
 //! |---|---|
 //! | [`story`] | the embedded run: everything in one process and in virtual time |
 //! | [`standin`] | AWS and Slack over HTTP, as far as the adapters use them, and not a step further |
-//! | [`cloud`] | the four functions on the real adapters, fed as SQS and Lambda feed them |
+//! | [`cloud`] | the five functions on the real adapters, fed as Scheduler, SQS and Lambda feed them |
 //! | [`local_aws`] | a local AWS, for the functions as Lambda runs them |
 //! | [`wire`] | what AWS and Slack look like on the wire, for both |
 

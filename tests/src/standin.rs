@@ -92,6 +92,8 @@ pub struct Setting {
     pub denied: BTreeSet<String>,
     /// A failing action's own event never arrives: EventBridge gets these events by best effort.
     pub no_action_events: bool,
+    /// No event of a target's pipeline arrives: they are best effort.
+    pub no_events: bool,
     /// The answer to every n-th call that changes something is lost, although the call was carried out.
     pub lose_answers: Option<u64>,
     /// Slack answers this many posts with 429 first.
@@ -286,6 +288,12 @@ impl StandIn {
     #[must_use]
     pub fn expressions(&self) -> BTreeSet<String> {
         lock(&self.state).table.expressions.clone()
+    }
+
+    /// How many runs are still looked after.
+    #[must_use]
+    pub fn open_runs(&self) -> usize {
+        lock(&self.state).table.open_runs()
     }
 
     /// The ids of the runs in the table.

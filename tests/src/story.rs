@@ -204,6 +204,8 @@ impl Told {
                 let twins = world.executions().iter().filter(|other| other.token == execution.token).count();
                 assert_eq!(twins, 1, "{} was started {twins} times", execution.token);
             }
+            // Nobody need look after it any more.
+            assert!(world.record(&Key::Open(run.clone())).is_none(), "{run} has its verdict and is still looked after");
             // A summary that was posted shows the state as it is.
             if let Some(Item::Summary(posting)) = world.record(&Key::Summary(run.clone())).map(|record| record.item) {
                 assert!(posting.lease.is_none(), "a lease was left behind");

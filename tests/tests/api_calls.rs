@@ -69,4 +69,33 @@ async fn ten_targets_cost_one_start_each_and_one_role_for_each_account() {
     // A claim and a record for each target at least, and not a write for each of a batch's events.
     let writes = calls["DynamoDB.TransactWriteItems"] + calls["DynamoDB.PutItem"];
     assert!((20..100).contains(&writes), "{writes} writes");
+    assert_eq!(once.overdue(), 0, "nothing was lost, so that the sweep sent nothing");
+}
+
+#[tokio::test]
+async fn a_tick_of_the_sweep_costs_one_read_at_rest_and_a_handful_in_a_run() {
+    let counter = CallCounter::new();
+    let mut cloud = CloudStory::new().counting(&counter).begin().await;
+    let tick = async |cloud: &mut Cloud| {
+        let before = counter.operations();
+        let tick = cloud.tick().await;
+        let mut calls = counter.operations();
+        calls.retain(|operation, count| {
+            *count -= before.get(operation).copied().unwrap_or(0);
+            *count > 0
+        });
+        (tick, calls)
+    };
+    let (at_rest, calls) = tick(&mut cloud).await;
+    println!("\na tick at rest: {calls:?}");
+    assert_eq!((at_rest.open, calls), (0, Calls::from([("DynamoDB.Query".to_owned(), 1)])));
+    cloud.deliver_until_executions(5).await;
+    let (in_a_run, calls) = tick(&mut cloud).await;
+    println!("a tick in a run of ten targets: {calls:?}\n");
+    assert_eq!((in_a_run.open, in_a_run.targets, in_a_run.sent), (1, 5, 0));
+    assert_eq!(calls.values().sum::<u64>(), 5, "the open runs, the run, its plan, its targets, and a note: {calls:?}");
+    cloud.run().await;
+    cloud.check_invariants().await;
+    let (at_rest, calls) = tick(&mut cloud).await;
+    assert_eq!((at_rest.open, calls.values().sum::<u64>()), (0, 1), "{calls:?}");
 }

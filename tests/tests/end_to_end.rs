@@ -22,6 +22,9 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// A message is hidden, and a claim held, for two minutes.
 const LIMIT_OF_A_LEASE: Duration = Duration::from_secs(300);
 
+/// A message that says what another worker is doing just now fails and comes again: here after seconds, and not minutes.
+const DUPLICATE: u32 = 10;
+
 /// One execution in each of the ten targets, with what every start must carry.
 fn ten_executions(story: &Organization, run: &str) {
     let mut places = BTreeSet::new();
@@ -90,6 +93,7 @@ async fn one_release_event_deploys_ten_targets_and_edits_one_message() {
 #[tokio::test]
 async fn a_failed_target_is_told_with_its_reason_and_fails_no_other() {
     let story = Organization::installed().await;
+    story.hide_for("deploy", DUPLICATE).await;
     let failure = Behaviour::fails("Deploy", "JobFailed", "The health checks of 3 of 4 instances failed");
     story.front().pipelines().behave(&target(&story.prod, "eu-west-1"), failure);
     let event = story.release();
@@ -156,6 +160,7 @@ async fn throttling_by_sts_costs_time_and_nothing_else() {
 #[tokio::test]
 async fn a_release_event_that_comes_three_times_is_one_run() {
     let story = Organization::installed().await;
+    story.hide_for("deploy", DUPLICATE).await;
     let event = story.release();
     let run = story.run_of(&event);
     for _ in 0..3 {
@@ -171,6 +176,7 @@ async fn a_release_event_that_comes_three_times_is_one_run() {
 async fn events_that_come_twice_or_backwards_change_nothing() {
     for weather in [Weather::Doubled, Weather::Reversed] {
         let story = Organization::installed().await.weather(weather);
+        story.hide_for("deploy", DUPLICATE).await;
         let event = story.release();
         let run = story.run_of(&event);
         story.put(&event).await;

@@ -116,6 +116,153 @@ fn law_1_a_duplicate_release_event_opens_no_second_run() {
     assert_eq!(told.simulation().world().runs().len(), 1);
 }
 
+#[test]
+fn law_2_where_nothing_is_lost_the_sweep_finds_nothing_to_do() {
+    for seed in 0..20 {
+        let told = Story::new().seed(seed).fail("prod/eu-west-1=JobFailed").tell();
+        told.check_invariants(false);
+        assert_eq!((told.simulation().overdue(), told.summary().asked_for), (0, 0), "seed {seed}");
+        assert!(!told.simulation().world().calls().contains_key("engine.ask"));
+    }
+}
+
+#[test]
+fn law_2_when_all_events_are_lost_every_result_is_asked_for_within_minutes() {
+    let told = Story::new().faults(Faults { lost: 1.0, ..Faults::default() }).tell();
+    told.check_invariants(false);
+    ten_executions(&told);
+    let summary = told.summary();
+    assert_eq!((summary.verdict, summary.asked_for), (Some(Verdict::Succeeded), 10));
+    // Executions take up to four minutes; each is asked for when it has been silent for five.
+    let world = told.simulation().world();
+    let posted = world.slack_calls().pop().unwrap();
+    assert!(posted.body.to_string().contains("10 results were asked for, as their events did not arrive."));
+    assert_eq!(world.calls()["engine.ask"], 10, "one call for each");
+    // Dev, then prod in three turns of two: four times five minutes, and a minute for each look.
+    assert!(summary.took().unwrap() < Span::from_minutes(26), "{}", summary.took().unwrap());
+}
+
+#[test]
+fn law_2_whatever_share_of_the_events_is_lost_the_result_is_the_same() {
+    let fails = ["JobFailed", "Retried", "Superseded", "Canceled", "Stopped", "UnknownState", "Throttled"];
+    for fail in fails {
+        let tell = |seed, lost| {
+            let faults = Faults { lost, ..Faults::default() };
+            let told = Story::new().seed(seed).faults(faults).fail(&format!("prod/eu-west-1={fail}")).tell();
+            told.check_invariants(false);
+            ten_executions(&told);
+            told
+        };
+        let plain = tell(0, 0.0);
+        for (seed, lost) in [(1, 1.0), (2, 1.0), (3, 0.3), (4, 0.3), (5, 0.3), (6, 0.3)] {
+            let told = tell(seed, lost);
+            if fail == "Retried" && lost < 1.0 {
+                continue; // A retry of which nothing is heard is not asked for, once its failure was told.
+            }
+            assert_eq!(told.verdict(), plain.verdict(), "{fail}, {lost} lost, seed {seed}");
+            assert_eq!(told.outcome("prod/eu-west-1"), plain.outcome("prod/eu-west-1"), "{fail}, {lost} lost");
+        }
+    }
+}
+
+#[test]
+fn law_2_late_events_after_an_answer_change_nothing() {
+    for seed in 0..20 {
+        // So late that the engine is asked first.
+        let faults = Faults { duplicates: 0.5, disorder: Span::from_minutes(40), ..Faults::default() };
+        let told = Story::new().seed(seed).faults(faults).fail("prod/eu-west-1=JobFailed").tell();
+        told.check_invariants(false);
+        ten_executions(&told);
+        assert!(told.summary().asked_for > 0);
+        assert_eq!(told.verdict(), Some(Verdict::CompletedWithFailures), "seed {seed}");
+    }
+}
+
+#[test]
+fn law_1_and_2_two_sweeps_at_once_over_lost_events_and_lost_messages_start_nothing_twice() {
+    for seed in 0..30 {
+        let faults =
+            Faults { lost: 0.3, messages_lost: 0.3, sweeps: Some(2), tokens_forgotten: true, ..Faults::default() };
+        let newer = EVENT
+            .replace("3f8c1f0a-7d52-4d5e-9f0b-5a1f7c2b9e01", "aaaaaaaa-7d52-4d5e-9f0b-5a1f7c2b9e01")
+            .replace("2026-10-26T13:58:01Z", "2026-10-26T14:03:00Z");
+        let told = Story::new().seed(seed).faults(faults).and_event(newer).tell();
+        told.check_invariants(false);
+        assert_eq!(told.executions().values().sum::<usize>(), 20, "seed {seed}");
+        let verdicts: Vec<_> = told.simulation().verdicts().into_values().collect();
+        assert_eq!(verdicts, [Some(Verdict::Succeeded); 2], "seed {seed}");
+    }
+}
+
+#[test]
+fn law_1_and_2_a_handler_or_a_sweep_may_die_at_any_await_of_a_run_whose_events_are_lost() {
+    let faults = Faults { lost: 1.0, tokens_forgotten: true, ..Faults::default() };
+    let points = Story::new().faults(faults.clone()).tell().simulation().world().points();
+    let mut killed = 0;
+    for point in 0..points {
+        let told = Story::new().faults(Faults { kill_at: Some(point), ..faults.clone() }).tell();
+        killed += told.simulation().killed("sweep");
+        told.check_invariants(told.simulation().killed("summarize") > 0);
+        ten_executions(&told);
+        let at = told.simulation().world().killed_at();
+        assert_eq!(told.verdict(), Some(Verdict::Succeeded), "killed at point {point}, {at:?}");
+    }
+    assert!(killed > 50, "{killed}");
+}
+
+#[test]
+fn law_1_and_2_whoever_asks_may_die_at_any_of_its_awaits_and_what_follows_is_done() {
+    // Points of these names are passed by whoever asks, and by others.
+    for name in ["engine.ask", "ledger.commit/after", "queues.send/before", "queues.send/after"] {
+        for nth in (0..60).step_by(3) {
+            let kill_at_named = Some((name, [nth].into()));
+            let faults = Faults { lost: 1.0, kill_at_named, ..Faults::default() };
+            let told = Story::new().faults(faults).fail("prod/eu-west-1=JobFailed").tell();
+            told.check_invariants(told.simulation().killed("summarize") > 0);
+            let summary = told.summary();
+            assert_eq!(summary.verdict, Some(Verdict::CompletedWithFailures), "{name} {nth}");
+            assert_eq!(summary.causes[0].cause, "JobFailed in action Deploy", "{name} {nth}: it was asked for");
+        }
+    }
+}
+
+#[test]
+fn law_2_a_silent_target_is_asked_for_in_vain_and_times_out_at_the_deadline() {
+    let told = Story::new().fail("dev/us-east-1=Silent").tell();
+    told.check_invariants(false);
+    let summary = told.summary();
+    assert_eq!((summary.verdict, summary.asked_for), (Some(Verdict::TimedOut), 0));
+    let late = summary.ended_at.unwrap().since(summary.due_at.unwrap());
+    assert!(late < Span::from_minutes(2), "{late}");
+    // In two hours: after 5 and 10 minutes, then every 10.
+    assert_eq!(told.simulation().world().calls()["engine.ask"], 12);
+}
+
+#[test]
+fn law_2_a_retry_after_the_verdict_is_asked_for_when_its_end_is_lost() {
+    let mut simulation = Story::new().fail("prod/eu-west-1=JobFailed").begin();
+    simulation.run().unwrap();
+    let world = simulation.world().clone();
+    let failed = world.executions().into_iter().find(|execution| execution.error_code.is_some()).unwrap();
+    let resumed = json!({
+        "version": "0", "id": "again", "source": "aws.codepipeline", "resources": [],
+        "detail-type": "CodePipeline Pipeline Execution State Change",
+        "account": failed.target.account, "region": failed.target.region, "time": "2026-10-26T14:28:05Z",
+        "detail": {
+            "pipeline": "svc-deploy", "execution-id": failed.id, "state": "RESUMED", "version": 1.0,
+            "pipeline-execution-attempt": 2.0,
+        },
+    });
+    // It fails again, and no event tells.
+    world.deliver(Inbox::Collect, resumed.to_string(), Span::from_millis(0));
+    simulation.run().unwrap();
+    let told = Told::of(simulation);
+    told.check_invariants(false);
+    let summary = told.summary();
+    assert_eq!((summary.verdict, summary.asked_for), (Some(Verdict::CompletedWithFailures), 1));
+    assert_eq!(told.simulation().world().calls()["engine.ask"], 1);
+}
+
 // Law 3: one summary.
 
 #[test]

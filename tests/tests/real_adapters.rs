@@ -1,4 +1,4 @@
-//! The main job over the real adapters: the four functions, the SDK and HTTP, against a strict stand-in for AWS and
+//! The main job over the real adapters: the five functions, the SDK and HTTP, against a strict stand-in for AWS and
 //! Slack.
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
@@ -58,7 +58,7 @@ async fn one_release_event_deploys_ten_targets_and_edits_one_message() {
     let last = calls.last().unwrap().body.to_string();
     assert!(last.contains("succeeded") && last.contains(&COMMIT[..8]) && last.contains("Mary Major"), "{last}");
     assert_eq!(cloud.stray_events(), 0);
-    assert_eq!(cloud.standin().expressions().len(), 3, "every expression of the ledger was used");
+    assert_eq!(cloud.standin().expressions().len(), 5, "every expression of the ledger was used");
 }
 
 #[tokio::test]
@@ -167,6 +167,41 @@ async fn slack_is_given_the_time_that_it_asks_for() {
     ten_executions(&cloud);
     assert_eq!(cloud.verdict().await, Some(Verdict::Succeeded));
     assert_eq!(slack_methods(&cloud)["chat.postMessage"], 1);
+}
+
+#[tokio::test]
+async fn when_no_event_arrives_every_result_is_asked_for_and_a_failure_is_explained() {
+    let cloud = CloudStory::new()
+        .fail("prod/eu-west-1=HealthConstraints")
+        .fail("prod/us-east-1=Canceled")
+        .setting(|setting| setting.no_events = true)
+        .tell()
+        .await;
+    cloud.check_invariants().await;
+    ten_executions(&cloud);
+    let summary = cloud.summary().await;
+    assert_eq!((summary.verdict, summary.asked_for), (Some(Verdict::Failed), 10));
+    assert_eq!(cloud.outcome("prod/eu-west-1").await, Some(Outcome::Failed));
+    assert_eq!(cloud.outcome("prod/us-east-1").await, Some(Outcome::Canceled));
+    let cause = summary.causes.iter().find(|cause| cause.outcome == Outcome::Failed).unwrap();
+    assert_eq!(cause.cause, "HealthConstraints in action Deploy");
+    let requests = cloud.standin().requests();
+    assert_eq!(requests["codepipeline.ListPipelineExecutions"], 10, "one call for each");
+    assert_eq!(requests["codepipeline.ListActionExecutions"], 2, "the release's, and the failure's");
+    let last = cloud.standin().slack_calls().pop().unwrap().body.to_string();
+    assert!(
+        last.contains("results were asked for, as their events did not arrive") || last.contains("in detail"),
+        "{last}"
+    );
+}
+
+#[tokio::test]
+async fn when_no_event_arrives_and_everything_happens_twice_nothing_is_started_twice() {
+    let cloud = CloudStory::new().every_message_twice().setting(|setting| setting.no_events = true).tell().await;
+    cloud.check_invariants().await;
+    ten_executions(&cloud);
+    let summary = cloud.summary().await;
+    assert_eq!((summary.verdict, summary.asked_for), (Some(Verdict::Succeeded), 10));
 }
 
 #[tokio::test]

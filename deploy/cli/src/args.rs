@@ -154,6 +154,9 @@ pub(crate) struct Rehearsal {
     /// Messages and events are late by up to this many seconds (at most 86400), so that their order is lost
     #[arg(long, default_value_t = 0, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     pub(crate) disorder: u32,
+    /// The share, 0 to 1, of the targets' events that never arrive: their results are asked for, minutes later
+    #[arg(long, default_value_t = 0.0, value_name = "SHARE", value_parser = chance, allow_negative_numbers = true)]
+    pub(crate) lose: f64,
     /// How many simulated seconds pass in one second of yours; 0 does not wait at all [default: a few seconds for the
     /// whole run on a terminal, else 0]
     #[arg(long, value_name = "FACTOR", value_parser = whole::<u32>, allow_negative_numbers = true)]

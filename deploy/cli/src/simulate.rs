@@ -79,6 +79,7 @@ fn rehearse(given: Given, options: &Rehearsal, hint: &str) -> Result<ExitCode> {
         seed: options.seed,
         faults: Faults {
             duplicates: options.duplicates,
+            lost: options.lose,
             disorder: Span::from_seconds(i64::from(options.disorder)),
             ..Faults::default()
         },

@@ -174,6 +174,16 @@ fn the_exit_status_tells_the_verdict() {
 }
 
 #[test]
+fn a_rehearsal_whose_events_are_all_lost_ends_as_one_that_loses_none() {
+    let (report, status) = demo_json(&["--lose", "1.0", "--fail", "prod/eu-west-1=JobFailed"]);
+    assert_eq!((report["runs"][0]["verdict"].as_str(), status), (Some("completed_with_failures"), 3));
+    assert_eq!(report["runs"][0]["asked_for"], 10);
+    let all_lost = run(&["demo", "--lose", "1.0"]);
+    let shown = text(&all_lost.stdout);
+    assert!(shown.contains("10 results were asked for, as their events did not arrive."), "{shown}");
+}
+
+#[test]
 fn the_same_seed_repeats_the_same_run() {
     let args = ["demo", "--seed", "7", "--duplicates", "0.3", "--disorder", "60", "--fail", "prod/eu-west-1=Retried"];
     let (one, two) = (run(&args), run(&args));
@@ -237,6 +247,7 @@ fn options_that_cannot_be_meant_are_told_with_a_remedy() {
         &["demo", "--seed", "-1"],
         &["demo", "--pace", "fast"],
         &["demo", "--duplicates", "2"],
+        &["demo", "--lose", "-0.1"],
         &["demo", "--disorder", "86401"],
         &["demo", "--output", "yaml"],
         &["simulate"],

@@ -27,9 +27,9 @@ use tracing::Instrument;
 /// How many targets one commit may give up at a deadline: below the 100 items of a transaction.
 const SILENT_PER_COMMIT: usize = 90;
 
-/// How many events one commit may fold in: each may write its target and its link, and the head and the app's queue
-/// may change besides.
-const EVENTS_PER_COMMIT: usize = (Commit::MAX_WRITES - 2) / 2;
+/// How many events one commit may fold in: each may write its target and its link, and the head, the app's queue and
+/// the mark of an open run may change besides.
+const EVENTS_PER_COMMIT: usize = (Commit::MAX_WRITES - 3) / 2;
 
 /// How often an early event is kept again after another writer was first.
 const TRIES: u32 = 10;
@@ -346,6 +346,7 @@ fn read(body: &str) -> Result<Body, Failure> {
             Payload::Deadline { run } => Ok(Body::Deadline(run)),
             Payload::Start { .. } => Err(Failure::Misplaced("start")),
             Payload::Explain { .. } => Err(Failure::Misplaced("explain")),
+            Payload::Ask { .. } => Err(Failure::Misplaced("ask")),
             Payload::Summarize { .. } => Err(Failure::Misplaced("summarize")),
         };
     }

@@ -8,8 +8,8 @@
 //!        │ started         │ looks for the execution before it starts one
 //! ```
 //!
-//! It is the only function that may assume a target role, so it also asks why an execution failed, and tries for a checkup
-//! whether it could work at all.
+//! It is the only function that may assume a role in a target account, so it also asks why an execution failed, and how
+//! one stands whose events are overdue, and tries for a checkup whether a rollout could work at all.
 
 use futures::future::join_all;
 use futures::{StreamExt, stream};
@@ -19,7 +19,7 @@ use manifold_core::ids::{Attempt, ExecutionId, ExecutionRef, RunId, TargetKey};
 use manifold_core::ledger::{Item, Key, Link, LinkOwner, RUN_RETENTION};
 use manifold_core::message::{Message, MessageError, Payload};
 use manifold_core::plan::PlannedTarget;
-use manifold_core::run::{Event, Reason, ReasonSource, Refusal, Seen, Target, Told};
+use manifold_core::run::{Event, Observation, Reason, ReasonSource, Refusal, Run, Seen, Standing, Target, Told};
 use manifold_core::time::{Span, Timestamp};
 use manifold_ports::batch::{self, OutOfTime, Report};
 use manifold_ports::checkup::{AT_ONCE, Access, out_of_time};
@@ -127,6 +127,10 @@ impl<L: Ledger, Q: Queues, E: Engine, C: Clock> Deploy<L, Q, E, C> {
             Payload::Explain { run, target, execution } => {
                 let span = tracing::info_span!("explain", %run, %target, %execution);
                 self.explain(&run, &target, &execution).instrument(span).await
+            }
+            Payload::Ask { run, targets } => {
+                let span = tracing::info_span!("ask", %run, targets = targets.len());
+                self.ask(&run, &targets).instrument(span).await
             }
             Payload::Summarize { .. } => Err(Failure::Misplaced("summarize")),
             Payload::Activate { .. } => Err(Failure::Misplaced("activate")),
@@ -280,5 +284,62 @@ impl<L: Ledger, Q: Queues, E: Engine, C: Clock> Deploy<L, Q, E, C> {
         };
         self.tell(run, key, Event::Explained { target: key.clone(), execution: execution.clone(), reason }).await?;
         Ok("explained")
+    }
+
+    /// Asks how executions stand, and folds in what no event has told. An engine that does not answer is no failure of
+    /// the message: whoever sent it comes back, later each time.
+    async fn ask(&self, run: &RunId, keys: &[TargetKey]) -> Result<&'static str, Failure> {
+        let targets = runs::targets(&self.ledger, run, keys).await?;
+        let answers = join_all(targets.iter().map(|target| self.standing(run, target))).await;
+        let mut observations = Vec::new();
+        for (target, answer) in targets.iter().zip(answers) {
+            observations.extend(match answer? {
+                Some(standing) => Observation::asked(target, standing),
+                // Whoever learnt it may have died before it told what follows.
+                None => Observation::again(target),
+            });
+        }
+        if observations.is_empty() {
+            return Ok("nothing new");
+        }
+        let keys: Vec<TargetKey> = observations.iter().map(|told| told.target.clone()).collect();
+        let count =
+            |run: &Run| keys.iter().filter_map(|key| run.target(key)).map(|target| target.asked_for).sum::<u32>();
+        let learnt = runs::advance(&self.ledger, &self.clock, run, &keys, &[], |loaded, now| {
+            let before = count(&loaded.run);
+            let mut run = loaded.run;
+            for observation in &observations {
+                let told;
+                (run, told) = run.step(Event::Observed(Box::new(observation.clone())), now);
+                tracing::info!(target = %observation.target, execution = %observation.execution, ?told, "asked");
+            }
+            let recovered = count(&run).saturating_sub(before);
+            Stepped { run, answer: recovered, writes: Vec::new() }
+        })
+        .await?;
+        runs::perform(&self.queues, learnt.effects).await.map_err(RunError::from)?;
+        if learnt.answer > 0 {
+            batch::metric("deploy", "EventsRecovered", learnt.answer);
+        }
+        Ok("asked")
+    }
+
+    /// How a target's execution stands, if it has one that has not ended and its engine answers.
+    async fn standing(&self, run: &RunId, target: &Target) -> Result<Option<Standing>, Failure> {
+        let (Some(execution), None) = (&target.execution, target.status().outcome()) else { return Ok(None) };
+        let planned = runs::planned(&self.ledger, run, target.index).await?;
+        let order = Order { run, planned: &planned, attempt: target.attempt };
+        let started_at = target.first_claimed_at.or(target.started_at).unwrap_or_else(|| self.clock.now());
+        match self.engine.ask(order, execution, started_at).await {
+            Ok(Some(standing)) => Ok(Some(standing)),
+            Ok(None) => {
+                tracing::warn!(target = %target.key, %execution, "the engine does not list this execution");
+                Ok(None)
+            }
+            Err(refusal) => {
+                tracing::warn!(target = %target.key, %execution, ?refusal, "the engine could not be asked");
+                Ok(None)
+            }
+        }
     }
 }

@@ -157,7 +157,7 @@ impl<L: Ledger, Q: Queues, R: Releases, C: Clock> Dispatch<L, Q, R, C> {
             if let Some(head) = head {
                 let head = runs::head_of(&keys[0], head)?;
                 tracing::info!("this release has its run already");
-                self.perform(Run::load(head, queue, []).opened_again(self.clock.now()).finish().effects).await?;
+                self.perform(Run::load(head, queue, []).opened_again().finish().effects).await?;
                 return Ok(false);
             }
             // Asked only once the run is known to be new: a duplicate event costs one read.

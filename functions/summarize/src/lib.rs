@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use manifold_core::checkup::{Answer, Misunderstood, Question, SlackSeen, Tried};
 use manifold_core::event::{BatchResponse, DecodeError, decode_batch};
 use manifold_core::ids::{Nonce, RunId};
-use manifold_core::ledger::{Commit, Item, Key, RUN_RETENTION, Record, Versions};
+use manifold_core::ledger::{Commit, Item, Key, RUN_RETENTION, Versions};
 use manifold_core::message::{Message, MessageError, Outgoing, Payload, Queue};
 use manifold_core::plan::Channel;
 use manifold_core::run::posting::{Decision, Draft, Occasion, Posted, Posting, edit_every};
@@ -138,7 +138,7 @@ impl<L: Ledger, Q: Queues, S: Slack, C: Clock> Summarize<L, Q, S, C> {
             Err(RunError::Unknown(_)) => return Ok("stray"),
             Err(error) => return Err(error.into()),
         };
-        let posting = posting_in(loaded.extra.into_iter().next().flatten());
+        let posting = runs::posting_of(loaded.extra.into_iter().next().flatten());
         let head = loaded.run.head();
         if head.channel == Channel::Silent {
             return Ok("silent");
@@ -147,6 +147,7 @@ impl<L: Ledger, Q: Queues, S: Slack, C: Clock> Summarize<L, Q, S, C> {
             targets: head.size(),
             is_final: head.verdict().is_some(),
             can_edit: matches!(head.channel, Channel::Bot { .. }),
+            version: loaded.versions.of(&Key::Head(run.clone())).unwrap_or_default(),
         };
         let expires_at = head.opened_at.plus(RUN_RETENTION);
         let nonce = self.clock.nonce();
@@ -189,7 +190,7 @@ impl<L: Ledger, Q: Queues, S: Slack, C: Clock> Summarize<L, Q, S, C> {
             unexplained_since: drafts.unexplained_since,
         };
         match posting.decide(drafts.occasion, draft, nonce, self.clock.now()) {
-            waiting @ (Decision::Nothing(_) | Decision::Later { .. }) => {
+            waiting @ (Decision::Nothing(_) | Decision::Record { .. } | Decision::Later { .. }) => {
                 self.without_sending(run, waiting, &versions, drafts.expires_at).await
             }
             Decision::Send { posting } => {
@@ -223,6 +224,11 @@ impl<L: Ledger, Q: Queues, S: Slack, C: Clock> Summarize<L, Q, S, C> {
                 }
                 Ok("later")
             }
+            Decision::Record { posting } => match self.store(run, versions, posting, expires_at).await {
+                // Whoever was first looks for himself.
+                Ok(()) | Err(CommitError::Conflict { .. }) => Ok("up to date"),
+                Err(error @ CommitError::Ledger(_)) => Err(error.into()),
+            },
             Decision::Nothing(why) => {
                 tracing::info!(why, "nothing to post");
                 Ok("nothing to do")
@@ -258,7 +264,8 @@ impl<L: Ledger, Q: Queues, S: Slack, C: Clock> Summarize<L, Q, S, C> {
         let released = posting.released();
         match done {
             Ok(()) => {
-                self.store_own(run, released, drafts).await?;
+                let shown = Some(drafts.occasion.version);
+                self.store_own(run, Posting { shown, ..released }, drafts).await?;
                 // What changed meanwhile found the lease taken, and may have nobody else to show it.
                 self.look_again(run, edit_every(drafts.occasion.targets)).await.map(|()| "posted")
             }
@@ -342,7 +349,7 @@ impl<L: Ledger, Q: Queues, S: Slack, C: Clock> Summarize<L, Q, S, C> {
             if let Some(record) = &record {
                 versions.note(key.clone(), record.version);
             }
-            let promised_at = posting_in(record).promised_at;
+            let promised_at = runs::posting_of(record).promised_at;
             match self.store(run, &versions, Posting { promised_at, ..posting.clone() }, drafts.expires_at).await {
                 Ok(()) => return Ok(()),
                 Err(CommitError::Conflict { .. }) => {}
@@ -362,24 +369,16 @@ impl<L: Ledger, Q: Queues, S: Slack, C: Clock> Summarize<L, Q, S, C> {
 fn read(body: &str) -> Result<RunId, Failure> {
     match Message::decode(body)?.payload {
         Payload::Summarize { run } => Ok(run),
-        Payload::Start { .. } | Payload::Explain { .. } | Payload::Activate { .. } | Payload::Deadline { .. } => {
-            Err(Failure::Misplaced)
-        }
+        Payload::Start { .. }
+        | Payload::Explain { .. }
+        | Payload::Ask { .. }
+        | Payload::Activate { .. }
+        | Payload::Deadline { .. } => Err(Failure::Misplaced),
     }
 }
 
 fn place_of(posted: &Posted) -> MessageRef {
     MessageRef { channel: posted.channel.clone(), ts: posted.ts.clone() }
-}
-
-fn posting_in(record: Option<Record>) -> Posting {
-    match record.map(|record| record.item) {
-        Some(Item::Summary(posting)) => posting,
-        // The key of a summary holds nothing else; were it so, the conditional write would replace it.
-        None | Some(Item::Head(_) | Item::Plan(_) | Item::Target(_) | Item::Link(_) | Item::Queue(_)) => {
-            Posting::default()
-        }
-    }
 }
 
 fn digest(payload: &summary::Payload) -> String {

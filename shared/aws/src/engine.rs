@@ -9,13 +9,14 @@ use std::future::Future;
 use aws_credential_types::Credentials;
 use aws_sdk_codepipeline::Client;
 use aws_sdk_codepipeline::types::{
-    ActionExecutionDetail, ActionExecutionFilter, ActionExecutionStatus, PipelineExecutionSummary, PipelineVariable,
-    SourceRevisionOverride, SourceRevisionType,
+    ActionExecutionDetail, ActionExecutionFilter, ActionExecutionStatus, PipelineExecutionStatus,
+    PipelineExecutionSummary, PipelineVariable, SourceRevisionOverride, SourceRevisionType,
 };
 use manifold_core::checkup::{AccessSeen, Place, Tried};
+use manifold_core::event::PipelineState;
 use manifold_core::ids::{ExecutionId, RunId};
 use manifold_core::plan::{PlannedTarget, RevisionKind};
-use manifold_core::run::{Outcome, Reason, ReasonSource, Refusal};
+use manifold_core::run::{Outcome, Reason, ReasonSource, Refusal, Standing};
 use manifold_core::time::{Span, Timestamp};
 use manifold_ports::checkup::Access;
 use manifold_ports::clock::Clock;
@@ -31,10 +32,12 @@ use crate::look::Patience;
 
 /// "The maximum number of results to return in a single call" is 100 (`ListPipelineExecutions`).
 const PAGE: i32 = 100;
+/// How many pages are read to find one execution.
+const MOST_PAGES: usize = 5;
 /// How far CodePipeline's clock and ours may disagree.
 const CLOCK_SKEW: Span = Span::from_minutes(5);
 
-/// Starts, finds and explains executions of target pipelines.
+/// Starts, finds, asks for and explains executions of target pipelines.
 #[derive(Debug, Clone)]
 pub struct CodePipelineEngine<C = SystemClock> {
     clients: Clients,
@@ -175,6 +178,68 @@ impl<C: Clock> Engine for CodePipelineEngine<C> {
         });
         explained.instrument(span(order, OPERATION)).await
     }
+
+    /// One page, or a few where a pipeline has had more than a hundred executions since. `GetPipelineExecution` would find
+    /// any, and the target role need not have it.
+    async fn ask(
+        &self,
+        order: Order<'_>,
+        execution: &ExecutionId,
+        started_at: Timestamp,
+    ) -> Result<Option<Standing>, Refusal> {
+        const OPERATION: &str = "ListPipelineExecutions";
+        let not_before = Timestamp::from_millis(started_at.as_millis().saturating_sub(CLOCK_SKEW.as_millis()));
+        let asked = self.call(order, OPERATION, |client| async move {
+            let mut pages = client
+                .list_pipeline_executions()
+                .pipeline_name(order.planned.pipeline.as_str())
+                .max_results(PAGE)
+                .into_paginator()
+                .send();
+            for _ in 0..MOST_PAGES {
+                let Some(page) = pages.next().await else { break };
+                let executions = page.map_err(|error| Failure::of(&error))?.pipeline_execution_summaries;
+                let executions = executions.unwrap_or_default();
+                let is_asked = |found: &&PipelineExecutionSummary| {
+                    found.pipeline_execution_id.as_deref() == Some(execution.as_str())
+                };
+                if let Some(found) = executions.iter().find(is_asked) {
+                    return Ok(standing(found));
+                }
+                // The list begins with the newest.
+                if executions.last().and_then(self::started_at).is_some_and(|at| at < not_before) {
+                    break;
+                }
+            }
+            Ok(None)
+        });
+        asked.instrument(span(order, OPERATION)).await
+    }
+}
+
+/// The states of CodePipeline's API in the words of its events: the API has no state for a retry, and spells
+/// `Cancelled` where events spell `CANCELED` (CodePipeline API reference, `PipelineExecutionSummary`).
+fn state(status: &PipelineExecutionStatus) -> PipelineState {
+    match status.as_str() {
+        "InProgress" => PipelineState::Started,
+        "Stopping" => PipelineState::Stopping,
+        "Stopped" => PipelineState::Stopped,
+        "Succeeded" => PipelineState::Succeeded,
+        "Failed" => PipelineState::Failed,
+        "Superseded" => PipelineState::Superseded,
+        "Cancelled" => PipelineState::Canceled,
+        other => PipelineState::Unknown(other.to_owned()),
+    }
+}
+
+/// How an execution stands. The list always has a status; were there none, nothing is known.
+fn standing(execution: &PipelineExecutionSummary) -> Option<Standing> {
+    let at = execution.last_update_time.or(execution.start_time).and_then(|at| at.to_millis().ok());
+    Some(Standing {
+        state: state(execution.status.as_ref()?),
+        at: Timestamp::from_millis(at?),
+        comments: execution.stop_trigger.as_ref().and_then(|trigger| trigger.reason.clone()),
+    })
 }
 
 fn purpose(place: &Place) -> Purpose {

@@ -49,7 +49,7 @@ const MAX_GET: usize = 100;
 const CONCURRENT_GETS: usize = 8;
 
 /// One item as DynamoDB holds it.
-type Attributes = HashMap<String, AttributeValue>;
+pub(crate) type Attributes = HashMap<String, AttributeValue>;
 
 /// The ledger in one DynamoDB table.
 #[derive(Debug, Clone)]
@@ -226,7 +226,7 @@ impl Ledger for DynamoLedger {
             let (pk, sk) = place(&attributes);
             match decode(attributes)?.item {
                 Item::Target(target) => targets.push(*target),
-                Item::Head(_) | Item::Plan(_) | Item::Summary(_) | Item::Link(_) | Item::Queue(_) => {
+                Item::Head(_) | Item::Plan(_) | Item::Summary(_) | Item::Link(_) | Item::Queue(_) | Item::Open(_) => {
                     return Err(unreadable(&pk, &sk, "it is not a target"));
                 }
             }
@@ -251,15 +251,15 @@ impl Ledger for DynamoLedger {
     }
 }
 
-const PK: &str = "pk";
+pub(crate) const PK: &str = "pk";
 const SK: &str = "sk";
 const SCHEMA_VERSION: &str = "schema";
 const VERSION: &str = "version";
-const NONCE: &str = "nonce";
+pub(crate) const NONCE: &str = "nonce";
 const EXPIRES_AT: &str = "expires_at";
 const ITEM: &str = "item";
 
-fn text(value: impl Into<String>) -> AttributeValue {
+pub(crate) fn text(value: impl Into<String>) -> AttributeValue {
     AttributeValue::S(value.into())
 }
 
@@ -267,7 +267,7 @@ fn number(value: impl ToString) -> AttributeValue {
     AttributeValue::N(value.to_string())
 }
 
-fn primary_key(key: &Key) -> Attributes {
+pub(crate) fn primary_key(key: &Key) -> Attributes {
     HashMap::from([(PK.to_owned(), text(key.partition())), (SK.to_owned(), text(key.sort()))])
 }
 
@@ -438,7 +438,7 @@ fn blocked(found: Vec<(Key, Option<Attributes>)>, nonce: &Nonce) -> Result<(), C
     Err(CommitError::Conflict { found: records })
 }
 
-fn refused(failure: &Failure) -> LedgerError {
+pub(crate) fn refused(failure: &Failure) -> LedgerError {
     if failure.is_passing() { LedgerError::Unavailable(failure.words()) } else { LedgerError::Refused(failure.words()) }
 }
 
@@ -451,7 +451,7 @@ fn unreadable(pk: &str, sk: &str, reason: impl Into<String>) -> LedgerError {
     LedgerError::Unreadable { key: format!("{pk} {sk}"), reason: reason.into() }
 }
 
-fn decode(mut attributes: Attributes) -> Result<Record, LedgerError> {
+pub(crate) fn decode(mut attributes: Attributes) -> Result<Record, LedgerError> {
     let (pk, sk) = place(&attributes);
     let count = |name: &str| {
         attributes

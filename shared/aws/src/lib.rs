@@ -3,6 +3,7 @@
 //! | module | implements | on |
 //! |---|---|---|
 //! | [`ledger`] | [`manifold_ports::ledger::Ledger`] | DynamoDB |
+//! | [`open_runs`] | [`manifold_ports::ledger::OpenRuns`] | DynamoDB |
 //! | [`queues`] | [`manifold_ports::queues::Queues`] | SQS |
 //! | [`engine`] | [`manifold_ports::engine::Engine`], [`manifold_ports::checkup::Access`] | CodePipeline in the target accounts |
 //! | [`releases`] | [`manifold_ports::releases::Releases`] | CodePipeline in the hub account |
@@ -32,6 +33,7 @@ pub mod inspect;
 pub mod lambda;
 pub mod ledger;
 mod look;
+pub mod open_runs;
 pub mod queues;
 mod random;
 pub mod releases;

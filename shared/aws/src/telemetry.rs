@@ -4,9 +4,10 @@
 use std::error::Error;
 use std::fmt;
 
-use manifold_ports::batch::Chain;
+use manifold_core::time::Timestamp;
+use manifold_ports::batch::{Chain, METRIC};
 use manifold_ports::clock::Clock as _;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Subscriber, span};
@@ -55,6 +56,8 @@ where
     let levels = Targets::new()
         .with_default(level.min(LevelFilter::WARN))
         .with_target(OWN, level)
+        // A metric is no news that a level could be too low for.
+        .with_target(METRIC, level.max(LevelFilter::INFO))
         // The runtime repeats the error of an invocation, which `lambda` has logged with its request and its chain.
         .with_target("lambda_runtime::layers::panic", LevelFilter::OFF);
     let spans = LevelFilter::INFO.max(level);
@@ -69,6 +72,9 @@ where
     let lines = tracing_subscriber::fmt::layer().event_format(JsonLines).with_ansi(false).with_writer(writer);
     tracing_subscriber::registry().with(SpanFields.with_filter(filter.clone())).with(lines.with_filter(filter))
 }
+
+/// What CloudWatch finds Manifold's metrics under.
+pub const NAMESPACE: &str = "Manifold";
 
 /// Begins the module paths of Manifold's crates.
 const OWN: &str = "manifold";
@@ -134,6 +140,23 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for SpanFields {
     }
 }
 
+/// Makes a metric of a line, in CloudWatch's embedded metric format: `metric` is its name, `count` its value, and the
+/// function its only dimension (CloudWatch User Guide, "Specification: Embedded metric format").
+fn embed_metric(line: &mut Map<String, Value>, now: Timestamp) {
+    let Some(name) = line.remove("metric").and_then(|name| name.as_str().map(str::to_owned)) else { return };
+    let value = line.remove("count").unwrap_or_default();
+    let directive = json!({
+        "Timestamp": now.as_millis(),
+        "CloudWatchMetrics": [{
+            "Namespace": NAMESPACE,
+            "Dimensions": [["function"]],
+            "Metrics": [{ "Name": name, "Unit": "Count" }],
+        }],
+    });
+    line.insert("_aws".to_owned(), directive);
+    line.insert(name, value);
+}
+
 /// One line a JSON object: time, level, target, then the fields of the spans from the outermost on, then the event's.
 struct JsonLines;
 
@@ -156,6 +179,9 @@ where
         line.insert("level".to_owned(), metadata.level().as_str().into());
         // `target` is a deployment target in Manifold's words, so that the module goes by another name.
         line.insert("module".to_owned(), metadata.target().into());
+        if metadata.target() == METRIC {
+            embed_metric(&mut line, SystemClock.now());
+        }
         writeln!(writer, "{}", Value::Object(line))
     }
 }
@@ -245,6 +271,24 @@ mod tests {
         });
         let [line] = lines.as_slice() else { panic!("{lines:?}") };
         assert_eq!((&line["message"], &line["run"]), (&"logged".into(), &"web-0f3a5b7c9d1e2f40".into()));
+    }
+
+    #[test]
+    fn a_metric_is_a_line_in_the_embedded_metric_format_whatever_the_level_is() {
+        let lines = logged(LevelFilter::ERROR, || {
+            tracing::info_span!("ask", run = "web-0f3a5b7c9d1e2f40").in_scope(|| {
+                manifold_ports::batch::metric("deploy", "EventsRecovered", 3);
+                tracing::info!("not logged");
+            });
+        });
+        let [line] = lines.as_slice() else { panic!("{lines:?}") };
+        let metrics = &line["_aws"]["CloudWatchMetrics"][0];
+        assert_eq!(metrics["Namespace"], "Manifold");
+        assert_eq!(metrics["Metrics"], json!([{ "Name": "EventsRecovered", "Unit": "Count" }]));
+        assert_eq!(metrics["Dimensions"], json!([["function"]]));
+        assert!(line["_aws"]["Timestamp"].is_i64());
+        assert_eq!((&line["function"], &line["EventsRecovered"]), (&json!("deploy"), &json!(3)));
+        assert_eq!(line["run"], "web-0f3a5b7c9d1e2f40");
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! | run / summary | `run#<run>` | `summary` |
 //! | execution / link | `execution#<account>#<region>#<id>` | `link` |
 //! | app / queue | `app#<app>` | `queue` |
+//! | open runs | `open` | `run#<run>` |
 //!
 //! No item lists all targets, and a target's item is written when it is first claimed: opening a run of 10,000
 //! targets writes the plan, 25 targets an item, and nothing else.
@@ -20,6 +21,7 @@ use crate::ids::{AppName, Attempt, ExecutionRef, Nonce, RunId, TargetKey};
 use crate::plan::PlannedTarget;
 use crate::run::machine::AppQueue;
 use crate::run::posting::Posting;
+use crate::run::sweep::OpenRun;
 use crate::run::{Head, Observation, Step, Target};
 use crate::time::{Span, Timestamp};
 
@@ -46,6 +48,8 @@ pub enum Key {
     Link(ExecutionRef),
     /// The runs of an app.
     Queue(AppName),
+    /// A run that is looked after.
+    Open(RunId),
 }
 
 impl Key {
@@ -56,6 +60,7 @@ impl Key {
             Self::Head(run) | Self::Plan(run, _) | Self::Target(run, _) | Self::Summary(run) => format!("run#{run}"),
             Self::Link(ExecutionRef { target, id }) => format!("execution#{}#{}#{id}", target.account, target.region),
             Self::Queue(app) => format!("app#{app}"),
+            Self::Open(_) => OPEN.to_owned(),
         }
     }
 
@@ -69,12 +74,16 @@ impl Key {
             Self::Summary(_) => "summary".to_owned(),
             Self::Link(_) => "link".to_owned(),
             Self::Queue(_) => "queue".to_owned(),
+            Self::Open(run) => format!("run#{run}"),
         }
     }
 }
 
 /// Begins the sort key of every target of a run.
 pub const TARGET_PREFIX: &str = "target#";
+/// The partition of all runs that are looked after. Each is written once a minute at most, far below the 1,000 writes
+/// a second that one partition takes (DynamoDB Developer Guide, "Partitions and data distribution").
+pub const OPEN: &str = "open";
 
 /// A slice of a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,6 +131,8 @@ pub enum Item {
     Link(Link),
     /// Under [`Key::Queue`].
     Queue(AppQueue),
+    /// Under [`Key::Open`].
+    Open(OpenRun),
 }
 
 /// An item as read, with what is needed to replace it.
@@ -185,6 +196,12 @@ impl Versions {
         self.0.insert(key, version);
     }
 
+    /// The version in which an item was read.
+    #[must_use]
+    pub fn of(&self, key: &Key) -> Option<u64> {
+        self.0.get(key).copied()
+    }
+
     /// The condition under which an item may be replaced.
     #[must_use]
     pub fn expect(&self, key: &Key) -> Expect {
@@ -209,6 +226,13 @@ impl Versions {
         let targets = step.targets.iter().map(|target| {
             self.write(Key::Target(run.clone(), target.key.clone()), Item::Target(Box::new(target.clone())), expires_at)
         });
-        head.chain(queue).chain(targets).collect()
+        // Unconditional: a run that is opened again begins to be looked after anew, whatever was noted of it before.
+        let open = step.watch.then(|| Write {
+            key: Key::Open(run.clone()),
+            item: Item::Open(OpenRun::new(run.clone())),
+            expect: Expect::Anything,
+            expires_at,
+        });
+        head.chain(queue).chain(targets).chain(open).collect()
     }
 }

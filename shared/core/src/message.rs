@@ -43,6 +43,13 @@ pub enum Payload {
         /// The execution.
         execution: ExecutionId,
     },
+    /// Ask the engine how executions stand whose events are overdue.
+    Ask {
+        /// The run.
+        run: RunId,
+        /// Targets of one account, at most [`MOST_ASKED`]: one role, and one call for each.
+        targets: Vec<TargetKey>,
+    },
     /// Bring a run's summary up to date.
     Summarize {
         /// The run.
@@ -53,12 +60,15 @@ pub enum Payload {
         /// The run.
         run: RunId,
     },
-    /// Look whether a run's deadline has passed.
+    /// A run's deadline has passed: give up what has not answered. Told too early, it changes nothing.
     Deadline {
         /// The run.
         run: RunId,
     },
 }
+
+/// How many targets one [`Payload::Ask`] names at most: as many calls run at once.
+pub const MOST_ASKED: usize = 10;
 
 /// A message on one of Manifold's own queues.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,23 +149,27 @@ impl Message {
     }
 }
 
+impl From<Payload> for Outgoing {
+    /// To whoever reads it, without delay.
+    fn from(payload: Payload) -> Self {
+        let queue = match &payload {
+            Payload::Start { .. } | Payload::Explain { .. } | Payload::Ask { .. } => Queue::Deploy,
+            Payload::Summarize { .. } => Queue::Summarize,
+            Payload::Activate { .. } | Payload::Deadline { .. } => Queue::Collect,
+        };
+        Self { queue, payload, delay: Span::from_millis(0) }
+    }
+}
+
 impl From<Effect> for Outgoing {
     fn from(effect: Effect) -> Self {
-        let now = Span::from_millis(0);
         match effect {
             Effect::Start { run, index, attempt, delay } => {
-                Self { queue: Queue::Deploy, payload: Payload::Start { run, index, attempt }, delay }
+                Self { delay, ..Self::from(Payload::Start { run, index, attempt }) }
             }
-            Effect::Explain { run, target, execution } => {
-                Self { queue: Queue::Deploy, payload: Payload::Explain { run, target, execution }, delay: now }
-            }
-            Effect::Summarize { run } => {
-                Self { queue: Queue::Summarize, payload: Payload::Summarize { run }, delay: now }
-            }
-            Effect::LookAtDeadline { run, delay } => {
-                Self { queue: Queue::Collect, payload: Payload::Deadline { run }, delay }
-            }
-            Effect::Activate { run } => Self { queue: Queue::Collect, payload: Payload::Activate { run }, delay: now },
+            Effect::Explain { run, target, execution } => Self::from(Payload::Explain { run, target, execution }),
+            Effect::Summarize { run } => Self::from(Payload::Summarize { run }),
+            Effect::Activate { run } => Self::from(Payload::Activate { run }),
         }
     }
 }

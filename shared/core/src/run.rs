@@ -18,6 +18,7 @@
 //! | [`observation`] | what an event tells, cut down to what moves a run |
 //! | [`machine`] | [`machine::Run`]: one event in, new facts and effects out |
 //! | [`posting`] | the life of the one Slack message |
+//! | [`sweep`] | what is still to be done, from state alone |
 //!
 //! **Invariant:** status is derived from facts and never stored beside them. Effects are derived from state:
 //! a duplicate event changes nothing, and yields the effects that its first arrival may have lost.
@@ -28,11 +29,12 @@ pub mod observation;
 pub mod posting;
 pub mod seen;
 pub mod status;
+pub mod sweep;
 pub mod target;
 
 pub use head::{Closing, Head, Phase, Tally, Verdict, Wave};
 pub use machine::{AppQueue, Effect, Event, Opened, Refusal, Run, Step, Told};
-pub use observation::{Observation, Observed};
+pub use observation::{Learnt, Observation, Observed, Standing};
 pub use seen::Seen;
 pub use status::{Outcome, Status};
 pub use target::{Reason, ReasonSource, Target};

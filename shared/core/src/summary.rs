@@ -37,6 +37,8 @@ pub struct Summary {
     pub waits_for: Vec<String>,
     /// How many targets were retried in their own account after the run had closed.
     pub reopened: u32,
+    /// How many results were learnt by asking the engine, as their events had not arrived.
+    pub asked_for: u32,
     /// When the run was opened.
     pub opened_at: Timestamp,
     /// When the last target ended, once the verdict is given.
@@ -168,6 +170,7 @@ impl Summary {
             },
             waits_for: waits_for(head, &lines, targets),
             reopened: head.reopened,
+            asked_for: targets.iter().map(|target| target.asked_for).sum(),
             opened_at: head.opened_at,
             ended_at,
             due_at: head.due_at(),

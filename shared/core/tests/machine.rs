@@ -16,5 +16,6 @@ mod machine {
     mod queues;
     mod refusals;
     mod starts;
+    mod sweep;
     mod waves;
 }

@@ -43,6 +43,8 @@ pub struct RunReport {
     pub ended_at: Option<String>,
     /// From opening to the end, in milliseconds of virtual time.
     pub took_ms: Option<i64>,
+    /// How many results were asked for, as their events did not arrive.
+    pub asked_for: u32,
     /// What it waits for, if it did not end.
     pub waits_for: Vec<String>,
     /// Every target, in the order of the plan.
@@ -115,6 +117,7 @@ impl RunReport {
             opened_at: summary.opened_at.to_string(),
             ended_at: summary.ended_at.map(|at| at.to_string()),
             took_ms: summary.took().map(manifold_core::time::Span::as_millis),
+            asked_for: summary.asked_for,
             waits_for: summary.waits_for.clone(),
             targets: summary.targets.iter().map(TargetReport::of).collect(),
         }

@@ -17,6 +17,7 @@ use manifold_fleet::{App, Fleet};
 use manifold_ports::clock::Clock;
 use manifold_ports::runs::RunError;
 use manifold_summarize::Summarize;
+use manifold_sweep::Sweep;
 use serde_json::json;
 
 use crate::behaviour::{Behaviours, Chosen};
@@ -74,12 +75,30 @@ struct Handlers {
     deploy: Deploy<World, World, World, World>,
     collect: Collect<World, World, World>,
     summarize: Summarize<World, World, World, World>,
+    sweep: Sweep<World, World, World, World>,
 }
 
-/// What a handler answered: which messages failed, and how many events were stray.
-type Answer = Result<(BatchResponse, u32), DecodeError>;
+/// What a handler answered.
+#[derive(Default)]
+struct Answered {
+    /// Which messages failed.
+    response: BatchResponse,
+    /// How many events were stray.
+    stray: u32,
+    /// How many messages were sent because something was overdue.
+    overdue: usize,
+}
+
+impl From<BatchResponse> for Answered {
+    fn from(response: BatchResponse) -> Self {
+        Self { response, ..Self::default() }
+    }
+}
+
+type Answer = Result<Answered, DecodeError>;
 
 struct Task {
+    function: &'static str,
     letters: Vec<Letter>,
     future: Handling<Answer>,
 }
@@ -93,6 +112,7 @@ pub struct Simulation {
     steps: u64,
     stray_events: u32,
     refused: Vec<(AppName, String)>,
+    overdue: usize,
     killed: BTreeMap<&'static str, u32>,
 }
 
@@ -129,6 +149,12 @@ impl Simulation {
                 slack: world.clone(),
                 clock: world.clone(),
             },
+            sweep: Sweep {
+                ledger: world.clone(),
+                open_runs: world.clone(),
+                queues: world.clone(),
+                clock: world.clone(),
+            },
         };
         Ok(Self {
             world,
@@ -138,6 +164,7 @@ impl Simulation {
             steps: 0,
             stray_events: 0,
             refused,
+            overdue: 0,
             killed: BTreeMap::new(),
         })
     }
@@ -158,6 +185,12 @@ impl Simulation {
     #[must_use]
     pub fn refused(&self) -> &[(AppName, String)] {
         &self.refused
+    }
+
+    /// How many messages `sweep` sent: what it found lost, or overdue.
+    #[must_use]
+    pub fn overdue(&self) -> usize {
+        self.overdue
     }
 
     /// How many invocations of a function were killed.
@@ -183,6 +216,7 @@ impl Simulation {
             Next::Nothing => return Ok(None),
             Next::Task(task) => self.poll(task),
             Next::Letters(letters) => self.invoke(letters),
+            Next::Ticks(times) => (0..times).for_each(|_| self.tick()),
         }
         Ok(Some(self.world.now()))
     }
@@ -240,23 +274,37 @@ impl Simulation {
         let handlers = Arc::clone(&self.handlers);
         let future: Handling<Answer> = match inbox {
             Inbox::Dispatch => {
-                Box::pin(async move { handlers.dispatch.handle(&input, deadline).await.map(|done| (done, 0)) })
+                Box::pin(async move { handlers.dispatch.handle(&input, deadline).await.map(Answered::from) })
             }
             Inbox::Deploy => {
-                Box::pin(async move { handlers.deploy.handle(&input, deadline).await.map(|done| (done, 0)) })
+                Box::pin(async move { handlers.deploy.handle(&input, deadline).await.map(Answered::from) })
             }
             Inbox::Collect => Box::pin(async move {
                 let (done, report) = handlers.collect.handle(&input, deadline).await?;
-                Ok((done, report.counted("stray")))
+                Ok(Answered { stray: report.counted("stray"), ..done.into() })
             }),
             Inbox::Summarize => {
-                Box::pin(async move { handlers.summarize.handle(&input, deadline).await.map(|done| (done, 0)) })
+                Box::pin(async move { handlers.summarize.handle(&input, deadline).await.map(Answered::from) })
             }
         };
-        let task = self.next_task;
+        self.begin(Task { function: inbox.function(), letters, future });
+    }
+
+    fn tick(&mut self) {
+        let handlers = Arc::clone(&self.handlers);
+        let deadline = self.world.now().plus(TIMEOUT);
+        let future: Handling<Answer> = Box::pin(async move {
+            let overdue = handlers.sweep.tick(deadline).await.map_or(0, |tick| tick.sent);
+            Ok(Answered { overdue, ..Answered::default() })
+        });
+        self.begin(Task { function: "sweep", letters: Vec::new(), future });
+    }
+
+    fn begin(&mut self, task: Task) {
+        let id = self.next_task;
         self.next_task += 1;
-        self.tasks.insert(task, Task { letters, future });
-        self.poll(task);
+        self.tasks.insert(id, task);
+        self.poll(id);
     }
 
     fn poll(&mut self, id: u64) {
@@ -267,16 +315,17 @@ impl Simulation {
             Poll::Ready(answer) => answer,
             Poll::Pending if self.world.is_killed(id) => {
                 // SQS makes the messages of a dead function visible again.
-                let function = task.letters.first().map_or("none", |letter| letter.inbox.function());
-                *self.killed.entry(function).or_default() += 1;
-                Ok((BatchResponse::failing(task.letters.iter().map(|letter| letter.id.clone())), 0))
+                *self.killed.entry(task.function).or_default() += 1;
+                let response = BatchResponse::failing(task.letters.iter().map(|letter| letter.id.clone()));
+                Ok(Answered { response, ..Answered::default() })
             }
             Poll::Pending => return,
         };
         let Some(task) = self.tasks.remove(&id) else { return };
         let failed: BTreeSet<String> = match answer {
-            Ok((response, stray)) => {
+            Ok(Answered { response, stray, overdue }) => {
                 self.stray_events += stray;
+                self.overdue += overdue;
                 response.failed().map(str::to_owned).collect()
             }
             Err(_) => task.letters.iter().map(|letter| letter.id.clone()).collect(),

@@ -10,16 +10,16 @@ use std::task::{Poll, Waker};
 
 use manifold_core::event::PipelineState;
 use manifold_core::ids::{Attempt, ExecutionId, ExecutionRef, Nonce, PipelineName, RunId, TargetKey};
-use manifold_core::ledger::{Commit, Expect, Item, Key, Record};
-use manifold_core::message::{Message, Outgoing, Payload, Queue};
+use manifold_core::ledger::{Commit, Expect, Item, Key, OPEN, Record};
+use manifold_core::message::{Message, Outgoing, Queue};
 use manifold_core::plan::{Channel, PlannedTarget};
 use manifold_core::release::{Revision, Trigger};
-use manifold_core::run::{Head, Outcome, Reason, ReasonSource, Refusal, Target};
+use manifold_core::run::{Head, Outcome, Reason, ReasonSource, Refusal, Standing, Target};
 use manifold_core::summary;
 use manifold_core::time::{Span, Timestamp};
 use manifold_ports::clock::Clock;
 use manifold_ports::engine::{Engine, Order};
-use manifold_ports::ledger::{CommitError, Ledger, LedgerError};
+use manifold_ports::ledger::{CommitError, Ledger, LedgerError, OpenRuns};
 use manifold_ports::queues::{Queues, SendError};
 use manifold_ports::releases::{Details, ReleaseError, Releases};
 use manifold_ports::slack::{MessageRef, Slack, SlackError};
@@ -34,6 +34,8 @@ use crate::envelope::Subject;
 pub const VISIBILITY: Span = Span::from_seconds(360);
 /// How often a message is received before it becomes a dead letter.
 pub const MAX_RECEIVES: u32 = 5;
+/// How often `sweep` ticks, as the hub's template has it.
+pub const SWEEP_EVERY: Span = Span::from_seconds(60);
 
 /// Where a message waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -74,16 +76,6 @@ pub struct Letter {
     pub receives: u32,
 }
 
-impl Letter {
-    /// Whether it only looks if a deadline has passed: a finished run does not wait for it.
-    fn only_looks(&self) -> bool {
-        // Cheap enough to be asked of every message: only Manifold's own begin with their schema.
-        self.inbox == Inbox::Collect
-            && self.body.starts_with("{\"schema\"")
-            && matches!(Message::decode(&self.body), Ok(Message { payload: Payload::Deadline { .. }, .. }))
-    }
-}
-
 /// One call of Slack's API, exactly as posted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SlackCall {
@@ -116,6 +108,8 @@ pub struct Execution {
     pub started_at: Timestamp,
     /// The error code of the action that will fail it.
     pub error_code: Option<String>,
+    /// The states that its engine tells when it is asked, each from when on it does. A retry is no state of its own.
+    pub states: Vec<(Timestamp, PipelineState)>,
 }
 
 /// What AWS may do to messages and functions, and this world does on request.
@@ -128,6 +122,13 @@ pub struct Faults {
     /// The engine does not remember its tokens: AWS does not document for how long CodePipeline does. Then the
     /// claim alone must keep an attempt from starting twice.
     pub tokens_forgotten: bool,
+    /// The share, 0 to 1, of the targets' events that never arrive: they are best effort.
+    pub lost: f64,
+    /// How many times each tick of `sweep` is delivered; once if it is not told.
+    pub sweeps: Option<usize>,
+    /// The share, 0 to 1, of the messages between functions that are lost. SQS does not do so; what an operator purges is
+    /// lost all the same.
+    pub messages_lost: f64,
     /// No STARTED event arrives (they are best effort): then no event names the run that an execution belongs to.
     pub started_untold: bool,
     /// The handler that passes this point is killed there, once. Points are counted from 0 over the whole simulation.
@@ -150,6 +151,7 @@ pub struct ReleaseFacts {
 #[derive(Debug)]
 enum Due {
     Letter(Letter),
+    Tick,
     Wake(u64),
 }
 
@@ -171,8 +173,6 @@ struct Inner {
     slack: Vec<SlackCall>,
     slack_messages: BTreeSet<String>,
     dead_letters: Vec<Letter>,
-    /// Messages under way that only look whether a deadline has passed.
-    looks_ahead: usize,
     calls: BTreeMap<&'static str, u64>,
     points: u64,
     named_points: BTreeMap<&'static str, u64>,
@@ -188,6 +188,8 @@ pub struct World(Arc<Mutex<Inner>>);
 #[derive(Debug)]
 pub(crate) enum Next {
     Letters(Vec<Letter>),
+    /// `sweep` is invoked, so many times.
+    Ticks(usize),
     Task(u64),
     Nothing,
 }
@@ -196,7 +198,7 @@ impl World {
     /// A world at a point in time.
     #[must_use]
     pub fn new(now: Timestamp, seed: u64, behaviours: Behaviours, faults: Faults, release: ReleaseFacts) -> Self {
-        Self(Arc::new(Mutex::new(Inner {
+        let world = Self(Arc::new(Mutex::new(Inner {
             now,
             sequence: 0,
             agenda: BTreeMap::new(),
@@ -213,13 +215,14 @@ impl World {
             slack: Vec::new(),
             slack_messages: BTreeSet::new(),
             dead_letters: Vec::new(),
-            looks_ahead: 0,
             calls: BTreeMap::new(),
             points: 0,
             named_points: BTreeMap::new(),
             task: 0,
             killed: BTreeMap::new(),
-        })))
+        })));
+        world.lock().at(now.plus(SWEEP_EVERY), Due::Tick);
+        world
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -243,7 +246,7 @@ impl World {
     pub fn head(&self, run: &RunId) -> Option<Head> {
         match self.record(&Key::Head(run.clone()))?.item {
             Item::Head(head) => Some(*head),
-            Item::Plan(_) | Item::Target(_) | Item::Summary(_) | Item::Link(_) | Item::Queue(_) => None,
+            Item::Plan(_) | Item::Target(_) | Item::Summary(_) | Item::Link(_) | Item::Queue(_) | Item::Open(_) => None,
         }
     }
 
@@ -296,6 +299,11 @@ impl World {
         inner.now = inner.now.max(at);
         let letter = match due {
             Due::Letter(letter) => letter,
+            Due::Tick => {
+                let next = inner.now.plus(SWEEP_EVERY);
+                inner.at(next, Due::Tick);
+                return Next::Ticks(inner.faults.sweeps.unwrap_or(1));
+            }
             Due::Wake(timer) => {
                 let Some((task, waker)) = inner.timers.remove(&timer) else { return Next::Task(u64::MAX) };
                 drop(inner);
@@ -318,17 +326,20 @@ impl World {
                 letters.push(letter);
             }
         }
-        inner.looks_ahead -= letters.iter().filter(|letter| letter.only_looks()).count();
         Next::Letters(letters)
     }
 
-    /// Whether nothing but looks at the deadlines of finished runs is left to happen.
+    /// Whether nothing is left to happen but ticks that find nothing to do.
     pub(crate) fn is_settled(&self) -> bool {
-        let waiting = {
-            let inner = self.lock();
-            inner.agenda.len() - inner.looks_ahead
-        };
-        waiting == 0 && self.runs().iter().all(|run| self.head(run).is_some_and(|head| head.verdict().is_some()))
+        let inner = self.lock();
+        let idle = inner.agenda.values().all(|due| matches!(due, Due::Tick));
+        idle && inner.of_partition(OPEN).next().is_none()
+    }
+
+    /// The runs that are still looked after.
+    #[must_use]
+    pub fn open_runs_left(&self) -> usize {
+        self.lock().of_partition(OPEN).count()
     }
 
     /// A run's plan, for an onlooker: it takes no time.
@@ -340,7 +351,9 @@ impl World {
             .of_partition(&partition)
             .filter_map(|record| match &record.item {
                 Item::Plan(chunk) => Some(chunk.targets.clone()),
-                Item::Head(_) | Item::Target(_) | Item::Summary(_) | Item::Link(_) | Item::Queue(_) => None,
+                Item::Head(_) | Item::Target(_) | Item::Summary(_) | Item::Link(_) | Item::Queue(_) | Item::Open(_) => {
+                    None
+                }
             })
             .flatten()
             .collect()
@@ -355,7 +368,9 @@ impl World {
             .of_partition(&partition)
             .filter_map(|record| match &record.item {
                 Item::Target(target) => Some(Target::clone(target)),
-                Item::Head(_) | Item::Plan(_) | Item::Summary(_) | Item::Link(_) | Item::Queue(_) => None,
+                Item::Head(_) | Item::Plan(_) | Item::Summary(_) | Item::Link(_) | Item::Queue(_) | Item::Open(_) => {
+                    None
+                }
             })
             .collect()
     }
@@ -437,7 +452,6 @@ impl Inner {
     }
 
     fn at(&mut self, at: Timestamp, due: Due) -> u64 {
-        self.looks_ahead += usize::from(matches!(&due, Due::Letter(letter) if letter.only_looks()));
         let sequence = self.sequence;
         self.sequence += 1;
         self.agenda.insert((at, sequence), due);
@@ -462,8 +476,11 @@ impl Inner {
         }
     }
 
-    /// Has an event arrive at the hub, some time after it happened.
+    /// Has an event arrive at the hub, some time after it happened, unless it is lost.
     fn emit(&mut self, happens_in: Span, event: &Value) {
+        if self.faults.lost > 0.0 && self.random.f64() < self.faults.lost {
+            return;
+        }
         let forwarded = Span::from_millis(self.random.i64(300..=2500));
         self.deliver(
             Inbox::Collect,
@@ -472,8 +489,8 @@ impl Inner {
         );
     }
 
-    /// Schedules what an execution will tell, by its target's behaviour.
-    fn play(&mut self, execution: &Execution, pipeline: &PipelineName, behaviour: &Behaviour, session: &str) {
+    /// Schedules what an execution will tell, by its target's behaviour, and notes what its engine will answer.
+    fn play(&mut self, execution: &mut Execution, pipeline: &PipelineName, behaviour: &Behaviour, session: &str) {
         let subject = Subject {
             target: execution.target.clone(),
             pipeline: pipeline.clone(),
@@ -482,7 +499,19 @@ impl Inner {
         };
         let took = Span::from_millis(self.random.i64(90_000..=240_000));
         let half = Span::from_millis(took.as_millis() / 2);
-        let tell = |inner: &mut Self, after: Span, state: PipelineState, attempt: u32, by: Option<&str>| {
+        let (began, states) = (self.now, &mut execution.states);
+        let mut tell = |inner: &mut Self, after: Span, state: PipelineState, attempt: u32, by: Option<&str>| {
+            match &state {
+                PipelineState::Unknown(_) => {}
+                PipelineState::Resumed => states.push((began.plus(after), PipelineState::Started)),
+                PipelineState::Started
+                | PipelineState::Stopping
+                | PipelineState::Succeeded
+                | PipelineState::Failed
+                | PipelineState::Stopped
+                | PipelineState::Canceled
+                | PipelineState::Superseded => states.push((began.plus(after), state.clone())),
+            }
             let id = inner.uuid();
             let event = subject.state(&id, &state, attempt, inner.now.plus(after), by);
             inner.emit(after, &event);
@@ -588,6 +617,31 @@ impl Ledger for World {
     }
 }
 
+impl OpenRuns for World {
+    async fn open_runs(&self) -> Result<Vec<Record>, LedgerError> {
+        self.count("ledger.open_runs");
+        self.point("ledger.open_runs", 4, 12).await;
+        Ok(self.lock().of_partition(OPEN).cloned().collect())
+    }
+
+    async fn forget(&self, run: &RunId, nonce: &Nonce) -> Result<bool, LedgerError> {
+        self.count("ledger.forget");
+        self.point("ledger.forget/before", 4, 10).await;
+        let key = Key::Open(run.clone());
+        let place = (key.partition(), key.sort());
+        let forgotten = {
+            let mut inner = self.lock();
+            let is_own = inner.records.get(&place).is_some_and(|record| record.nonce == *nonce);
+            if is_own {
+                inner.records.remove(&place);
+            }
+            is_own
+        };
+        self.point("ledger.forget/after", 1, 6).await;
+        Ok(forgotten)
+    }
+}
+
 impl Inner {
     fn store(&mut self, key: Key, item: Item, expect: Expect, nonce: Nonce) {
         if let Key::Head(run) = &key {
@@ -619,6 +673,9 @@ impl Queues for World {
                     total,
                     reason: error.to_string(),
                 })?;
+                if inner.faults.messages_lost > 0.0 && inner.random.f64() < inner.faults.messages_lost {
+                    continue;
+                }
                 let underway = inner.random.i64(10..=80);
                 inner.deliver(inbox, body, Span::from_millis(message.delay.as_millis() + underway));
             }
@@ -701,6 +758,24 @@ impl Engine for World {
             }
         })
     }
+
+    async fn ask(&self, order: Order<'_>, execution: &ExecutionId, _: Timestamp) -> Result<Option<Standing>, Refusal> {
+        self.assume(order).await?;
+        self.count("engine.ask");
+        self.point("engine.ask", 80, 200).await;
+        Ok(self.standing(execution))
+    }
+}
+
+impl World {
+    fn standing(&self, execution: &ExecutionId) -> Option<Standing> {
+        let inner = self.lock();
+        let known = inner.executions.iter().find(|known| known.id == *execution)?;
+        let (at, state) = known.states.iter().rfind(|(at, _)| *at <= inner.now)?;
+        let comments = matches!(state, PipelineState::Stopping | PipelineState::Stopped)
+            .then(|| "Stopped by hand in the simulation".to_owned());
+        Some(Standing { state: state.clone(), at: *at, comments })
+    }
 }
 
 impl Inner {
@@ -748,7 +823,7 @@ impl Inner {
             outcome: Outcome::Failed,
             reason: reason("The simulation made no execution id".to_owned(), &format!("{error}")),
         })?;
-        let execution = Execution {
+        let mut execution = Execution {
             target: planned.key.clone(),
             id: id.clone(),
             token,
@@ -756,6 +831,7 @@ impl Inner {
             variables: planned.variables.clone(),
             run: run.clone(),
             started_at: self.now,
+            states: vec![(self.now, PipelineState::Started)],
             error_code: match &behaviour {
                 Behaviour::Fails(code) => Some(code.clone()),
                 Behaviour::FailsThenRetried => Some("JobFailed".to_owned()),
@@ -770,7 +846,7 @@ impl Inner {
                 | Behaviour::UnknownState => None,
             },
         };
-        self.play(&execution, &planned.pipeline, &behaviour, session);
+        self.play(&mut execution, &planned.pipeline, &behaviour, session);
         self.executions.push(execution);
         Ok(id)
     }

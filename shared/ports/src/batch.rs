@@ -52,6 +52,14 @@ impl Report {
     }
 }
 
+/// The name under which [`metric`] is logged; the log makes a metric of such a line.
+pub const METRIC: &str = "manifold::metric";
+
+/// Counts something for CloudWatch. On Lambda it becomes a log line in the embedded metric format; nothing is called.
+pub fn metric(function: &'static str, name: &'static str, count: u32) {
+    tracing::info!(target: METRIC, function, metric = name, count, "metric");
+}
+
 /// An error with all that caused it, for one line in a log: `failed to read: not found`. A cause that its effect
 /// already quotes is not repeated.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use std::future::Future;
 
 use manifold_core::ids::{Attempt, ExecutionId, RunId};
 use manifold_core::plan::PlannedTarget;
-use manifold_core::run::{Reason, Refusal};
+use manifold_core::run::{Reason, Refusal, Standing};
 use manifold_core::time::Timestamp;
 
 /// One attempt on one target, whole.
@@ -18,7 +18,7 @@ pub struct Order<'a> {
     pub attempt: Attempt,
 }
 
-/// Starts, finds and explains executions in target accounts, with a role that is assumed there.
+/// Starts, finds, asks for and explains executions in target accounts, with a role that is assumed there.
 pub trait Engine: Send + Sync {
     /// Starts the attempt's execution. Called again with the same order, it starts nothing more: the token is
     /// derived from run, target and attempt.
@@ -39,6 +39,15 @@ pub trait Engine: Send + Sync {
         order: Order<'_>,
         execution: &ExecutionId,
     ) -> impl Future<Output = Result<Reason, Refusal>> + Send;
+
+    /// Asks how an execution stands that was started at `started_at`; `None` if the engine does not list it among its
+    /// newest.
+    fn ask(
+        &self,
+        order: Order<'_>,
+        execution: &ExecutionId,
+        started_at: Timestamp,
+    ) -> impl Future<Output = Result<Option<Standing>, Refusal>> + Send;
 }
 
 impl<T: Engine> Engine for &T {
@@ -59,5 +68,13 @@ impl<T: Engine> Engine for &T {
         execution: &ExecutionId,
     ) -> impl Future<Output = Result<Reason, Refusal>> + Send {
         (**self).explain(order, execution)
+    }
+    fn ask(
+        &self,
+        order: Order<'_>,
+        execution: &ExecutionId,
+        started_at: Timestamp,
+    ) -> impl Future<Output = Result<Option<Standing>, Refusal>> + Send {
+        (**self).ask(order, execution, started_at)
     }
 }

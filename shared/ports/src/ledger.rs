@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use manifold_core::ids::RunId;
+use manifold_core::ids::{Nonce, RunId};
 use manifold_core::ledger::{Commit, Key, Record};
 use manifold_core::run::Target;
 
@@ -49,6 +49,25 @@ pub trait Ledger: Send + Sync {
 
     /// Writes all or nothing. Returns `Ok` as well when an earlier try of the same commit turns out to have landed.
     fn commit(&self, commit: Commit) -> impl Future<Output = Result<(), CommitError>> + Send;
+}
+
+/// The runs that are looked after: what `sweep` needs of the table besides, and nobody else.
+pub trait OpenRuns: Send + Sync {
+    /// All of them, consistently, ordered by run.
+    fn open_runs(&self) -> impl Future<Output = Result<Vec<Record>, LedgerError>> + Send;
+
+    /// Forgets one, unless somebody has written it since the writer with this mark: it may have been opened again.
+    /// Says whether it is gone.
+    fn forget(&self, run: &RunId, nonce: &Nonce) -> impl Future<Output = Result<bool, LedgerError>> + Send;
+}
+
+impl<T: OpenRuns> OpenRuns for &T {
+    fn open_runs(&self) -> impl Future<Output = Result<Vec<Record>, LedgerError>> + Send {
+        (**self).open_runs()
+    }
+    fn forget(&self, run: &RunId, nonce: &Nonce) -> impl Future<Output = Result<bool, LedgerError>> + Send {
+        (**self).forget(run, nonce)
+    }
 }
 
 impl<T: Ledger> Ledger for &T {

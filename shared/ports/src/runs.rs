@@ -15,6 +15,7 @@ use manifold_core::ids::{RunId, TargetKey};
 use manifold_core::ledger::{Commit, Expect, Item, Key, Link, PlanChunk, Record, Versions, Write};
 use manifold_core::message::Outgoing;
 use manifold_core::plan::{PlannedTarget, chunk_of};
+use manifold_core::run::posting::Posting;
 use manifold_core::run::{AppQueue, Effect, Head, Run, Target};
 use manifold_core::time::Timestamp;
 
@@ -80,7 +81,9 @@ fn unreadable(key: &Key) -> LedgerError {
 pub fn head_of(key: &Key, record: Record) -> Result<Head, LedgerError> {
     match record.item {
         Item::Head(head) => Ok(*head),
-        Item::Plan(_) | Item::Target(_) | Item::Summary(_) | Item::Link(_) | Item::Queue(_) => Err(unreadable(key)),
+        Item::Plan(_) | Item::Target(_) | Item::Summary(_) | Item::Link(_) | Item::Queue(_) | Item::Open(_) => {
+            Err(unreadable(key))
+        }
     }
 }
 
@@ -92,7 +95,7 @@ pub fn queue_of(key: &Key, record: Option<Record>) -> Result<AppQueue, LedgerErr
     match record.map(|record| record.item) {
         None => Ok(AppQueue::default()),
         Some(Item::Queue(queue)) => Ok(queue),
-        Some(Item::Head(_) | Item::Plan(_) | Item::Target(_) | Item::Summary(_) | Item::Link(_)) => {
+        Some(Item::Head(_) | Item::Plan(_) | Item::Target(_) | Item::Summary(_) | Item::Link(_) | Item::Open(_)) => {
             Err(unreadable(key))
         }
     }
@@ -101,14 +104,31 @@ pub fn queue_of(key: &Key, record: Option<Record>) -> Result<AppQueue, LedgerErr
 fn target_of(key: &Key, record: Record) -> Result<Target, LedgerError> {
     match record.item {
         Item::Target(target) => Ok(*target),
-        Item::Head(_) | Item::Plan(_) | Item::Summary(_) | Item::Link(_) | Item::Queue(_) => Err(unreadable(key)),
+        Item::Head(_) | Item::Plan(_) | Item::Summary(_) | Item::Link(_) | Item::Queue(_) | Item::Open(_) => {
+            Err(unreadable(key))
+        }
     }
 }
 
 fn chunk_in(key: &Key, record: Record) -> Result<PlanChunk, LedgerError> {
     match record.item {
         Item::Plan(chunk) => Ok(chunk),
-        Item::Head(_) | Item::Target(_) | Item::Summary(_) | Item::Link(_) | Item::Queue(_) => Err(unreadable(key)),
+        Item::Head(_) | Item::Target(_) | Item::Summary(_) | Item::Link(_) | Item::Queue(_) | Item::Open(_) => {
+            Err(unreadable(key))
+        }
+    }
+}
+
+/// Where a run's message stands, or that nobody has taken it up.
+#[must_use]
+pub fn posting_of(record: Option<Record>) -> Posting {
+    match record.map(|record| record.item) {
+        Some(Item::Summary(posting)) => posting,
+        // The key of a summary holds nothing else; were it so, the conditional write would replace it.
+        None
+        | Some(Item::Head(_) | Item::Plan(_) | Item::Target(_) | Item::Link(_) | Item::Queue(_) | Item::Open(_)) => {
+            Posting::default()
+        }
     }
 }
 
@@ -118,7 +138,8 @@ pub fn link_of(record: Option<Record>) -> Link {
     match record.map(|record| record.item) {
         Some(Item::Link(link)) => link,
         // The key of a link holds nothing else; were it so, the conditional write would replace it.
-        None | Some(Item::Head(_) | Item::Plan(_) | Item::Target(_) | Item::Summary(_) | Item::Queue(_)) => {
+        None
+        | Some(Item::Head(_) | Item::Plan(_) | Item::Target(_) | Item::Summary(_) | Item::Queue(_) | Item::Open(_)) => {
             Link::default()
         }
     }
@@ -239,13 +260,46 @@ pub async fn planned(ledger: &impl Ledger, run: &RunId, index: u32) -> Result<Pl
         .ok_or_else(|| RunError::NoTarget { run: run.clone(), index })
 }
 
+/// A stretch of a run's plan, in order: from `first` to `end`, which is not in it.
+///
+/// # Errors
+/// A part of it is missing, or the ledger did not answer.
+pub async fn planned_between(
+    ledger: &impl Ledger,
+    run: &RunId,
+    first: u32,
+    end: u32,
+) -> Result<Vec<PlannedTarget>, RunError> {
+    let Some(last) = end.checked_sub(1).filter(|last| first <= *last) else { return Ok(Vec::new()) };
+    let chunks = chunks(ledger, run, chunk_of(first)..=chunk_of(last)).await?;
+    Ok(chunks.into_iter().filter(|planned| (first..end).contains(&planned.index)).collect())
+}
+
+/// What is stored of some targets of a run; those that were never claimed are left out.
+///
+/// # Errors
+/// An item can't be read, or the ledger did not answer.
+pub async fn targets(ledger: &impl Ledger, run: &RunId, keys: &[TargetKey]) -> Result<Vec<Target>, RunError> {
+    let keys: Vec<Key> = keys.iter().map(|key| Key::Target(run.clone(), key.clone())).collect();
+    let records = ledger.get(&keys).await?;
+    let known = keys.iter().zip(records).filter_map(|(key, record)| Some(target_of(key, record?)));
+    Ok(known.collect::<Result<_, LedgerError>>()?)
+}
+
 /// A run's whole plan, in order.
 ///
 /// # Errors
 /// A part of it is missing, or the ledger did not answer.
 pub async fn plan(ledger: &impl Ledger, run: &RunId, size: u32) -> Result<Vec<PlannedTarget>, RunError> {
-    let Some(last) = size.checked_sub(1) else { return Ok(Vec::new()) };
-    let keys: Vec<Key> = (0..=chunk_of(last)).map(|chunk| Key::Plan(run.clone(), chunk)).collect();
+    planned_between(ledger, run, 0, size).await
+}
+
+async fn chunks(
+    ledger: &impl Ledger,
+    run: &RunId,
+    chunks: std::ops::RangeInclusive<u32>,
+) -> Result<Vec<PlannedTarget>, RunError> {
+    let keys: Vec<Key> = chunks.map(|chunk| Key::Plan(run.clone(), chunk)).collect();
     let mut targets = Vec::new();
     for (key, record) in keys.iter().zip(ledger.get(&keys).await?) {
         let record = record.ok_or_else(|| LedgerError::Unreadable {

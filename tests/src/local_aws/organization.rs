@@ -462,7 +462,7 @@ impl Organization {
             let queues = self.queues().await;
             let busy = queues
                 .iter()
-                .any(|(name, [visible, flying, delayed])| !name.ends_with("dead") && visible + flying + delayed * 0 > 0);
+                .any(|(name, [visible, flying, delayed])| !name.ends_with("dead") && visible + flying + delayed > 0);
             match summary {
                 Some(summary) if summary.verdict.is_some() && !busy && moved == 0 => Ok(summary),
                 summary => Err(self.seen(moved, summary.as_ref(), &queues)),

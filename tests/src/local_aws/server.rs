@@ -116,13 +116,16 @@ impl Server {
     #[must_use]
     pub fn instances(&self, account: &str, function: &str) -> Vec<u32> {
         let Some(own) = &self.own else { return Vec::new() };
-        let arn = format!(":{account}:function:{function}");
+        let name = format!("AWS_LAMBDA_FUNCTION_NAME={function}");
+        // Its variables name the hub's queues or table, and those their account.
+        let place = format!("/{account}/");
         let mut found = Vec::new();
         for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
             let Some(id) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
             let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
             let mut variables = environment.split(|byte| *byte == 0).map(String::from_utf8_lossy);
-            if id != own.child.id() && variables.any(|variable| variable.ends_with(&arn)) {
+            let is_function = variables.clone().any(|variable| variable == name.as_str());
+            if is_function && id != own.child.id() && variables.any(|variable| variable.contains(&place)) {
                 found.push(id);
             }
         }

@@ -145,6 +145,9 @@ impl State {
 
     /// Emits all that an execution will tell.
     fn tell(&mut self, execution: &Execution) {
+        if self.setting.no_events {
+            return;
+        }
         let (start, end) = (execution.started_at, execution.ends_at);
         let half = start.plus(Span::from_millis(end.since(start).as_millis() / 2));
         let later = |minutes: i64| end.plus(Span::from_minutes(minutes));

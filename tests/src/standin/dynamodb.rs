@@ -1,4 +1,4 @@
-//! DynamoDB: one table, and the five operations and three expressions that the ledger uses.
+//! DynamoDB: one table, and the six operations and five expressions that the ledger uses.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,6 +11,10 @@ use super::{Answered, State, TABLE, error, fields, list, ok, text};
 pub(crate) const ABSENT: &str = "attribute_not_exists(#pk)";
 /// The condition of an item that must be as it was read.
 pub(crate) const VERSION: &str = "#version = :version";
+/// The condition of an item that must be as its last writer left it.
+pub(crate) const NONCE: &str = "#nonce = :nonce";
+/// The key condition of the open runs.
+pub(crate) const OPEN: &str = "#pk = :pk";
 /// The key condition of a run's targets.
 pub(crate) const TARGETS: &str = "#pk = :pk AND begins_with(#sk, :prefix)";
 
@@ -53,6 +57,7 @@ impl State {
             "BatchGetItem" => self.table.batch_get_item(body),
             "Query" => self.table.query(body, page),
             "PutItem" => self.table.put_item(body),
+            "DeleteItem" => self.table.delete_item(body),
             "TransactWriteItems" => self.table.transact_write_items(body),
             other => Err(format!("the ledger does not call {other}")),
         }
@@ -60,6 +65,11 @@ impl State {
 }
 
 impl Table {
+    /// The runs that are still looked after.
+    pub(crate) fn open_runs(&self) -> usize {
+        self.items.keys().filter(|(pk, _)| pk == "open").count()
+    }
+
     pub(crate) fn runs(&self) -> Vec<String> {
         let heads = self.items.keys().filter(|(_, sk)| sk == "head");
         heads.filter_map(|(pk, _)| pk.strip_prefix("run#")).map(str::to_owned).collect()
@@ -106,13 +116,20 @@ impl Table {
         consistent(body)?;
         let expression = text(body, "KeyConditionExpression")?;
         self.expressions.insert(expression.to_owned());
-        if expression != TARGETS || body.get("ExpressionAttributeNames") != Some(&json!({"#pk": "pk", "#sk": "sk"})) {
-            return Err(format!("the ledger does not query by {expression}"));
+        let names = body.get("ExpressionAttributeNames");
+        let (known, allowed): (_, &[&str]) = match expression {
+            TARGETS => (json!({"#pk": "pk", "#sk": "sk"}), &[":pk", ":prefix"]),
+            OPEN => (json!({"#pk": "pk"}), &[":pk"]),
+            other => return Err(format!("the ledger does not query by {other}")),
+        };
+        if names != Some(&known) {
+            return Err(format!("other names than those of {expression}"));
         }
         let values = body.get("ExpressionAttributeValues").unwrap_or(&Value::Null);
-        let values = fields(values, &[":pk", ":prefix"])?;
+        let values = fields(values, allowed)?;
         let value = |name: &str| values.get(name).and_then(|value| value.get("S")).and_then(Value::as_str);
-        let (Some(pk), Some(prefix)) = (value(":pk"), value(":prefix")) else {
+        let prefix = if expression == OPEN { Some("") } else { value(":prefix") };
+        let (Some(pk), Some(prefix)) = (value(":pk"), prefix) else {
             return Err("a value of the key condition is no string".to_owned());
         };
         let after = body.get("ExclusiveStartKey").map(place).transpose()?;
@@ -142,6 +159,29 @@ impl Table {
             return Ok(error(400, code, "The conditional request failed", &item));
         }
         self.items.insert(put.place, put.item);
+        Ok(ok(&json!({})))
+    }
+
+    fn delete_item(&mut self, body: &Value) -> Answered {
+        let allowed =
+            ["TableName", "Key", "ConditionExpression", "ExpressionAttributeNames", "ExpressionAttributeValues"];
+        let body = fields(body, &allowed)?;
+        own_table(body)?;
+        let place = place(body.get("Key").unwrap_or(&Value::Null))?;
+        if place.0 != "open" {
+            return Err(format!("nothing but open runs is deleted, not {place:?}"));
+        }
+        let expression = text(body, "ConditionExpression")?;
+        self.expressions.insert(expression.to_owned());
+        if expression != NONCE || body.get("ExpressionAttributeNames") != Some(&json!({"#nonce": "nonce"})) {
+            return Err(format!("the ledger does not delete by {expression}"));
+        }
+        let nonce = body.get("ExpressionAttributeValues").and_then(|values| values.get(":nonce"));
+        if nonce.is_none() || self.items.get(&place).and_then(|item| item.get("nonce")) != nonce {
+            let code = "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException";
+            return Ok(error(400, code, "The conditional request failed", &json!({})));
+        }
+        self.items.remove(&place);
         Ok(ok(&json!({})))
     }
 
@@ -228,9 +268,11 @@ impl Table {
         let returned = put.get("ReturnValuesOnConditionCheckFailure").and_then(Value::as_str);
         let Some(expression) = put.get("ConditionExpression").and_then(Value::as_str) else {
             let is_plan = item["sk"]["S"].as_str().is_some_and(|sk| sk.starts_with("plan#"));
+            let is_open = item["pk"]["S"] == "open";
             return match (names, values, returned) {
-                // A part of a plan follows from its key; everything else was read before it is written.
-                (None, None, None) if is_plan => Ok(Condition::None),
+                // A part of a plan follows from its key, and so does a run that is opened; everything else was read before
+                // it is written.
+                (None, None, None) if is_plan || is_open => Ok(Condition::None),
                 (None, None, None) => Err(format!("an unconditional write of {:?}", item["sk"])),
                 _ => Err("names or values without a condition".to_owned()),
             };

@@ -20,7 +20,8 @@ pub struct Session {
     pub access_key: String,
     /// What the session policy leaves of the role.
     pub policy: Value,
-    expires_at: Timestamp,
+    /// When it ends.
+    pub expires_at: Timestamp,
 }
 
 #[derive(Debug, Default)]

@@ -4,8 +4,9 @@ use std::sync::{Arc, Mutex};
 
 use manifold_aws::credentials::Assumer;
 use manifold_aws::engine::CodePipelineEngine;
+use manifold_core::event::PipelineState;
 use manifold_core::plan::PlannedTarget;
-use manifold_core::run::{Outcome, Reason, ReasonSource, Refusal};
+use manifold_core::run::{Outcome, Reason, ReasonSource, Refusal, Standing};
 use manifold_ports::engine::Engine;
 use serde_json::{Value, json};
 use tracing::instrument::WithSubscriber;
@@ -263,6 +264,57 @@ async fn nothing_is_found_where_the_run_started_nothing() {
     stub.json("ListPipelineExecutions", json!({}));
     let found = entered(&stub).await.find(order(&run(), &planned()), at("2026-10-26T13:00:00Z"), &[]).await.unwrap();
     assert_eq!(found, None);
+}
+
+/// An execution as the list has it, last changed when it is told.
+fn listed(id: &str, status: &str, started: &str, updated: &str) -> Value {
+    json!({"pipelineExecutionId": id, "status": status, "startTime": epoch(started), "lastUpdateTime": epoch(updated)})
+}
+
+async fn ask(stub: &Stub) -> Option<Standing> {
+    let started = at("2026-10-26T13:00:00Z");
+    entered(stub).await.ask(order(&run(), &planned()), &EXECUTION.parse().unwrap(), started).await.unwrap()
+}
+
+#[tokio::test]
+async fn an_execution_is_asked_for_with_one_call_and_its_state_is_told_in_the_words_of_events() {
+    let table = [
+        ("InProgress", PipelineState::Started),
+        ("Stopping", PipelineState::Stopping),
+        ("Stopped", PipelineState::Stopped),
+        ("Succeeded", PipelineState::Succeeded),
+        ("Failed", PipelineState::Failed),
+        ("Superseded", PipelineState::Superseded),
+        ("Cancelled", PipelineState::Canceled),
+        ("Hibernating", PipelineState::Unknown("Hibernating".to_owned())),
+    ];
+    for (status, state) in table {
+        let stub = Stub::start().await;
+        let mut found = listed(EXECUTION, status, "2026-10-26T13:00:00Z", "2026-10-26T13:04:05Z");
+        found["stopTrigger"] = json!({"reason": "Wrong release"});
+        let newer = listed("newer", "InProgress", "2026-10-26T13:01:00Z", "2026-10-26T13:01:00Z");
+        stub.json("ListPipelineExecutions", json!({"nextToken": "more", "pipelineExecutionSummaries": [newer, found]}));
+        let standing = Standing { state, at: at("2026-10-26T13:04:05Z"), comments: Some("Wrong release".to_owned()) };
+        assert_eq!(ask(&stub).await, Some(standing));
+        assert_eq!(
+            stub.only("ListPipelineExecutions").body(),
+            json!({"pipelineName": "svc-deploy", "maxResults": 100})
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_execution_that_is_not_listed_is_looked_for_on_few_pages_and_not_beyond_its_start() {
+    let page = |at: &str, next: &str| json!({"nextToken": next, "pipelineExecutionSummaries": [listed("another", "Succeeded", at, at)]});
+    let stub = Stub::start().await;
+    stub.json("ListPipelineExecutions", page("2026-10-26T13:30:00Z", "more"))
+        .json("ListPipelineExecutions", page("2026-10-26T12:54:59Z", "even-more"));
+    assert_eq!(ask(&stub).await, None, "older than it by more than clocks disagree");
+    let stub = Stub::start().await;
+    for next in ["a", "b", "c", "d", "e"] {
+        stub.json("ListPipelineExecutions", page("2026-10-26T13:30:00Z", next));
+    }
+    assert_eq!(ask(&stub).await, None);
 }
 
 fn action(name: &str, status: &str, updated: &str, result: Value) -> Value {

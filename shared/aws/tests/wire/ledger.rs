@@ -8,8 +8,9 @@ use manifold_core::ids::{Attempt, ExecutionRef};
 use manifold_core::ledger::{Commit, Expect, Item, Key, Link, LinkOwner, PlanChunk, Record, Write};
 use manifold_core::run::machine::{AppQueue, Newest};
 use manifold_core::run::posting::{Lease, Posted, Posting};
+use manifold_core::run::sweep::{Behind, OpenRun, Pass, Turns};
 use manifold_core::run::target::{Claim, GaveUp, PastAttempt, Unlocked};
-use manifold_core::run::{Head, Observation, Observed, Outcome, Reason, ReasonSource, Seen, Target};
+use manifold_core::run::{Head, Learnt, Observation, Observed, Outcome, Reason, ReasonSource, Seen, Target};
 use manifold_ports::ledger::{CommitError, Ledger, LedgerError};
 use serde_json::{Value, json};
 use wiremock::ResponseTemplate;
@@ -93,6 +94,20 @@ fn a_bit_of_everything() -> Target {
     }
 }
 
+/// A run that is looked after, in the middle of a pass.
+fn looked_at() -> OpenRun {
+    let began = at("2026-10-26T13:55:40Z");
+    OpenRun {
+        looked_at: Some(began),
+        passed_at: Some(at("2026-10-26T13:54:40Z")),
+        pass: Some(Pass { began, next: 500, start_below: 3 }),
+        turns: Some(Turns { at: began, count: 700 }),
+        stuck_since: None,
+        behind: Some(Behind { since: began, shown: Some(7) }),
+        ..OpenRun::new(run())
+    }
+}
+
 fn one_of_each() -> Vec<(Key, Item)> {
     let source = release().source;
     let link = Link {
@@ -103,6 +118,7 @@ fn one_of_each() -> Vec<(Key, Item)> {
             execution: EXECUTION.parse().unwrap(),
             at: at("2026-10-26T13:49:40Z"),
             started_by: None,
+            learnt: Learnt::ByEvent,
             what: Observed::State { state: PipelineState::Started, attempt: Some(1), comments: None },
         }],
     };
@@ -123,6 +139,7 @@ fn one_of_each() -> Vec<(Key, Item)> {
         (Key::Summary(run()), Item::Summary(posting)),
         (Key::Link(ExecutionRef { ..source }), Item::Link(link)),
         (queue("web"), Item::Queue(queues)),
+        (Key::Open(run()), Item::Open(looked_at())),
     ]
 }
 

@@ -12,6 +12,7 @@ mod engine;
 #[cfg(feature = "inspect")]
 mod inspect;
 mod ledger;
+mod open_runs;
 mod queues;
 mod releases;
 mod samples;

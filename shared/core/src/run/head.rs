@@ -226,6 +226,10 @@ pub struct Head {
     /// The run whose place in the queue this one took when it was opened.
     #[serde(default)]
     pub overtook: Option<RunId>,
+    /// Whether the run was put among those that are looked after. A run that an older version opened is not, until
+    /// the first step that this version takes.
+    #[serde(default)]
+    pub watched: bool,
 }
 
 impl Head {
@@ -257,6 +261,7 @@ impl Head {
             reopened_at: None,
             handed_to: None,
             overtook: None,
+            watched: true,
         }
     }
 

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::head::{Closing, Head, Phase};
-use super::observation::{Observation, Observed};
+use super::observation::{Learnt, Observation, Observed};
 use super::seen::Seen;
 use super::status::{Outcome, Status};
 use super::target::{Claim, GaveUp, PastAttempt, Reason, ReasonSource, Target, Unlocked};
@@ -25,10 +25,6 @@ const UNREACHABLE_AFTER: Span = Span::from_minutes(30);
 const FIRST_BACKOFF: Span = Span::from_seconds(5);
 /// The longest such wait.
 const LONGEST_BACKOFF: Span = Span::from_seconds(300);
-/// When to look again at a run that is past its deadline and has something in flight.
-const LOOK_AGAIN: Span = Span::from_seconds(60);
-/// SQS delays a message by at most 900 s (`SendMessage`, `DelaySeconds`).
-const LONGEST_DELAY: Span = Span::from_seconds(900);
 
 /// The runs of one app: at most one is active, and at most one, the newest, waits.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -190,14 +186,6 @@ pub enum Effect {
         /// The run.
         run: RunId,
     },
-    /// Look whether a run's deadline has passed, after this much time. A deadline further off than SQS delays a
-    /// message is reached in several hops; the last one is due at the deadline.
-    LookAtDeadline {
-        /// The run.
-        run: RunId,
-        /// How long from now.
-        delay: Span,
-    },
 }
 
 /// What a step changed, and what follows from it.
@@ -210,6 +198,9 @@ pub struct Step {
     pub queue: Option<AppQueue>,
     /// The targets that changed.
     pub targets: Vec<Target>,
+    /// Whether the run is to be put, in the same commit, among those that are looked after (`sweep`): it was opened, or
+    /// opened again after its verdict.
+    pub watch: bool,
     /// What to do once the changes are committed.
     pub effects: Vec<Effect>,
 }
@@ -281,16 +272,14 @@ impl Run {
         let unlocked = opened.head.advance(now);
         opened.emit_starts(unlocked);
         opened.emit_overtook();
-        opened.emit_deadline(now);
         opened.emit_summarize();
         Opened { run: opened, overtakes }
     }
 
     /// The effects of opening, derived again for a release event that arrives twice.
     #[must_use]
-    pub fn opened_again(mut self, now: Timestamp) -> Self {
+    pub fn opened_again(mut self) -> Self {
         self.emit_starts(self.head.first_unlocked());
-        self.emit_deadline(now);
         self.emit_closing();
         self.emit_overtook();
         self.emit_summarize();
@@ -339,8 +328,13 @@ impl Run {
     }
 
     /// What changed since [`Run::load`], and what follows.
-    pub fn finish(self) -> Step {
+    pub fn finish(mut self) -> Step {
         let (head, queue) = self.before;
+        let is_new = head.is_none();
+        let is_open = self.head.verdict().is_none();
+        let reopened = is_open && head.as_ref().is_some_and(|before| before.verdict().is_some());
+        let adopted = is_open && !self.head.watched;
+        self.head.watched |= adopted;
         let mut targets = self.targets;
         let mut effects = self.effects;
         if self.head.is_closed() {
@@ -351,6 +345,7 @@ impl Run {
             head: (head.as_ref() != Some(&self.head)).then_some(self.head),
             queue: (self.queue != queue).then_some(self.queue),
             targets: self.changed.iter().filter_map(|key| targets.remove(key)).collect(),
+            watch: is_new || reopened || adopted,
             effects: effects.into_iter().collect(),
         }
     }
@@ -361,13 +356,11 @@ impl Run {
                 self.head.phase = Phase::Active { since: now };
                 let unlocked = self.head.advance(now);
                 self.emit_starts(unlocked);
-                self.emit_deadline(now);
                 self.emit_summarize();
                 Told::Changed
             }
             Phase::Active { .. } => {
                 self.emit_starts(self.head.first_unlocked());
-                self.emit_deadline(now);
                 Told::Duplicate
             }
             Phase::Closed { .. } => Told::Duplicate,
@@ -511,6 +504,7 @@ impl Run {
                 target.claim = None;
                 let delay = backoff(&self.head.run, key, target.put_back);
                 target.put_back = target.put_back.saturating_add(1);
+                target.start_due_at = Some(now.plus(delay));
                 self.effects.insert(Effect::Start { run: self.head.run.clone(), index: target.index, attempt, delay });
             }
         }
@@ -550,6 +544,10 @@ impl Run {
             }
             Observed::ActionFailed { reason } => merge_reason(&mut target, reason),
         }
+        let has_ended = |target: &Target| target.seen.as_ref().is_some_and(|seen| seen.status().outcome().is_some());
+        if observation.learnt == Learnt::ByAsking && has_ended(&target) && !has_ended(&unchanged) {
+            target.asked_for = target.asked_for.saturating_add(1);
+        }
         if target == unchanged && self.targets.get(&target.key) == Some(&target) {
             self.derive_again(&target);
             return Told::Duplicate;
@@ -575,7 +573,6 @@ impl Run {
 
     fn deadline_passed(&mut self, silent: &[PlannedTarget], now: Timestamp) -> Told {
         if self.head.due_at().is_none_or(|due| now < due) {
-            self.emit_deadline(now);
             return Told::Duplicate;
         }
         // A closed run has something in flight only if it was retried in its own account: that must end as well.
@@ -593,7 +590,6 @@ impl Run {
             self.settle(target, before, now);
         }
         self.settle_head(now);
-        self.emit_deadline(now);
         self.emit_summarize();
         if closed && self.changed.is_empty() { Told::Duplicate } else { Told::Changed }
     }
@@ -615,6 +611,7 @@ impl Run {
             target.unanswered_since = None;
             target.claim = None;
             target.taken_over = false;
+            target.start_due_at = Some(now);
             target.started_at = None;
             target.seen = None;
         }
@@ -624,7 +621,6 @@ impl Run {
         if closed && before.outcome().is_some() && after.outcome().is_none() {
             target.reopened_after_close = true;
             self.head.reopened_at = Some(now);
-            self.emit_deadline(now);
         }
         if let Some(unlocked) = self.settle_head(now) {
             target.unlocked = Some(match target.unlocked {
@@ -688,15 +684,6 @@ impl Run {
         if let Some(run) = self.head.overtook.clone() {
             self.effects.insert(Effect::Summarize { run });
         }
-    }
-
-    /// As long as something may still be in flight at the deadline, somebody has to look.
-    fn emit_deadline(&mut self, now: Timestamp) {
-        let Some(due) = self.head.due_at().filter(|_| self.head.verdict().is_none()) else { return };
-        // Past the deadline something is still in flight if other parts of the run are yet to be given up, or were
-        // given their turn by a slower clock.
-        let delay = if due > now { due.since(now).min(LONGEST_DELAY) } else { LOOK_AGAIN };
-        self.effects.insert(Effect::LookAtDeadline { run: self.head.run.clone(), delay });
     }
 
     fn emit_summarize(&mut self) {

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::target::{Reason, ReasonSource};
+use super::seen::Seen;
+use super::status::Status;
+use super::target::{Reason, ReasonSource, Target};
 use crate::event::{self, ActionState, Envelope, PipelineState};
 use crate::ids::{ExecutionId, ExecutionRef, PipelineName, RunId, TargetKey};
 use crate::time::Timestamp;
@@ -22,6 +24,32 @@ pub struct Observation {
     pub started_by: Option<String>,
     /// What was observed.
     pub what: Observed,
+    /// How it came to be known.
+    #[serde(default)]
+    pub learnt: Learnt,
+}
+
+/// How an observation came to be known. What it says counts the same either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Learnt {
+    /// An event told it.
+    #[default]
+    ByEvent,
+    /// The engine was asked, as no event had told it in time.
+    ByAsking,
+}
+
+/// How an execution stands, as its engine answers when it is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// The state, in the words of events. The engine does not tell a retry apart: [`PipelineState::Started`] is any
+    /// execution that runs.
+    pub state: PipelineState,
+    /// When the execution last changed.
+    pub at: Timestamp,
+    /// What the person who stopped it wrote. Untrusted.
+    pub comments: Option<String>,
 }
 
 /// The kinds of observation that move a run.
@@ -53,6 +81,7 @@ impl Observation {
         let target = TargetKey { account: envelope.account.clone(), region: envelope.region.clone() };
         match &envelope.event {
             event::Event::Pipeline(told) => Some(Self {
+                learnt: Learnt::ByEvent,
                 target,
                 pipeline: told.pipeline.clone(),
                 execution: told.execution.clone(),
@@ -68,6 +97,7 @@ impl Observation {
                 let result = told.result.clone().unwrap_or_default();
                 let error = result.error_code.unwrap_or_else(|| "Failed".to_owned());
                 Some(Self {
+                    learnt: Learnt::ByEvent,
                     target,
                     pipeline: told.pipeline.clone(),
                     execution: told.execution.clone(),
@@ -89,6 +119,66 @@ impl Observation {
             | event::Event::Scheduled { .. }
             | event::Event::Other { .. } => None,
         }
+    }
+
+    /// What an engine's answer tells of a target, or nothing when it is no news: an execution that still runs.
+    ///
+    /// `target` is as it was read *before* the engine was asked. The answer names no attempt of the execution, so it
+    /// counts for the one that was known then: the real one is that or a later one, and a RESUMED event that is folded
+    /// in meanwhile keeps its place before an older end.
+    #[must_use]
+    pub fn asked(target: &Target, standing: Standing) -> Option<Self> {
+        let news = match (target.status(), &standing.state) {
+            (Status::Running | Status::Stopping, PipelineState::Started | PipelineState::Resumed) => false,
+            (Status::Running, _) => true,
+            (Status::Stopping, state) => *state != PipelineState::Stopping,
+            (Status::Waiting | Status::Queued | Status::Starting | Status::Ended(_), _) => false,
+        };
+        Some(Self {
+            target: target.key.clone(),
+            pipeline: target.pipeline.clone(),
+            execution: target.execution.clone().filter(|_| news)?,
+            at: standing.at,
+            started_by: None,
+            what: Observed::State {
+                state: standing.state,
+                attempt: Some(target.seen.as_ref().map_or(1, Seen::attempt)),
+                comments: standing.comments,
+            },
+            learnt: Learnt::ByAsking,
+        })
+    }
+
+    /// What is known already of a target's execution that ended, told again; nothing if none has. It changes nothing, and
+    /// yields the effects that may have been lost with a worker that asked, committed, and died.
+    #[must_use]
+    pub fn again(target: &Target) -> Option<Self> {
+        let (execution, state, at) = match (target.status(), &target.seen, target.past.last()) {
+            (Status::Ended(_), Some(seen), _) => (target.execution.clone()?, seen.state().clone(), seen.at()),
+            // Its failure began the next attempt.
+            (Status::Queued, None, Some(past)) => {
+                (past.execution.clone()?, PipelineState::Failed, target.start_due_at?)
+            }
+            (
+                Status::Waiting
+                | Status::Queued
+                | Status::Starting
+                | Status::Running
+                | Status::Stopping
+                | Status::Ended(_),
+                ..,
+            ) => return None,
+        };
+        let attempt = target.seen.as_ref().map(Seen::attempt);
+        Some(Self {
+            target: target.key.clone(),
+            pipeline: target.pipeline.clone(),
+            execution,
+            at,
+            started_by: None,
+            what: Observed::State { state, attempt, comments: None },
+            learnt: Learnt::ByAsking,
+        })
     }
 
     /// The execution, with its place.

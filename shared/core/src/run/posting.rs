@@ -61,6 +61,9 @@ pub struct Posting {
     /// Slack refused the details for good. Never tried again; the message itself goes on.
     #[serde(default)]
     pub thread_refused: Option<String>,
+    /// The version of the run's head whose state stands in Slack: another one, and the message is behind.
+    #[serde(default)]
+    pub shown: Option<u64>,
 }
 
 /// Who is talking to Slack, and until when.
@@ -81,6 +84,8 @@ pub struct Occasion {
     pub is_final: bool,
     /// Whether Slack lets the message be edited: a webhook's can't be.
     pub can_edit: bool,
+    /// The version of the run's head.
+    pub version: u64,
 }
 
 /// What could be posted now.
@@ -108,6 +113,11 @@ pub enum Decision {
         posting: Posting,
         /// How long.
         delay: Span,
+    },
+    /// What stands in Slack is up to date, and the record does not say so yet. Commit this.
+    Record {
+        /// With the version that is shown.
+        posting: Posting,
     },
     /// Nothing to do, and why.
     Nothing(&'static str),
@@ -144,7 +154,12 @@ impl Posting {
         let thread_shown =
             self.thread_refused.is_some() || draft.thread_digest.is_none_or(|digest| shown(&self.thread, digest));
         if shown(&self.message, draft.digest) && thread_shown {
-            return Decision::Nothing("the summary is up to date");
+            // Whoever held the lease is gone, and left nothing undone.
+            let posting = Self { shown: Some(occasion.version), lease: None, ..self.clone() };
+            return match posting == *self {
+                true => Decision::Nothing("the summary is up to date"),
+                false => Decision::Record { posting },
+            };
         }
         let waits_for_reasons = draft.unexplained_since.filter(|_| !occasion.can_edit);
         if let Some(due) = waits_for_reasons.map(|since| since.plus(WAIT_FOR_REASONS)).filter(|due| *due > now) {
@@ -173,8 +188,8 @@ impl Posting {
 mod tests {
     use super::*;
 
-    const BOT: Occasion = Occasion { targets: 10, is_final: false, can_edit: true };
-    const HOOK: Occasion = Occasion { targets: 10, is_final: false, can_edit: false };
+    const BOT: Occasion = Occasion { targets: 10, is_final: false, can_edit: true, version: 7 };
+    const HOOK: Occasion = Occasion { targets: 10, is_final: false, can_edit: false, version: 7 };
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_millis(seconds * 1000)
@@ -203,7 +218,7 @@ mod tests {
     fn waits(decision: Decision) -> (Posting, Span) {
         match decision {
             Decision::Later { posting, delay } => (posting, delay),
-            other @ (Decision::Send { .. } | Decision::Nothing(_)) => panic!("{other:?}"),
+            other @ (Decision::Send { .. } | Decision::Record { .. } | Decision::Nothing(_)) => panic!("{other:?}"),
         }
     }
 
@@ -213,9 +228,18 @@ mod tests {
             panic!()
         };
         assert_eq!(posting.lease, Some(Lease { nonce: nonce("me"), until: at(0).plus(LEASE) }));
-        let stands = Posting { message: posted("a", 0), ..Posting::default() };
+        let stands = Posting { message: posted("a", 0), shown: Some(7), ..Posting::default() };
         assert!(matches!(stands.decide(BOT, draft("a"), &nonce("me"), at(60)), Decision::Nothing(_)));
         assert!(sends(&stands.decide(BOT, draft("b"), &nonce("me"), at(60))));
+    }
+
+    #[test]
+    fn what_is_found_up_to_date_is_recorded_once_and_a_lease_that_ran_out_goes_with_it() {
+        let lease = Some(Lease { nonce: nonce("other"), until: at(120) });
+        let stands = Posting { message: posted("a", 0), lease, ..Posting::default() };
+        let Decision::Record { posting } = stands.decide(BOT, draft("a"), &nonce("me"), at(120)) else { panic!() };
+        assert_eq!((posting.shown, &posting.lease), (Some(7), &None));
+        assert!(matches!(posting.decide(BOT, draft("a"), &nonce("me"), at(120)), Decision::Nothing(_)));
     }
 
     #[test]
@@ -263,8 +287,12 @@ mod tests {
     fn a_refusal_for_good_ends_the_message_and_one_of_the_details_only_the_details() {
         let refused = Posting { refused: Some("channel_is_archived".to_owned()), ..Posting::default() };
         assert!(matches!(refused.decide(is_final(BOT), draft("a"), &nonce("me"), at(0)), Decision::Nothing(_)));
-        let without_details =
-            Posting { message: posted("a", 0), thread_refused: Some("msg_too_long".to_owned()), ..Posting::default() };
+        let without_details = Posting {
+            message: posted("a", 0),
+            thread_refused: Some("msg_too_long".to_owned()),
+            shown: Some(7),
+            ..Posting::default()
+        };
         let details = |digest| Draft { thread_digest: Some("details"), ..draft(digest) };
         assert!(matches!(
             without_details.decide(is_final(BOT), details("a"), &nonce("me"), at(60)),

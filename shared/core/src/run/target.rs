@@ -134,6 +134,13 @@ pub struct Target {
     pub unlocked: Option<Unlocked>,
     /// Whether it was retried in its own account after the run had closed.
     pub reopened_after_close: bool,
+    /// When the current attempt is to be tried again, or begun after a failure. Its message may be lost: overdue, it is
+    /// sent again.
+    #[serde(default)]
+    pub start_due_at: Option<Timestamp>,
+    /// How many of its ends were learnt by asking the engine, as their events had not arrived.
+    #[serde(default)]
+    pub asked_for: u32,
 }
 
 impl Target {
@@ -161,6 +168,8 @@ impl Target {
             past: Vec::new(),
             unlocked: None,
             reopened_after_close: false,
+            start_due_at: None,
+            asked_for: 0,
         }
     }
 

@@ -172,6 +172,15 @@ pub(crate) fn reopened(summary: &Summary) -> Option<String> {
     }
 }
 
+/// How many results were asked for, in words.
+pub(crate) fn asked_for(summary: &Summary) -> Option<String> {
+    match summary.asked_for {
+        0 => None,
+        1 => Some("1 result was asked for, as its event did not arrive.".to_owned()),
+        count => Some(format!("{} results were asked for, as their events did not arrive.", number(count))),
+    }
+}
+
 /// The states that this version does not know, with how many targets told of each. Untrusted.
 pub(crate) fn unrecognised(summary: &Summary) -> BTreeMap<&str, usize> {
     let open = summary.targets.iter().filter(|line| Mark::of(line) == Mark::Unknown);

@@ -180,6 +180,7 @@ fn status_lines(summary: &Summary) -> Vec<String> {
         lines.extend(layout::why(summary).map(|why| prose(&why, 240)));
     }
     lines.extend(layout::reopened(summary));
+    lines.extend(layout::asked_for(summary));
     let total = lines.len();
     List { separator: "\n", room: 1_400, at_most: usize::MAX }.fit(lines, |shown| format!("+{} more", total - shown))
 }

@@ -104,6 +104,7 @@ fn status(summary: &Summary) -> Vec<String> {
         lines.extend(layout::why(summary).map(|why| clean::flat(&why)));
     }
     lines.extend(layout::reopened(summary));
+    lines.extend(layout::asked_for(summary));
     lines
 }
 

@@ -166,7 +166,7 @@ impl Model {
                     let target = &self.play.targets[target];
                     self.queue.push(Message::Explain(target.index, target.attempt.0));
                 }
-                Effect::Summarize { .. } | Effect::Activate { .. } | Effect::LookAtDeadline { .. } => {}
+                Effect::Summarize { .. } | Effect::Activate { .. } => {}
             }
         }
         true

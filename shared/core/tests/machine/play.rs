@@ -7,8 +7,8 @@ use manifold_core::ids::{AppName, Attempt, ExecutionId, ExecutionRef, RunId, Tar
 use manifold_core::plan::{Channel, Plan, PlannedTarget, PlannedWave};
 use manifold_core::release::{Release, Trigger};
 use manifold_core::run::{
-    AppQueue, Effect, Event, Head, Observation, Observed, Outcome, Reason, ReasonSource, Refusal, Run, Status, Step,
-    Tally, Target, Told, Verdict,
+    AppQueue, Effect, Event, Head, Learnt, Observation, Observed, Outcome, Reason, ReasonSource, Refusal, Run, Status,
+    Step, Tally, Target, Told, Verdict,
 };
 use manifold_core::time::{Span, Timestamp};
 
@@ -106,7 +106,6 @@ pub(crate) fn words(effect: &Effect) -> String {
         }
         Effect::Summarize { .. } => "summarize".to_owned(),
         Effect::Activate { run } => format!("activate {run}"),
-        Effect::LookAtDeadline { .. } => "look at the deadline".to_owned(),
     }
 }
 
@@ -329,6 +328,7 @@ impl Play {
             at: self.now,
             started_by: None,
             what: Observed::State { state, attempt, comments: None },
+            learnt: Learnt::ByEvent,
         }
     }
 

@@ -29,15 +29,12 @@ fn summarize(run: &RunId) -> Effect {
     Effect::Summarize { run: run.clone() }
 }
 
-/// Whoever opens or activates a run has its deadline looked at.
-const LOOK: &str = "look at the deadline";
-
 #[test]
 fn the_first_release_of_an_app_is_active_at_once() {
     let play = active("a");
     assert_eq!(play.head.phase, Phase::Active { since: play.now });
     assert_eq!((&play.queue.current, &play.queue.next), (&Some(run_id("a")), &None));
-    assert_eq!(play.opening, ["start 0", "summarize", LOOK]);
+    assert_eq!(play.opening, ["start 0", "summarize"]);
 }
 
 #[test]
@@ -65,7 +62,7 @@ fn the_turn_is_handed_over_once_and_told_again_by_whatever_comes_late() {
     assert!(first.claim(1).effects.contains(&activate), "a message that comes again");
     first.wait(super::play::DEADLINE);
     assert!(first.deadline().effects.contains(&activate), "the deadline");
-    assert!(first.run().opened_again(first.now).finish().effects.iter().map(words).any(|effect| effect == activate));
+    assert!(first.run().opened_again().finish().effects.iter().map(words).any(|effect| effect == activate));
     assert_eq!(first.queue.current, Some(run_id("b")), "handed over once");
 
     second.queue = first.queue.clone();
@@ -73,11 +70,11 @@ fn the_turn_is_handed_over_once_and_told_again_by_whatever_comes_late() {
     let activated = second.tell(Event::Activated);
     assert_eq!(
         (activated.told, activated.effects),
-        (Told::Changed, vec!["start 0".to_owned(), "summarize".to_owned(), LOOK.to_owned()])
+        (Told::Changed, vec!["start 0".to_owned(), "summarize".to_owned()])
     );
     assert_eq!(second.head.active_since(), Some(second.now), "its time begins with its turn");
     let again = second.tell(Event::Activated);
-    assert_eq!((again.told, again.effects), (Told::Duplicate, vec!["start 0".to_owned(), LOOK.to_owned()]));
+    assert_eq!((again.told, again.effects), (Told::Duplicate, vec!["start 0".to_owned()]));
     for index in [0, 1] {
         second.start(index);
         second.observe(index, Succeeded);
@@ -127,7 +124,7 @@ fn a_newer_release_takes_the_place_of_the_one_that_waits() {
 fn a_release_event_that_comes_again_tells_the_overtaken_run_s_end_again() {
     let second = behind(&active("a"), "b");
     let third = open("c", &second.queue, minutes(2)).run.finish();
-    let again = Run::load(third.head.unwrap(), third.queue.unwrap(), []).opened_again(minutes(2)).finish();
+    let again = Run::load(third.head.unwrap(), third.queue.unwrap(), []).opened_again().finish();
     assert_eq!(again.effects, sorted([summarize(&run_id("b")), summarize(&run_id("c"))]));
     assert_eq!((again.head, again.queue, again.targets), (None, None, vec![]));
 }
@@ -162,11 +159,11 @@ fn of_two_releases_in_the_same_second_the_one_that_arrives_later_follows() {
 #[test]
 fn a_release_event_that_comes_again_derives_the_first_starts_again_while_the_run_is_open() {
     let mut play = active("a");
-    let again = |play: &Play| play.run().opened_again(play.now).finish().effects.iter().map(words).collect::<Vec<_>>();
-    assert_eq!(again(&play), ["start 0", "summarize", LOOK]);
+    let again = |play: &Play| play.run().opened_again().finish().effects.iter().map(words).collect::<Vec<_>>();
+    assert_eq!(again(&play), ["start 0", "summarize"]);
     play.start(0);
     play.observe(0, Succeeded);
-    assert_eq!(again(&play), ["start 0", "summarize", LOOK], "claims make them harmless");
+    assert_eq!(again(&play), ["start 0", "summarize"], "claims make them harmless");
     play.start(1);
     play.observe(1, Succeeded);
     assert_eq!(again(&play), ["summarize"]);

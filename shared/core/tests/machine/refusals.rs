@@ -9,9 +9,7 @@ use super::play::{Answer, DEADLINE, Play, busy, key, later, permanent};
 fn delay(answer: &Answer) -> Option<Span> {
     answer.step.effects.iter().find_map(|effect| match effect {
         Effect::Start { delay, .. } => Some(*delay),
-        Effect::Explain { .. } | Effect::Summarize { .. } | Effect::Activate { .. } | Effect::LookAtDeadline { .. } => {
-            None
-        }
+        Effect::Explain { .. } | Effect::Summarize { .. } | Effect::Activate { .. } => None,
     })
 }
 

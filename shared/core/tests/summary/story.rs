@@ -7,7 +7,7 @@ use manifold_core::ids::{AppName, Attempt, ExecutionId, ExecutionRef, RunId, Tar
 use manifold_core::plan::{Channel, Plan, PlannedTarget, PlannedWave};
 use manifold_core::release::{Release, Revision, Trigger};
 use manifold_core::run::machine::AppQueue;
-use manifold_core::run::{Event, Observation, Observed, Outcome, Reason, ReasonSource, Refusal, Run, Target};
+use manifold_core::run::{Event, Learnt, Observation, Observed, Outcome, Reason, ReasonSource, Refusal, Run, Target};
 use manifold_core::summary::Summary;
 use manifold_core::time::{Span, Timestamp};
 
@@ -304,6 +304,7 @@ impl Story {
             execution: self.executions[&planned.key].0.clone(),
             at: self.now,
             started_by: None,
+            learnt: Learnt::ByEvent,
             what,
         })));
     }

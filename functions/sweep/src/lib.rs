@@ -1,0 +1,228 @@
+//! `sweep`: the reconciler. On every tick of its schedule it looks at the open runs and sends again what was lost.
+//!
+//! ```text
+//!  open runs, the longest unseen first ──► look at each as a whole ──► pages of targets, a page of each run in turn
+//!                                              │ nothing left to do        until all is seen, or the tick's limits
+//!                                              └ forgotten                 └ the rest at the next tick
+//! ```
+//!
+//! It calls no engine, writes no outcome and talks to nobody but through the queues: what it finds is done by the
+//! function that does it when nothing is lost. Messages are sent before it notes that it looked, so a sweep that dies
+//! says things twice rather than never; and two sweeps at once say them twice, which changes nothing.
+
+use std::collections::VecDeque;
+
+use manifold_core::ids::{Nonce, TargetKey};
+use manifold_core::ledger::{Commit, Item, Key, RUN_RETENTION, Record, Versions};
+use manifold_core::message::Outgoing;
+use manifold_core::run::Head;
+use manifold_core::run::sweep::{Look, OpenRun, View};
+use manifold_core::time::Timestamp;
+use manifold_ports::batch::{self, Chain};
+use manifold_ports::clock::Clock;
+use manifold_ports::ledger::{CommitError, Ledger, LedgerError, OpenRuns};
+use manifold_ports::queues::Queues;
+use manifold_ports::runs::{self, RunError};
+use serde::Serialize;
+use tracing::Instrument;
+
+/// How many runs one tick looks at, at most. The others come first at the next one.
+pub const MOST_RUNS: usize = 500;
+/// How many pages of [`PAGE`](manifold_core::run::sweep::PAGE) targets one tick looks at, at most: 10,000 targets.
+pub const MOST_PAGES: usize = 20;
+/// How many runs are read with one call: three items of each, and DynamoDB reads 100 (`BatchGetItem`).
+const RUNS_PER_READ: usize = 33;
+
+/// The function's handler over its ports.
+#[derive(Debug)]
+pub struct Sweep<L, O, Q, C> {
+    /// Where the facts are.
+    pub ledger: L,
+    /// Which runs are open.
+    pub open_runs: O,
+    /// Where what is to be done goes.
+    pub queues: Q,
+    /// Time and nonces.
+    pub clock: C,
+}
+
+/// What one tick did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Tick {
+    /// How many runs are open.
+    pub open: usize,
+    /// How many of them it looked at.
+    pub looked_at: usize,
+    /// How many targets it looked at.
+    pub targets: usize,
+    /// How many messages it sent.
+    pub sent: usize,
+    /// How many runs are done with.
+    pub done: usize,
+    /// How many runs could not be looked at. They come first at the next tick.
+    pub failed: usize,
+}
+
+/// A run that is being looked at.
+struct Watched {
+    head: Head,
+    open: OpenRun,
+    /// The version of the open item.
+    version: u64,
+}
+
+impl<L: Ledger, O: OpenRuns, Q: Queues, C: Clock> Sweep<L, O, Q, C> {
+    /// Looks at the open runs, as far as time and the limits of a tick go. `deadline` is when Lambda ends the
+    /// invocation.
+    ///
+    /// # Errors
+    /// The open runs can't be listed. What goes wrong with one run is logged and counted, and keeps none of the others.
+    pub async fn tick(&self, deadline: Timestamp) -> Result<Tick, LedgerError> {
+        let mut tick = Tick::default();
+        let mut open = Vec::new();
+        for record in self.open_runs.open_runs().await? {
+            let Record { version, nonce, item } = record;
+            if let Item::Open(run) = item {
+                open.push((run, version, nonce));
+            }
+        }
+        tick.open = open.len();
+        open.sort_by_key(|(run, ..)| run.looked_at);
+        open.truncate(MOST_RUNS);
+        let mut watched = VecDeque::new();
+        for runs in open.chunks(RUNS_PER_READ) {
+            if !batch::has_time(&self.clock, deadline) {
+                break;
+            }
+            watched.extend(self.look(runs, &mut tick).await);
+        }
+        self.look_at_targets(watched, deadline, &mut tick).await;
+        let Tick { open, looked_at, targets, sent, done, failed } = tick;
+        tracing::info!(function = "sweep", open, looked_at, targets, sent, done, failed, "tick done");
+        Ok(tick)
+    }
+
+    /// Looks at some runs as a whole. Returns those that go on.
+    async fn look(&self, runs: &[(OpenRun, u64, Nonce)], tick: &mut Tick) -> Vec<Watched> {
+        let keys = |(open, ..): &(OpenRun, u64, Nonce)| {
+            [Key::Head(open.run.clone()), Key::Queue(open.run.app()), Key::Summary(open.run.clone())]
+        };
+        let keys: Vec<Key> = runs.iter().flat_map(keys).collect();
+        let mut records = match self.ledger.get(&keys).await {
+            Ok(records) => records.into_iter(),
+            Err(error) => {
+                tick.failed += runs.len();
+                tracing::warn!(runs = runs.len(), error = %Chain(&error), "failed to read open runs");
+                return Vec::new();
+            }
+        };
+        let mut watched = Vec::new();
+        for (open, version, nonce) in runs {
+            let (head, queue, posting) = (records.next().flatten(), records.next().flatten(), records.next().flatten());
+            let span = tracing::info_span!("look", run = %open.run);
+            match self.look_at_run(open.clone(), *version, nonce, [head, queue, posting], tick).instrument(span).await {
+                Ok(goes_on) => watched.extend(goes_on),
+                Err(error) => failed(&open.run, &error, tick),
+            }
+        }
+        watched
+    }
+
+    async fn look_at_run(
+        &self,
+        open: OpenRun,
+        version: u64,
+        nonce: &Nonce,
+        [head, queue, posting]: [Option<Record>; 3],
+        tick: &mut Tick,
+    ) -> Result<Option<Watched>, RunError> {
+        tick.looked_at += 1;
+        let run = open.run.clone();
+        let Some(head) = head else {
+            // Item and head are written together, so that only a table that was tampered with is like this.
+            tracing::warn!("an open run without a head is forgotten");
+            tick.done += usize::from(self.open_runs.forget(&run, nonce).await?);
+            return Ok(None);
+        };
+        let head_version = head.version;
+        let head = runs::head_of(&Key::Head(run.clone()), head)?;
+        let queue = runs::queue_of(&Key::Queue(run.app()), queue)?;
+        let posting = posting.map(|record| runs::posting_of(Some(record)));
+        let view = View { head: &head, version: head_version, queue: &queue, posting: posting.as_ref() };
+        match open.look(view, self.clock.now()) {
+            Look::Done { untold } => {
+                if untold {
+                    tracing::error!("the verdict stands, and its summary could not be posted for a day: given up");
+                }
+                tick.done += usize::from(self.open_runs.forget(&run, nonce).await?);
+                Ok(None)
+            }
+            Look::Open { open, messages } => {
+                self.send(messages, tick).await?;
+                Ok(Some(Watched { head, open, version }))
+            }
+        }
+    }
+
+    /// Looks at targets, a page of each run in turn, and notes how far it came.
+    async fn look_at_targets(&self, mut watched: VecDeque<Watched>, deadline: Timestamp, tick: &mut Tick) {
+        let mut pages = 0;
+        while let Some(mut each) = watched.pop_front() {
+            let run = each.open.run.clone();
+            let page = each.open.next_page(&each.head);
+            let looked = match page.filter(|_| pages < MOST_PAGES && batch::has_time(&self.clock, deadline)) {
+                Some((first, end)) => {
+                    pages += 1;
+                    let span = tracing::info_span!("targets", %run, first, end);
+                    let looked = self.look_at_page(&mut each, first, end, tick).instrument(span).await;
+                    looked.map(|()| watched.push_back(each))
+                }
+                None => self.note(each).await,
+            };
+            if let Err(error) = looked {
+                failed(&run, &error, tick);
+            }
+        }
+    }
+
+    async fn look_at_page(&self, each: &mut Watched, first: u32, end: u32, tick: &mut Tick) -> Result<(), RunError> {
+        let run = &each.head.run;
+        let planned = runs::planned_between(&self.ledger, run, first, end).await?;
+        let keys: Vec<TargetKey> = planned.iter().map(|planned| planned.key.clone()).collect();
+        let targets = runs::targets(&self.ledger, run, &keys).await?;
+        tick.targets += planned.len();
+        let messages = each.open.look_at(&each.head, end, &planned, &targets);
+        self.send(messages, tick).await
+    }
+
+    /// Stores how far the look at a run came.
+    async fn note(&self, each: Watched) -> Result<(), RunError> {
+        let Watched { head, open, version } = each;
+        let key = Key::Open(head.run.clone());
+        let mut versions = Versions::default();
+        versions.note(key.clone(), version);
+        let item = Item::Open(open.looked(&head));
+        let write = versions.write(key, item, Some(head.opened_at.plus(RUN_RETENTION)));
+        match self.ledger.commit(Commit { writes: vec![write], nonce: self.clock.nonce() }).await {
+            // Another sweep was faster, or the run was opened again.
+            Ok(()) | Err(CommitError::Conflict { .. }) => Ok(()),
+            Err(CommitError::Ledger(error)) => Err(error.into()),
+        }
+    }
+
+    async fn send(&self, messages: Vec<Outgoing>, tick: &mut Tick) -> Result<(), RunError> {
+        if messages.is_empty() {
+            return Ok(());
+        }
+        tick.sent += messages.len();
+        for Outgoing { payload, .. } in &messages {
+            tracing::info!(?payload, "overdue");
+        }
+        Ok(self.queues.send(messages).await?)
+    }
+}
+
+fn failed(run: &manifold_core::ids::RunId, error: &RunError, tick: &mut Tick) {
+    tick.failed += 1;
+    tracing::warn!(%run, error = %Chain(error), "failed to look at an open run");
+}
