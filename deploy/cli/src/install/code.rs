@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::Builder;
+use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::ByteStream;
@@ -126,20 +127,26 @@ impl Bucket {
         Ok(signed.uri().split('?').next().unwrap_or_default().to_owned())
     }
 
-    fn refused<E, R>(&self, what: &str, error: &SdkError<E, R>) -> anyhow::Error
+    fn refused<E>(&self, what: &str, error: &SdkError<E, HttpResponse>) -> anyhow::Error
     where
         E: aws_sdk_s3::error::ProvideErrorMetadata + std::error::Error + 'static,
-        R: std::fmt::Debug + 'static,
     {
         let refusal = Refusal::of(error);
-        let problem = format!("failed to {what} the bucket {}: {refusal}", self.name);
+        // Answers to HEAD have no body, and so no code.
+        let http = error.raw_response().map(|response| response.status().as_u16());
+        let is_denied = refusal.is_denied() || http == Some(403);
+        let words = match http {
+            Some(status) if refusal.code.is_empty() => format!("HTTP {status}"),
+            Some(_) | None => refusal.to_string(),
+        };
+        let problem = format!("failed to {what} the bucket {}: {words}", self.name);
         match refusal.code.as_str() {
             "BucketAlreadyExists" => advise(problem, "the name is taken by another account: choose one with --bucket"),
             "OperationAborted" => advise(
                 problem,
                 "S3 frees the name of a deleted bucket after a while: repeat later, or choose one with --bucket",
             ),
-            _ if refusal.is_denied() || refusal.message.contains("403") => advise(
+            _ if is_denied => advise(
                 problem,
                 "it may be another account's, or the credentials lack s3:ListBucket, s3:CreateBucket, \
                  s3:PutBucketPublicAccessBlock, s3:GetObject or s3:PutObject",

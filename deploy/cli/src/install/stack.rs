@@ -249,7 +249,6 @@ impl<'a> Stack<'a> {
         let mut latest = before;
         let mut events: Vec<StackEvent> = Vec::new();
         loop {
-            // First the events, then the status: once there is an event of this operation, so is its status.
             let mut news = self.events(&planned.stack_id, latest.as_deref()).await?;
             if let Some(id) = news.first().and_then(StackEvent::event_id) {
                 latest = Some(id.to_owned());
@@ -261,7 +260,9 @@ impl<'a> Stack<'a> {
             let stack = stack.as_ref().unwrap_or(&gone);
             let status = stack.stack_status().map_or("DELETE_COMPLETE", |status| status.as_str());
             watch(status, done(&events, &planned.stack_id));
-            if !events.is_empty() && is_over(status) {
+            // The two answers may be of different ages: only together they are the end of this operation, and not of the last.
+            let told = events.iter().rev().find(|event| of_stack(event, &planned.stack_id)).map(self::status);
+            if is_over(status) && (told.is_some_and(is_over) || status == "DELETE_COMPLETE") {
                 return Ok(match is_success(status) {
                     true => Outcome::Deployed { status: status.to_owned(), outputs: outputs(stack) },
                     false => Outcome::Failed {
