@@ -8,6 +8,7 @@ use manifold_core::ids::RunId;
 use manifold_core::run::{Outcome, Verdict};
 use manifold_core::time::Span;
 use manifold_local::world::{Faults, Inbox};
+use manifold_ports::clock::Clock;
 use manifold_tests::{COMMIT, EVENT, FLEET, Story, Told};
 use serde_json::{Value, json};
 
@@ -238,13 +239,11 @@ fn law_2_a_silent_target_is_asked_for_in_vain_and_times_out_at_the_deadline() {
     assert_eq!(told.simulation().world().calls()["engine.ask"], 12);
 }
 
-#[test]
-fn law_2_a_retry_after_the_verdict_is_asked_for_when_its_end_is_lost() {
-    let mut simulation = Story::new().fail("prod/eu-west-1=JobFailed").begin();
-    simulation.run().unwrap();
-    let world = simulation.world().clone();
-    let failed = world.executions().into_iter().find(|execution| execution.error_code.is_some()).unwrap();
-    let resumed = json!({
+/// The event that tells of a retry of the one execution that failed.
+fn resumed(simulation: &manifold_local::simulation::Simulation) -> String {
+    let executions = simulation.world().executions().into_iter();
+    let failed = executions.rev().find(|execution| execution.error_code.is_some()).unwrap();
+    json!({
         "version": "0", "id": "again", "source": "aws.codepipeline", "resources": [],
         "detail-type": "CodePipeline Pipeline Execution State Change",
         "account": failed.target.account, "region": failed.target.region, "time": "2026-10-26T14:28:05Z",
@@ -252,15 +251,59 @@ fn law_2_a_retry_after_the_verdict_is_asked_for_when_its_end_is_lost() {
             "pipeline": "svc-deploy", "execution-id": failed.id, "state": "RESUMED", "version": 1.0,
             "pipeline-execution-attempt": 2.0,
         },
-    });
+    })
+    .to_string()
+}
+
+#[test]
+fn law_2_a_retry_after_the_verdict_is_asked_for_when_its_end_is_lost() {
+    let mut simulation = Story::new().fail("prod/eu-west-1=JobFailed").begin();
+    simulation.run().unwrap();
     // It fails again, and no event tells.
-    world.deliver(Inbox::Collect, resumed.to_string(), Span::from_millis(0));
+    simulation.world().deliver(Inbox::Collect, resumed(&simulation), Span::from_millis(0));
     simulation.run().unwrap();
     let told = Told::of(simulation);
     told.check_invariants(false);
     let summary = told.summary();
     assert_eq!((summary.verdict, summary.asked_for), (Some(Verdict::CompletedWithFailures), 1));
     assert_eq!(told.simulation().world().calls()["engine.ask"], 1);
+}
+
+#[test]
+fn law_2_a_run_that_is_opened_again_while_the_sweep_forgets_it_is_looked_after() {
+    let forgets = |simulation: &manifold_local::simulation::Simulation| {
+        simulation.world().calls().get("ledger.forget").copied().unwrap_or(0)
+    };
+    let is_told =
+        |simulation: &manifold_local::simulation::Simulation| simulation.verdicts().values().any(Option::is_some);
+    let begin = || {
+        let mut simulation = Story::new().fail("prod/eu-west-1=JobFailed").begin();
+        while !is_told(&simulation) {
+            simulation.step().unwrap().unwrap();
+        }
+        simulation
+    };
+    let mut undisturbed = begin();
+    let told_at = undisturbed.world().now();
+    while forgets(&undisturbed) == 0 {
+        undisturbed.step().unwrap().unwrap();
+    }
+    let until = undisturbed.world().now().since(told_at).as_millis();
+    // Some of these commits fall between what the sweep read and what it deletes.
+    for early in -10..50 {
+        let mut simulation = begin();
+        let delay = Span::from_millis(until - early);
+        simulation.world().deliver(Inbox::Collect, resumed(&simulation), delay);
+        simulation.run().unwrap();
+        let told = Told::of(simulation);
+        told.check_invariants(false);
+        let summary = told.summary();
+        assert_eq!(
+            (summary.verdict, summary.asked_for),
+            (Some(Verdict::CompletedWithFailures), 1),
+            "{early} ms before"
+        );
+    }
 }
 
 // Law 3: one summary.
