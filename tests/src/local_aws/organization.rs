@@ -207,6 +207,14 @@ impl Organization {
         done
     }
 
+    /// `manifold doctor` with more options.
+    pub async fn doctor(&self, options: &[&str]) -> Done {
+        let fleet = self.fleet_path();
+        let mut arguments = vec!["doctor", "--fleet", fleet.to_str().expect("a path")];
+        arguments.extend_from_slice(options);
+        self.manifold(&arguments).await
+    }
+
     /// `manifold install` with more options.
     pub async fn install_with(&self, options: &[&str]) -> Done {
         let (fleet, packages) = (self.fleet_path(), self.packages());
@@ -261,6 +269,14 @@ impl Organization {
         }
     }
 
+    /// A target pipeline as the fleet file expects it.
+    #[must_use]
+    pub fn target_pipeline(&self, id: &PipelineId) -> Pipeline {
+        let pipeline = Pipeline::new(&id.account, &id.region, &id.name);
+        let variables = ["LOG_LEVEL", "COMMIT", "STAGE", "ARTIFACTS"];
+        variables.into_iter().fold(pipeline, |pipeline, name| pipeline.variable(name, Some("none")))
+    }
+
     /// The emulator asks for `sqs:SendMessageBatch`, an action that IAM does not have: AWS asks for `sqs:SendMessage`.
     /// Whoever may do the one gets the other. And the front learns whose credentials the functions have.
     async fn suit_the_emulator(&self) {
@@ -287,6 +303,16 @@ impl Organization {
     /// IAM as an account's root user.
     pub async fn iam(&self, account: &str) -> aws_sdk_iam::Client {
         aws_sdk_iam::Client::new(&self.server().root(account, HUB_REGION).await)
+    }
+
+    /// The stacks that there are in an account and Region.
+    ///
+    /// # Panics
+    /// CloudFormation does not answer.
+    pub async fn stacks(&self, account: &str, region: &str) -> Vec<String> {
+        let stacks = aws_sdk_cloudformation::Client::new(&self.server().root(account, region).await);
+        let described = stacks.describe_stacks().send().await.expect("stacks");
+        described.stacks().iter().filter_map(|stack| stack.stack_name().map(str::to_owned)).collect()
     }
 
     /// SQS as the hub's root user.

@@ -237,7 +237,9 @@ impl Router {
         let found = found.map_err(|error| refused(format!("role {role} of rule {rule}: {error}")))?;
         let role_found = found.role().filter(|found| found.arn() == role);
         let trust = role_found.and_then(|role| role.assume_role_policy_document()).unwrap_or_default();
-        let trust: Value = serde_json::from_str(&percent_decoded(trust)).unwrap_or_default();
+        // IAM answers with policies in percent-encoding ("GetRole" of its API reference).
+        let trust = percent_encoding::percent_decode_str(trust).decode_utf8_lossy();
+        let trust: Value = serde_json::from_str(&trust).unwrap_or_default();
         let request = Request {
             principal: ("Service", "events.amazonaws.com"),
             action: "sts:AssumeRole",
@@ -345,27 +347,4 @@ fn place(arn: &str) -> (&str, &str, &str) {
     let mut next = || parts.next().unwrap_or_else(|| panic!("{arn} is no ARN"));
     let (region, account, rest) = (next(), next(), next());
     (account, region, rest)
-}
-
-/// IAM answers with policies in percent-encoding (RFC 3986), as "GetRole" of its API reference says.
-fn percent_decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, tail)) = rest.split_first() {
-        let code = tail
-            .get(..2)
-            .and_then(|hex| std::str::from_utf8(hex).ok())
-            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        match (first, code) {
-            (b'%', Some(byte)) => {
-                bytes.push(byte);
-                rest = &tail[2..];
-            }
-            _ => {
-                bytes.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
