@@ -112,7 +112,16 @@ impl Trigger {
     pub fn who(&self) -> Option<&str> {
         match self.detail.as_deref() {
             Some(arn) if arn.contains(":assumed-role/") || arn.contains(":user/") => arn.rsplit('/').next(),
-            _ => self.kind.as_deref(),
+            // `TriggerType` of the CodePipeline API reference, in words.
+            _ => self.kind.as_deref().map(|kind| match kind {
+                "PollForSourceChanges" | "Webhook" | "WebhookV2" => "a push",
+                "CloudWatchEvent" => "an event",
+                "CreatePipeline" => "the pipeline's creation",
+                "PutActionRevision" => "a new revision",
+                "ManualRollback" => "a rollback",
+                "AutomatedRollback" => "an automatic rollback",
+                other => other,
+            }),
         }
     }
 }

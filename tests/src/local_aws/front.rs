@@ -66,6 +66,8 @@ struct Shared {
     calls: Mutex<BTreeMap<String, BTreeMap<String, u64>>>,
     refusals: Mutex<BTreeMap<String, Vec<String>>>,
     troubles: Mutex<Vec<String>>,
+    /// The policies of buses, by the bus's ARN.
+    policies: Mutex<BTreeMap<String, Value>>,
 }
 
 /// A workspace of Slack. Clones mean the same one.
@@ -88,7 +90,16 @@ impl Front {
     /// There is no port or no thread.
     #[must_use]
     pub fn start(aws_url: &str) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        Self::start_on(aws_url, 0)
+    }
+
+    /// The same on a port of choice, for an emulator that must know it beforehand.
+    ///
+    /// # Panics
+    /// The port is taken.
+    #[must_use]
+    pub fn start_on(aws_url: &str, port: u16) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).expect("the front's port is free");
         listener.set_nonblocking(true).expect("a socket that does not block");
         let address = listener.local_addr().expect("an address");
         let shared = Arc::new(Shared {
@@ -100,6 +111,7 @@ impl Front {
             calls: Mutex::default(),
             refusals: Mutex::default(),
             troubles: Mutex::default(),
+            policies: Mutex::default(),
         });
         let (stop, stopped) = oneshot::channel::<()>();
         let state = Arc::clone(&shared);
@@ -135,6 +147,11 @@ impl Front {
     #[must_use]
     pub fn faults(&self) -> &Faults {
         &self.shared.faults
+    }
+
+    /// Lets a bus tell its policy: the emulator takes one from a template and forgets it.
+    pub fn tell_bus_policy(&self, bus_arn: &str, policy: &Value) {
+        lock(&self.shared.policies).insert(bus_arn.to_owned(), policy.clone());
     }
 
     /// The role sessions that STS has opened through this front, and the functions that it knows.
@@ -306,13 +323,19 @@ impl Shared {
                     }
                 }
             }
+        } else if scope.service != "sts" && self.faults.is_disabled(&account, &scope.region) {
+            let Refusal { code, message } = identity::invalid_token();
+            asked.error(StatusCode::BAD_REQUEST, &code, &message)
         } else {
             match self.upstream.forward(&asked.parts, asked.body.clone()).await {
                 Ok((response, body)) => {
                     if name == "sts.AssumeRole" && response.status().is_success() {
                         self.sessions.opened(&form(&asked.body), &String::from_utf8_lossy(&body));
                     }
-                    response
+                    match self.with_policy(&name, &body) {
+                        Some(told) => plain(StatusCode::OK, "application/x-amz-json-1.1", told),
+                        None => response,
+                    }
                 }
                 Err(why) => {
                     lock(&self.troubles).push(format!("{name}: {why}"));
@@ -330,6 +353,14 @@ impl Shared {
                 asked.error(StatusCode::INTERNAL_SERVER_ERROR, INTERNAL, "The request processing has failed.")
             }
         }
+    }
+
+    /// A described bus with the policy that the emulator forgot.
+    fn with_policy(&self, operation: &str, body: &[u8]) -> Option<String> {
+        let mut bus: Value = serde_json::from_slice(body).ok().filter(|_| operation == "events.DescribeEventBus")?;
+        let policy = lock(&self.policies).get(bus["Arn"].as_str()?)?.to_string();
+        bus["Policy"] = Value::String(policy);
+        Some(bus.to_string())
     }
 
     async fn codepipeline(

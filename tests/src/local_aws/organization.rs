@@ -24,7 +24,7 @@ use super::front::codepipeline::{Cause, Pipeline, PipelineId, Push};
 use super::front::{Front, Slack};
 use super::patience;
 use super::product::{Done, Product};
-use super::router::{Delivery, Router};
+use super::router::{self, Delivery, Router};
 use super::server::{self, Server};
 use crate::FLEET;
 
@@ -41,6 +41,9 @@ pub const RELEASE_PIPELINE: &str = "web-release";
 /// The role with which the operator installs in the member accounts.
 const OPERATOR_ROLE: &str = "OrganizationAccountAccessRole";
 
+/// The services that the front answers for, or changes the answers of.
+const FRONTED: [&str; 3] = ["CODEPIPELINE", "STS", "EVENTBRIDGE"];
+
 /// What all stories of a test binary share.
 struct LocalAws {
     server: Server,
@@ -54,14 +57,14 @@ fn local_aws() -> &'static LocalAws {
         let product = Product::build();
         match server::given() {
             Some(url) => {
-                let front = Front::start(&url);
+                let front = Front::start_on(&url, server::given_front());
                 LocalAws { server: Server::at(&url), front, product }
             }
             None => {
                 let port = server::free_port();
                 let front = Front::start(&format!("http://127.0.0.1:{port}"));
                 let uri = front.uri();
-                let server = Server::start(port, &[("CODEPIPELINE", &uri), ("STS", &uri)]);
+                let server = Server::start(port, &FRONTED.map(|service| (service, uri.as_str())));
                 LocalAws { server, front, product }
             }
         }
@@ -170,6 +173,19 @@ impl Organization {
         self.aws.front.slack(&format!("T{}", self.hub))
     }
 
+    /// The name of something that Manifold's stacks have made. The prefix is not the default one: the emulator mixes up
+    /// instances of functions of one name in different accounts.
+    #[must_use]
+    pub fn name(&self, what: &str) -> String {
+        format!("m{}-{what}", self.hub)
+    }
+
+    /// The ARN of the hub's bus.
+    #[must_use]
+    pub fn bus(&self) -> String {
+        format!("arn:aws:events:{HUB_REGION}:{0}:event-bus/m{0}", self.hub)
+    }
+
     fn members(&self) -> [&str; 2] {
         [&self.dev, &self.prod]
     }
@@ -210,7 +226,9 @@ impl Organization {
     /// `manifold doctor` with more options.
     pub async fn doctor(&self, options: &[&str]) -> Done {
         let fleet = self.fleet_path();
-        let mut arguments = vec!["doctor", "--fleet", fleet.to_str().expect("a path")];
+        let prefix = self.name("");
+        let prefix = prefix.trim_end_matches('-');
+        let mut arguments = vec!["doctor", "--fleet", fleet.to_str().expect("a path"), "--prefix", prefix];
         arguments.extend_from_slice(options);
         self.manifold(&arguments).await
     }
@@ -220,7 +238,9 @@ impl Organization {
         let (fleet, packages) = (self.fleet_path(), self.packages());
         let slack = self.slack().url();
         let mut arguments = vec!["install", "--fleet", fleet.to_str().expect("a path"), "--package"];
-        arguments.extend([packages.to_str().expect("a path"), "--slack-url", &slack]);
+        let prefix = self.name("");
+        let prefix = prefix.trim_end_matches('-');
+        arguments.extend([packages.to_str().expect("a path"), "--slack-url", &slack, "--prefix", prefix]);
         arguments.extend_from_slice(options);
         self.manifold(&arguments).await
     }
@@ -228,6 +248,16 @@ impl Organization {
 
 /// The commit that stories release.
 pub const COMMIT: &str = "8cf40f2b1c6d4e5f8a9b0c1d2e3f4a5b6c7d8e9f";
+/// What the emulator asks for where AWS asks for the first: an action that IAM does not have, and actions whose resources it
+/// does not make out, so that it asks for them on all (Service Authorization Reference, "Actions, resources, and
+/// condition keys" of SQS, EventBridge and IAM).
+const EMULATOR_ASKS: [(&str, &str); 5] = [
+    ("sqs:SendMessage", "sqs:SendMessageBatch"),
+    ("events:DescribeEventBus", "events:DescribeEventBus"),
+    ("events:DescribeRule", "events:DescribeRule"),
+    ("events:ListTargetsByRule", "events:ListTargetsByRule"),
+    ("iam:SimulatePrincipalPolicy", "iam:SimulatePrincipalPolicy"),
+];
 /// A message in a queue's attributes is one of these.
 const DEPTHS: [QueueAttributeName; 3] = [
     QueueAttributeName::ApproximateNumberOfMessages,
@@ -277,26 +307,41 @@ impl Organization {
         variables.into_iter().fold(pipeline, |pipeline, name| pipeline.variable(name, Some("none")))
     }
 
-    /// The emulator asks for `sqs:SendMessageBatch`, an action that IAM does not have: AWS asks for `sqs:SendMessage`.
-    /// Whoever may do the one gets the other. And the front learns whose credentials the functions have.
-    async fn suit_the_emulator(&self) {
-        let iam = self.iam(&self.hub).await;
-        let roles = iam.list_roles().send().await.expect("roles");
-        for role in roles.roles() {
-            let Some(function) = role.role_name().strip_prefix("manifold-") else { continue };
-            let policies = iam.list_role_policies().role_name(role.role_name()).send().await.expect("policies");
-            let mut sends = false;
-            for policy in policies.policy_names() {
-                let found = iam.get_role_policy().role_name(role.role_name()).policy_name(policy).send().await;
-                sends |= found.expect("a policy").policy_document().contains("sqs%3ASendMessage");
+    /// Gives roles what the emulator asks for and AWS does not, if they may do what AWS asks for. And the front learns whose
+    /// credentials the functions have.
+    ///
+    /// # Panics
+    /// Manifold is not installed.
+    pub async fn suit_the_emulator(&self) {
+        let bus = self.bus();
+        let policy = router::bus_policy(&self.server().root(&self.hub, HUB_REGION).await, &bus).await;
+        self.front().tell_bus_policy(&bus, &policy);
+        for account in [&self.hub, &self.dev, &self.prod] {
+            let iam = self.iam(account).await;
+            for role in iam.list_roles().send().await.expect("roles").roles() {
+                let name = role.role_name();
+                let mut allowed = String::new();
+                for policy in iam.list_role_policies().role_name(name).send().await.expect("policies").policy_names() {
+                    let found =
+                        iam.get_role_policy().role_name(name).policy_name(policy).send().await.expect("a policy");
+                    allowed
+                        .push_str(&percent_encoding::percent_decode_str(found.policy_document()).decode_utf8_lossy());
+                }
+                let more: Vec<&str> = EMULATOR_ASKS
+                    .into_iter()
+                    .filter(|(aws_asks, _)| allowed.contains(&format!("\"{aws_asks}\"")))
+                    .map(|(_, emulator_asks)| emulator_asks)
+                    .collect();
+                if name != OPERATOR_ROLE && !more.is_empty() {
+                    let policy = statement(json!({"Action": more, "Resource": "*"}));
+                    let put = iam.put_role_policy().role_name(name).policy_name("emulator").policy_document(policy);
+                    put.send().await.expect("the emulator's policy");
+                }
+                if let Some(function) = name.strip_prefix(&self.name("")) {
+                    let arn = format!("arn:aws:lambda:{HUB_REGION}:{}:function:{}", self.hub, self.name(function));
+                    self.front().sessions().know_function(&arn, role.arn());
+                }
             }
-            if sends {
-                let batches = statement(json!({"Action": "sqs:SendMessageBatch", "Resource": "*"}));
-                let put = iam.put_role_policy().role_name(role.role_name()).policy_name("emulator");
-                put.policy_document(batches).send().await.expect("the emulator's policy");
-            }
-            let arn = format!("arn:aws:lambda:{HUB_REGION}:{}:function:manifold-{function}", self.hub);
-            self.front().sessions().know_function(&arn, role.arn());
         }
     }
 
@@ -325,7 +370,7 @@ impl Organization {
     /// # Panics
     /// There is no such queue.
     pub async fn queue(&self, name: &str) -> String {
-        let url = self.sqs().await.get_queue_url().queue_name(format!("manifold-{name}")).send().await;
+        let url = self.sqs().await.get_queue_url().queue_name(self.name(name)).send().await;
         url.expect("a queue").queue_url.expect("a URL")
     }
 
@@ -346,7 +391,7 @@ impl Organization {
     /// SQS does not answer.
     pub async fn queues(&self) -> BTreeMap<String, [u32; 3]> {
         let sqs = self.sqs().await;
-        let listed = sqs.list_queues().queue_name_prefix("manifold").send().await.expect("queues");
+        let listed = sqs.list_queues().queue_name_prefix(self.name("")).send().await.expect("queues");
         let mut depths = BTreeMap::new();
         for url in listed.queue_urls() {
             let asked =
@@ -356,7 +401,7 @@ impl Organization {
                 let found = asked.attributes().and_then(|all| all.get(&name));
                 found.and_then(|text| text.parse::<u32>().ok()).expect("a number of messages")
             });
-            let name = url.rsplit('/').next().unwrap_or_default().trim_start_matches("manifold-");
+            let name = url.rsplit('/').next().unwrap_or_default().trim_start_matches(&self.name(""));
             if depth != [0; 3] {
                 depths.insert(name.to_owned(), depth);
             }
@@ -457,7 +502,7 @@ impl Organization {
         let config = self.server().root(&self.hub, HUB_REGION).await;
         let stacks = aws_sdk_cloudformation::Client::new(&config);
         let table =
-            stacks.describe_stack_resource().stack_name("manifold-hub").logical_resource_id("Ledger").send().await;
+            stacks.describe_stack_resource().stack_name(self.name("hub")).logical_resource_id("Ledger").send().await;
         let table = table.expect("the ledger's table").stack_resource_detail;
         let table = table.and_then(|detail| detail.physical_resource_id).expect("the table's name");
         DynamoLedger::new(Clients::new(config).dynamodb(), table)

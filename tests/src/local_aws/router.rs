@@ -202,7 +202,7 @@ impl Router {
         let events = aws_sdk_eventbridge::Client::new(&config);
         let described = events.describe_event_bus().name(bus_name).send().await;
         described.map_err(|error| Refusal("RESOURCE_NOT_FOUND", format!("{}: {error}", target.arn())))?;
-        let policy = bus_policy(&config, bus_account, bus_region, bus_name).await;
+        let policy = bus_policy(&config, target.arn()).await;
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let request = Request {
             principal: ("AWS", role),
@@ -297,7 +297,9 @@ async fn matching(events: &aws_sdk_eventbridge::Client, bus: &Bus, event: &Value
 }
 
 /// A bus's policy: from the stack that made it, as the emulator does not keep it.
-async fn bus_policy(config: &SdkConfig, account: &str, region: &str, bus: &str) -> Value {
+pub(super) async fn bus_policy(config: &SdkConfig, bus: &str) -> Value {
+    let (account, region, bus) = place(bus);
+    let bus = bus.trim_start_matches("event-bus/");
     let stacks = aws_sdk_cloudformation::Client::new(config);
     let described =
         stacks.describe_stacks().send().await.unwrap_or_else(|error| panic!("stacks of {account}: {error:?}"));

@@ -18,6 +18,8 @@ use super::patience;
 const MINISTACK: &str = "1.5.33";
 /// Names the endpoint of an emulator that runs already.
 const ENDPOINT: &str = "MANIFOLD_TEST_ENDPOINT";
+/// Names the port of the front, to which that emulator's functions are pointed.
+const FRONT: &str = "MANIFOLD_TEST_FRONT_PORT";
 
 /// A local AWS that listens on HTTP.
 #[derive(Debug)]
@@ -30,7 +32,7 @@ pub struct Server {
 /// whatever reason, the emulator and all functions that it runs end (`serve.py`).
 #[derive(Debug)]
 struct Own {
-    child: Child,
+    _child: Child,
     log: PathBuf,
 }
 
@@ -39,6 +41,19 @@ struct Own {
 #[expect(clippy::disallowed_methods, reason = "for tests only")]
 pub fn given() -> Option<String> {
     std::env::var(ENDPOINT).ok().filter(|url| !url.is_empty()).map(|url| url.trim_end_matches('/').to_owned())
+}
+
+/// The port of the front that such an emulator's functions know.
+///
+/// # Panics
+/// It is not named.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "for tests only")]
+pub fn given_front() -> u16 {
+    let port = std::env::var(FRONT).ok().and_then(|port| port.parse().ok());
+    port.unwrap_or_else(|| {
+        panic!("{ENDPOINT} is set, so {FRONT} must be the port that the emulator's functions find it at")
+    })
 }
 
 /// A port that nobody listens on now.
@@ -97,7 +112,7 @@ impl Server {
             std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
         });
         assert!(up, "the emulator does not listen on port {port} after a minute:\n{}", tail(&log));
-        Self { url, own: Some(Own { child, log }) }
+        Self { url, own: Some(Own { _child: child, log }) }
     }
 
     /// Where it listens.
@@ -114,18 +129,17 @@ impl Server {
 
     /// The process ids of a function's instances, if this process started the emulator.
     #[must_use]
-    pub fn instances(&self, account: &str, function: &str) -> Vec<u32> {
-        let Some(own) = &self.own else { return Vec::new() };
+    pub fn instances(&self, function: &str) -> Vec<u32> {
+        if self.own.is_none() {
+            return Vec::new();
+        }
         let name = format!("AWS_LAMBDA_FUNCTION_NAME={function}");
-        // Its variables name the hub's queues or table, and those their account.
-        let place = format!("/{account}/");
         let mut found = Vec::new();
         for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
             let Some(id) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
             let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
             let mut variables = environment.split(|byte| *byte == 0).map(String::from_utf8_lossy);
-            let is_function = variables.clone().any(|variable| variable == name.as_str());
-            if is_function && id != own.child.id() && variables.any(|variable| variable.contains(&place)) {
+            if variables.any(|variable| variable == name.as_str()) {
                 found.push(id);
             }
         }
@@ -136,8 +150,8 @@ impl Server {
     ///
     /// # Panics
     /// An instance can't be killed.
-    pub fn kill(&self, account: &str, function: &str) -> usize {
-        let instances = self.instances(account, function);
+    pub fn kill(&self, function: &str) -> usize {
+        let instances = self.instances(function);
         for id in &instances {
             run("kill", &["-KILL", &id.to_string()]);
         }

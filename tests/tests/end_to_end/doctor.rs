@@ -3,14 +3,17 @@
 use aws_sdk_eventbridge::types::Target;
 use manifold_tests::local_aws::front::codepipeline::{Pipeline, PipelineId};
 use manifold_tests::local_aws::organization::{CHANNEL, HUB_REGION, Organization, PIPELINE, RELEASE_PIPELINE};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// What doctor found that is not well and follows from nothing else: check, subjects, and the fix.
 #[derive(Debug)]
+#[expect(dead_code, reason = "a story that fails prints all of it")]
 struct Found {
     check: String,
     state: String,
     subjects: String,
+    cause: String,
+    detail: String,
     remedy: String,
 }
 
@@ -23,6 +26,8 @@ async fn doctor(story: &Organization) -> (Option<i32>, Vec<Found>) {
         check: word(&cause["check"]),
         state: word(&cause["state"]),
         subjects: cause["subjects"].to_string(),
+        cause: word(&cause["cause"]),
+        detail: word(&cause["detail"]),
         remedy: word(&cause["remedy"]),
     });
     (done.status, found.collect())
@@ -125,11 +130,11 @@ async fn each_way_in_which_a_pipeline_does_not_fit_is_named() {
     let mut other: Pipeline = right.clone();
     other.stages[0].actions[0].name = "Checkout".to_owned();
     pipelines.define(other);
-    finds(&story, "source_action", place, "Checkout").await;
+    finds(&story, "source_action", place, "source_action").await;
     pipelines.define(right);
 
     pipelines.delete(&PipelineId::new(&story.hub, HUB_REGION, RELEASE_PIPELINE));
-    finds(&story, "release_pipeline", RELEASE_PIPELINE, RELEASE_PIPELINE).await;
+    finds(&story, "release_pipeline", RELEASE_PIPELINE, "apps.*.release").await;
 }
 
 #[tokio::test]
@@ -139,15 +144,15 @@ async fn each_way_in_which_events_would_not_arrive_is_named() {
     let events = aws_sdk_eventbridge::Client::new(&config);
     let place = "dev/ca-central-1";
 
-    for (rule, check) in
-        [("manifold-forward-pipeline", "forward_pipeline"), ("manifold-forward-failed-action", "forward_failed_action")]
+    for (rule, check) in [("forward-pipeline", "forward_pipeline"), ("forward-failed-action", "forward_failed_action")]
     {
+        let rule = &story.name(rule);
         events.disable_rule().name(rule).send().await.unwrap();
         finds(&story, check, place, "enable").await;
         events.enable_rule().name(rule).send().await.unwrap();
     }
 
-    let rule = "manifold-forward-pipeline";
+    let rule = &story.name("forward-pipeline");
     let targets = events.list_targets_by_rule().rule(rule).send().await.unwrap().targets.unwrap();
     let [hub] = targets.as_slice() else { panic!("one target: {targets:?}") };
     let elsewhere = hub.arn().replace(&story.hub, &story.prod);
@@ -158,10 +163,15 @@ async fn each_way_in_which_events_would_not_arrive_is_named() {
     let wrong = Target::builder().id(hub.id()).arn(elsewhere).set_role_arn(hub.role_arn.clone()).build().unwrap();
     put(wrong).await;
     finds(&story, "forward_pipeline", place, "HubBusArn").await;
-    let no_role = Target::builder().id(hub.id()).arn(hub.arn()).build().unwrap();
-    put(no_role).await;
-    finds(&story, "forward_pipeline", place, "member-region.yaml").await;
     put(hub.clone()).await;
+
+    let bus = story.bus();
+    let trust = json!({"Statement": [{
+        "Effect": "Allow", "Principal": {"AWS": story.prod}, "Action": "events:PutEvents", "Resource": bus,
+    }]});
+    story.front().tell_bus_policy(&bus, &trust);
+    finds(&story, "bus_policy", "dev/us-east-1", "MemberAccounts").await;
+    story.suit_the_emulator().await;
 
     events.remove_targets().rule(rule).ids(hub.id()).send().await.unwrap();
     events.delete_rule().name(rule).send().await.unwrap();
@@ -185,7 +195,7 @@ async fn what_slack_would_refuse_is_named() {
     assert!(found[0].check == "slack_channel" && found[0].remedy.contains("channels:read"), "{found:#?}");
 
     slack.with(|workspace| workspace.revoke_token());
-    finds(&story, "slack_token", CHANNEL, "manifold/slack").await;
+    finds(&story, "slack_token", CHANNEL, "bot token").await;
 }
 
 #[tokio::test]

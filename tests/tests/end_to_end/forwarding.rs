@@ -18,7 +18,7 @@ fn state_change(account: &str, region: &str, pipeline: &str) -> Value {
 #[tokio::test]
 async fn a_state_change_reaches_collect_from_every_region_and_others_reach_nothing() {
     let story = Organization::installed().await;
-    let collect = format!("arn:aws:sqs:{HUB_REGION}:{}:manifold-collect", story.hub);
+    let collect = format!("arn:aws:sqs:{HUB_REGION}:{}:{}", story.hub, story.name("collect"));
     for account in [&story.dev, &story.prod] {
         for region in REGIONS {
             let deliveries = story.put(&state_change(account, region, PIPELINE)).await;
@@ -36,7 +36,7 @@ async fn a_state_change_reaches_collect_from_every_region_and_others_reach_nothi
 async fn without_its_role_nothing_is_forwarded_and_the_dead_letter_says_why() {
     let story = Organization::installed().await;
     let iam = story.iam(&story.dev).await;
-    iam.delete_role_policy().role_name("ManifoldForward").policy_name("forward").send().await.unwrap();
+    iam.delete_role_policy().role_name(story.name("forward")).policy_name("forward").send().await.unwrap();
     let deliveries = story.put(&state_change(&story.dev, "eu-west-1", PIPELINE)).await;
     let [Delivery::Refused { code: "NO_PERMISSIONS", reason, .. }] = deliveries.as_slice() else {
         panic!("{deliveries:?}")
@@ -44,7 +44,7 @@ async fn without_its_role_nothing_is_forwarded_and_the_dead_letter_says_why() {
     assert!(reason.contains("may not put events"), "{reason}");
     let config = story.server().root(&story.dev, "eu-west-1").await;
     let sqs = aws_sdk_sqs::Client::new(&config);
-    let url = sqs.get_queue_url().queue_name("manifold-forward-undelivered").send().await.unwrap();
+    let url = sqs.get_queue_url().queue_name(story.name("forward-undelivered")).send().await.unwrap();
     let received = sqs.receive_message().set_queue_url(url.queue_url).message_attribute_names("All").send().await;
     let attributes = received.unwrap().messages.unwrap()[0].message_attributes.clone().unwrap();
     assert_eq!(attributes["ERROR_CODE"].string_value(), Some("NO_PERMISSIONS"));

@@ -10,8 +10,8 @@ use manifold_tests::local_aws::front::faults::{Fault, Which};
 use manifold_tests::local_aws::organization::{COMMIT, Organization, PIPELINE, Weather};
 use manifold_tests::local_aws::patience;
 
-/// More than enough for a run of ten targets; a story that waits longer has failed.
-const LIMIT: Duration = Duration::from_secs(120);
+/// More than enough for a run of ten targets, and longer than a worker in the way of another holds it up (two minutes).
+const LIMIT: Duration = Duration::from_secs(200);
 /// A message is hidden, and a claim held, for two minutes.
 const LIMIT_OF_A_LEASE: Duration = Duration::from_secs(300);
 
@@ -79,8 +79,10 @@ async fn one_release_event_deploys_ten_targets_and_edits_one_message() {
     assert!(edits >= 2, "edited {edits} times: while it ran, and at the end");
     assert_eq!(story.queues().await, BTreeMap::new(), "nothing is left in any queue");
     assert_eq!(story.refused(), []);
-    let calls = story.front().calls(&story.hub);
-    assert_eq!(calls["sts.AssumeRole"], 2, "once for each account: {calls:#?}");
+    // Once for each account in each instance of deploy, and not once for each target.
+    let sessions = story.front().calls(&story.hub)["sts.AssumeRole"];
+    assert!((2..10).contains(&sessions), "{sessions} sessions");
+    assert_eq!(story.front().troubles(), [""; 0]);
 }
 
 #[tokio::test]
@@ -191,7 +193,7 @@ async fn a_function_killed_in_its_call_starts_nothing_twice() {
     let mut held = story.front().faults().hold(&story.dev, "codepipeline.StartPipelineExecution");
     story.put(&event).await;
     patience::within("deploy's first start", LIMIT, held.reached()).await;
-    assert!(story.server().kill(&story.hub, "manifold-deploy") > 0, "no instance of deploy was running");
+    assert!(story.server().kill(&story.name("deploy")) > 0, "no instance of deploy was running");
     held.let_go();
     let summary = story.settle(&run, LIMIT_OF_A_LEASE).await;
     assert_eq!(summary.verdict, Some(Verdict::Succeeded));

@@ -161,8 +161,7 @@ impl Faults {
         plan.disabled.retain(|(disabled, _)| disabled != account);
     }
 
-    /// A Region that an account has not enabled: CodePipeline there does not know the account's credentials (AWS
-    /// Account Management Reference Guide, "Enable or disable AWS Regions in your account").
+    /// A Region that an account has not enabled: nothing there but STS knows the account's credentials (AWS Account Management Reference Guide, "Enable or disable AWS Regions in your account").
     pub fn disable_region(&self, account: &str, region: &str) {
         self.lock().disabled.insert((account.to_owned(), region.to_owned()));
     }
