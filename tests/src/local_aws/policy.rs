@@ -54,10 +54,9 @@ fn known(statement: &Value) {
 
 fn applies(statement: &Value, request: &Request<'_>) -> bool {
     let (kind, who) = request.principal;
-    let principal = match &statement["Principal"] {
-        Value::String(all) => all == "*",
-        named => list(&named[kind]).into_iter().filter_map(Value::as_str).any(|name| same_principal(name, who)),
-    };
+    let named = &statement["Principal"];
+    let principal =
+        named == "*" || list(&named[kind]).into_iter().filter_map(Value::as_str).any(|name| same_principal(name, who));
     let action = strings(&statement["Action"]).any(|pattern| like(pattern, request.action));
     let resource = statement["Resource"].is_null()
         || strings(&statement["Resource"]).any(|pattern| like(pattern, request.resource));
@@ -123,10 +122,10 @@ fn like(pattern: &str, text: &str) -> bool {
 }
 
 fn list(value: &Value) -> Vec<&Value> {
-    match value {
-        Value::Null => Vec::new(),
-        Value::Array(values) => values.iter().collect(),
-        one => vec![one],
+    match value.as_array() {
+        Some(values) => values.iter().collect(),
+        None if value.is_null() => Vec::new(),
+        None => vec![value],
     }
 }
 

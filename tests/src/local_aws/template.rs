@@ -61,7 +61,7 @@ impl Template {
                         .collect(),
                 ),
             },
-            scalar => scalar.clone(),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
         }
     }
 
