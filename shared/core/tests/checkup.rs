@@ -117,24 +117,18 @@ impl World {
     }
 
     fn pipeline(&mut self) -> &mut PipelineSeen {
-        match &mut self.spot().pipelines[0].pipeline {
-            Tried::Done(pipeline) => pipeline,
-            other => panic!("{other:?}"),
-        }
+        let Tried::Done(pipeline) = &mut self.spot().pipelines[0].pipeline else { panic!("nothing was seen") };
+        pipeline
     }
 
     fn decisions(&mut self) -> &mut Vec<Decision> {
-        match &mut self.spot().pipelines[0].decisions {
-            Tried::Done(decisions) => decisions,
-            other => panic!("{other:?}"),
-        }
+        let Tried::Done(decisions) = &mut self.spot().pipelines[0].decisions else { panic!("nothing was seen") };
+        decisions
     }
 
     fn rule(&mut self) -> &mut RuleSeen {
-        match &mut self.spot().rules[0] {
-            Tried::Done(rule) => rule,
-            other => panic!("{other:?}"),
-        }
+        let Tried::Done(rule) = &mut self.spot().rules[0] else { panic!("nothing was seen") };
+        rule
     }
 
     fn judge(&self) -> Vec<Finding> {
