@@ -151,8 +151,9 @@ impl Organization {
 
     /// The same under other weather.
     #[must_use]
-    pub fn weather(self, weather: Weather) -> Self {
-        Self { weather, ..self }
+    pub fn weather(mut self, weather: Weather) -> Self {
+        self.weather = weather;
+        self
     }
 
     /// The emulator.
@@ -557,6 +558,34 @@ impl Organization {
             self.slack().messages(),
             self.server().log(),
         )
+    }
+}
+
+/// Nothing of a story outlives it: functions that tick and poll would slow all others down, and an emulator that runs
+/// already is somebody's.
+impl Drop for Organization {
+    fn drop(&mut self) {
+        let places = self.members().into_iter().flat_map(|account| REGIONS.map(|region| (account, region, "region")));
+        let members = self.members().map(|account| (account, HUB_REGION, "member"));
+        let places: Vec<_> = places.chain(members).chain([(self.hub.as_str(), HUB_REGION, "hub")]).collect();
+        let removed = std::thread::scope(|scope| {
+            let remove = || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+                runtime.block_on(async {
+                    for (account, region, stack) in places {
+                        let stacks = aws_sdk_cloudformation::Client::new(&self.server().root(account, region).await);
+                        let deleted = stacks.delete_stack().stack_name(self.name(stack)).send().await;
+                        deleted.map_err(std::io::Error::other)?;
+                    }
+                    fs::remove_dir_all(&self.directory)
+                })
+            };
+            scope.spawn(remove).join()
+        });
+        // A second panic would hide the first.
+        if !std::thread::panicking() {
+            removed.expect("no panic").expect("the story's accounts are tidied up");
+        }
     }
 }
 

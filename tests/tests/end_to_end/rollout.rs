@@ -220,3 +220,22 @@ async fn a_poison_message_ends_as_a_dead_letter_and_takes_nothing_with_it() {
     })
     .await;
 }
+
+/// The schedule ticks, the sweep finds ten targets that were silent for five minutes, and deploy asks CodePipeline.
+#[tokio::test]
+#[ignore = "takes seven minutes: the sweep asks after five minutes of silence, by the clock of the functions"]
+async fn when_every_event_is_lost_the_sweep_finds_out_and_says_so() {
+    let story = Organization::new().await.weather(Weather::Lost);
+    let fleet = story.fleet();
+    let (before, _) = fleet.split_once("    waves:").unwrap();
+    story.write_fleet(&format!("{before}    waves: [ {{ name: all, max_concurrent: 10 }} ]\n    deadline: 2h\n"));
+    story.install().await;
+    let event = story.release();
+    let run = story.run_of(&event);
+    story.put(&event).await;
+    let summary = story.settle(&run, Duration::from_secs(900)).await;
+    assert_eq!(summary.verdict, Some(Verdict::Succeeded));
+    ten_executions(&story, run.as_str());
+    let message = one_message(&story);
+    assert!(message.contains("10 results were asked for"), "{message}");
+}
