@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use manifold_core::ids::RunId;
 use manifold_core::run::{Outcome, Verdict};
 use manifold_core::summary::Summary;
 use manifold_tests::local_aws::front::codepipeline::{Behaviour, Execution, PipelineId};
@@ -39,6 +40,15 @@ fn ten_executions(story: &Organization, run: &str) {
     assert_eq!(executions(story).len(), 10);
 }
 
+/// One release event, delivered once, and what comes of it.
+async fn release(story: &Organization) -> (RunId, Summary) {
+    let event = story.release();
+    let run = story.run_of(&event);
+    story.put(&event).await;
+    let summary = story.settle(&run, LIMIT).await;
+    (run, summary)
+}
+
 fn executions(story: &Organization) -> Vec<Execution> {
     let pipelines = story.front().pipelines();
     [&story.dev, &story.prod].into_iter().flat_map(|account| pipelines.executions(account)).collect()
@@ -65,10 +75,7 @@ fn one_message(story: &Organization) -> String {
 #[tokio::test]
 async fn one_release_event_deploys_ten_targets_and_edits_one_message() {
     let story = Organization::installed().await;
-    let event = story.release();
-    let run = story.run_of(&event);
-    story.put(&event).await;
-    let summary = story.settle(&run, LIMIT).await;
+    let (run, summary) = release(&story).await;
     assert_eq!(summary.verdict, Some(Verdict::Succeeded));
     ten_executions(&story, run.as_str());
     let message = one_message(&story);
@@ -91,10 +98,7 @@ async fn a_failed_target_is_told_with_its_reason_and_fails_no_other() {
     story.hide_for("deploy", DUPLICATE).await;
     let failure = Behaviour::fails("Deploy", "JobFailed", "The health checks of 3 of 4 instances failed");
     story.front().pipelines().behave(&target(&story.prod, "eu-west-1"), failure);
-    let event = story.release();
-    let run = story.run_of(&event);
-    story.put(&event).await;
-    let summary = story.settle(&run, LIMIT).await;
+    let (run, summary) = release(&story).await;
     assert_eq!(summary.verdict, Some(Verdict::CompletedWithFailures));
     assert_eq!(outcome(&summary, "prod/eu-west-1"), Some(Outcome::Failed));
     assert_eq!(summary.tally.succeeded, 9);
@@ -112,10 +116,7 @@ async fn an_account_without_its_role_is_unreachable_and_one_cause() {
     let iam = story.iam(&story.prod).await;
     iam.delete_role_policy().role_name("ManifoldTarget").policy_name("pipelines").send().await.unwrap();
     iam.delete_role().role_name("ManifoldTarget").send().await.unwrap();
-    let event = story.release();
-    let run = story.run_of(&event);
-    story.put(&event).await;
-    let summary = story.settle(&run, LIMIT).await;
+    let (_, summary) = release(&story).await;
     assert_eq!(summary.verdict, Some(Verdict::Failed));
     assert_eq!((summary.tally.succeeded, summary.tally.unreachable + summary.tally.skipped), (5, 5));
     assert!(executions(&story).iter().all(|execution| execution.pipeline.account == story.dev));
@@ -129,10 +130,7 @@ async fn an_account_without_its_role_is_unreachable_and_one_cause() {
 async fn a_missing_pipeline_fails_its_target_and_no_other() {
     let story = Organization::installed().await;
     story.front().pipelines().delete(&target(&story.prod, "ca-central-1"));
-    let event = story.release();
-    let run = story.run_of(&event);
-    story.put(&event).await;
-    let summary = story.settle(&run, LIMIT).await;
+    let (_, summary) = release(&story).await;
     assert_eq!(summary.verdict, Some(Verdict::CompletedWithFailures));
     assert_eq!(summary.causes[0].cause, "Pipeline svc-deploy not found");
     assert_eq!(outcome(&summary, "prod/ca-central-1"), Some(Outcome::Failed));
@@ -143,10 +141,7 @@ async fn a_missing_pipeline_fails_its_target_and_no_other() {
 async fn throttling_by_sts_costs_time_and_nothing_else() {
     let story = Organization::installed().await;
     story.front().faults().inject(&story.hub, "sts.AssumeRole", Fault::Throttled, Which::Next(7));
-    let event = story.release();
-    let run = story.run_of(&event);
-    story.put(&event).await;
-    let summary = story.settle(&run, LIMIT).await;
+    let (run, summary) = release(&story).await;
     assert_eq!(summary.verdict, Some(Verdict::Succeeded));
     ten_executions(&story, run.as_str());
     one_message(&story);
@@ -172,10 +167,7 @@ async fn events_that_come_twice_or_backwards_change_nothing() {
     for weather in [Weather::Doubled, Weather::Reversed] {
         let story = Organization::installed().await.weather(weather);
         story.hide_for("deploy", DUPLICATE).await;
-        let event = story.release();
-        let run = story.run_of(&event);
-        story.put(&event).await;
-        let summary = story.settle(&run, LIMIT).await;
+        let (run, summary) = release(&story).await;
         assert_eq!(summary.verdict, Some(Verdict::Succeeded), "{weather:?}");
         ten_executions(&story, run.as_str());
         one_message(&story);
