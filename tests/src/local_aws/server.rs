@@ -127,12 +127,9 @@ impl Server {
         self.own.as_ref().map_or_else(|| format!("see the log of {}", self.url), |own| tail(&own.log))
     }
 
-    /// The process ids of a function's instances, if this process started the emulator.
+    /// The process ids of a function's instances, if the emulator runs on this machine.
     #[must_use]
-    pub fn instances(&self, function: &str) -> Vec<u32> {
-        if self.own.is_none() {
-            return Vec::new();
-        }
+    pub fn instances(function: &str) -> Vec<u32> {
         let name = format!("AWS_LAMBDA_FUNCTION_NAME={function}");
         let mut found = Vec::new();
         for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
@@ -150,8 +147,8 @@ impl Server {
     ///
     /// # Panics
     /// An instance can't be killed.
-    pub fn kill(&self, function: &str) -> usize {
-        let instances = self.instances(function);
+    pub fn kill(function: &str) -> usize {
+        let instances = Self::instances(function);
         for id in &instances {
             run("kill", &["-KILL", &id.to_string()]);
         }

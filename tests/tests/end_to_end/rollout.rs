@@ -10,6 +10,7 @@ use manifold_tests::local_aws::front::codepipeline::{Behaviour, Execution, Pipel
 use manifold_tests::local_aws::front::faults::{Fault, Which};
 use manifold_tests::local_aws::organization::{COMMIT, Organization, PIPELINE, Weather};
 use manifold_tests::local_aws::patience;
+use manifold_tests::local_aws::server::Server;
 
 /// More than enough for a run of ten targets, and longer than a worker in the way of another holds it up (two minutes).
 const LIMIT: Duration = Duration::from_secs(200);
@@ -185,7 +186,7 @@ async fn a_function_killed_in_its_call_starts_nothing_twice() {
     let mut held = story.front().faults().hold(&story.dev, "codepipeline.StartPipelineExecution");
     story.put(&event).await;
     patience::within("deploy's first start", LIMIT, held.reached()).await;
-    assert!(story.server().kill(&story.name("deploy")) > 0, "no instance of deploy was running");
+    assert!(Server::kill(&story.name("deploy")) > 0, "no instance of deploy was running");
     held.let_go();
     let summary = story.settle(&run, LIMIT_OF_A_LEASE).await;
     assert_eq!(summary.verdict, Some(Verdict::Succeeded));
