@@ -12,7 +12,8 @@ use crate::problem::{Draft, closest, quoted};
 
 fn refused(text: &str, expected: &str) -> Draft {
     let shown = if looks_secret(text) { "this secret".to_owned() } else { quoted(text) };
-    Draft::new(format!("{shown} is not {expected}"))
+    let draft = Draft::new(format!("{shown} is not {expected}"));
+    if text.contains('*') { draft.help("write each name out: patterns are not taken here") } else { draft }
 }
 
 /// Types that the core reads.

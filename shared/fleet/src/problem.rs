@@ -317,6 +317,8 @@ pub(crate) fn closest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a s
         .filter(|candidate| candidate.len().abs_diff(name.len()) <= 4 * allowed)
         .map(|candidate| (strsim::damerau_levenshtein(&lower, &candidate.to_lowercase()), candidate))
         .filter(|(distance, candidate)| *distance <= allowed && *candidate != name)
+        // Two letters apart, and the opposite of what was meant.
+        .filter(|(_, candidate)| (lower.as_str(), *candidate) != ("include", "exclude"))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }

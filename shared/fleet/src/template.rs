@@ -145,7 +145,9 @@ impl Leaf for Template {
         if let Err(error) = environment.template_from_str(text) {
             let part = error.range().map(|range| chars(text, range));
             let reason = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
-            return Err(vec![Fault { part, draft: Draft::new(format!("invalid template: {reason}")) }]);
+            let draft = Draft::new(format!("invalid template: {reason}"))
+                .help("expected names with filters, each in {{ and }}, as in {{ release.branch | default(\"main\") }}");
+            return Err(vec![Fault { part, draft }]);
         }
         let (names, faults) = names(text);
         if !faults.is_empty() {
@@ -218,9 +220,15 @@ fn unknown(word: &str) -> Draft {
     let parts: Vec<&str> =
         all.clone().filter(|name| name.strip_prefix(word).is_some_and(|rest| rest.starts_with('.'))).collect();
     if parts.is_empty() {
+        // A tag has any name, so that the list of names can't hold what was meant.
+        let tag = word
+            .strip_prefix("account.")
+            .and_then(|rest| rest.split_once('.'))
+            .filter(|(group, _)| closest(group, ["tags"]).is_some())
+            .map(|(_, tag)| format!("account.tags.{tag}"));
         Draft::new(format!("unknown name {word:?}"))
             .help(format!("expected {}", listed_all(all.clone())))
-            .suggest(closest(word, all))
+            .suggest(tag.as_deref().or_else(|| closest(word, all)))
     } else {
         Draft::new(format!("{word:?} is a group of names")).help(format!("expected {}", listed_all(parts)))
     }

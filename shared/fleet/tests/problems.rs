@@ -84,7 +84,7 @@ fn a_template_with_an_unknown_name_is_pointed_at() {
 #[test]
 fn a_template_with_bad_syntax_is_a_problem() {
     let told = told(&[("{{ account.id }}-", "{{ account.id }-")]);
-    insta::assert_snapshot!(told, @r#"fleet.yaml:56:47: apps.web.parameters.ARTIFACTS.default: invalid template: unexpected `}`, expected end of variable block"#);
+    insta::assert_snapshot!(told, @r#"fleet.yaml:56:47: apps.web.parameters.ARTIFACTS.default: invalid template: unexpected `}`, expected end of variable block; expected names with filters, each in {{ and }}, as in {{ release.branch | default("main") }}"#);
 }
 
 #[test]
@@ -420,4 +420,28 @@ fn an_empty_or_overlong_value_is_a_problem() {
 fn a_token_in_the_place_of_a_channel_is_not_repeated() {
     let told = told(&[("channel: C0123456789", "channel: xoxb-123-456")]);
     insta::assert_snapshot!(told, @r#"fleet.yaml:14:14: defaults.slack.channel: this secret is not a Slack channel: an id such as C0123456789, or a name, without blanks"#);
+}
+
+#[test]
+fn a_pattern_for_a_release_pipeline_is_told_to_be_written_out() {
+    let told = told(&[("pipelines: web-release", "pipelines: web-*")]);
+    insta::assert_snapshot!(told, @r#"fleet.yaml:42:18: apps.web.release.pipelines: "web-*" is not a pipeline name: 1-100 characters of A-Z, a-z, 0-9, '.', '@', '-' and '_'; write each name out: patterns are not taken here"#);
+}
+
+#[test]
+fn what_is_to_be_included_is_not_told_to_be_excluded() {
+    let told = told(&[("    waves:", "    targets: { include: [ { accounts: dev } ] }\n    waves:")]);
+    insta::assert_snapshot!(told, @r#"fleet.yaml:57:16: unknown field "include" in apps.web.targets; expected accounts, tags, regions or exclude"#);
+}
+
+#[test]
+fn a_tag_in_a_template_with_a_slip_before_it_is_suggested() {
+    let told = told(&[("{{ account.tags.stage }}", "{{ account.tag.stage }}")]);
+    insta::assert_snapshot!(told, @r#"fleet.yaml:54:20: apps.web.parameters.STAGE.value: unknown name "account.tag.stage"; expected account.name, account.id, account.tags.*, region, partition, app, hub.account, hub.region, run, release.revision, release.short_revision, release.message, release.author, release.branch, release.repository, release.url, release.pipeline, release.execution; did you mean "account.tags.stage"?"#);
+}
+
+#[test]
+fn a_template_that_is_not_closed_is_told_what_one_looks_like() {
+    let told = told(&[("{{ account.tags.stage }}", "{{ account.tags.stage")]);
+    insta::assert_snapshot!(told, @r#"fleet.yaml:54:33: apps.web.parameters.STAGE.value: invalid template: unexpected end of input, expected end of variable block; expected names with filters, each in {{ and }}, as in {{ release.branch | default("main") }}"#);
 }

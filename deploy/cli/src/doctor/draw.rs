@@ -94,6 +94,10 @@ fn cause(text: &mut String, group: &Group<'_>) -> std::fmt::Result {
     let more = group.subjects.len() - named.len();
     let more = if more > 0 { format!(" and {} more", grouped(more)) } else { String::new() };
     writeln!(text, "    {}{more}", named.join(", "))?;
+    // The same cause, such as a service that did not answer, may keep several checks from being made.
+    if finding.state == State::Unknown && finding.cause.is_some() {
+        writeln!(text, "    not known whether {}", finding.check.title())?;
+    }
     if let Some(detail) = &finding.detail {
         writeln!(text, "    {detail}")?;
     }

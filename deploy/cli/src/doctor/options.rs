@@ -8,8 +8,8 @@ use crate::args::Output;
 
 /// What the help says after the options.
 pub(crate) const HELP: &str = "\
-Nothing is started, changed or posted. The hub's own functions look, as only they may: you need lambda:InvokeFunction on
-them, and nothing in the member accounts.
+Nothing is started, changed or posted. The hub's own functions look, as only they may: you need
+lambda:InvokeFunction on them, and nothing in the member accounts.
 
 Examples:
   manifold doctor --fleet fleet.yaml

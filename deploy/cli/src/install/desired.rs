@@ -153,11 +153,12 @@ impl Plan<'_> {
             let template = Template::of(kind);
             for name in self.options.settings(kind).keys().filter(|name| !template.declares(name)) {
                 let names = template.parameters.iter().map(|parameter| parameter.name.as_str());
-                let near = names.min_by_key(|known| strsim::damerau_levenshtein(known, name)).unwrap_or_default();
-                self.problem(
-                    &format!("--set {kind}:{name}: the {kind} template has no such parameter"),
-                    &format!("did you mean {near}?"),
-                );
+                let near = names.map(|known| (strsim::damerau_levenshtein(known, name), known)).min();
+                let help = match near.filter(|(distance, _)| *distance <= name.len() / 3) {
+                    Some((_, known)) => format!("did you mean {known}?"),
+                    None => format!("its parameters are in deploy/{}", kind.file()),
+                };
+                self.problem(&format!("--set {kind}:{name}: the {kind} template has no such parameter"), &help);
             }
         }
     }
@@ -324,9 +325,14 @@ impl Plan<'_> {
                 let names: BTreeSet<&str> = names.iter().copied().collect();
                 let names: Vec<&str> = names.into_iter().collect();
                 let problem = format!("the pipelines {} have neither beginning nor end in common", names.join(", "));
+                // The member template takes `*` only together with a tag.
+                let tag = match option {
+                    "target-pipelines" => " ('*' also needs --set member:TargetPipelineTag=VALUE)",
+                    _ => "",
+                };
                 let help = format!(
                     "\"*\" alone would let Manifold at every pipeline: name them alike, such as '{example}', or accept a wider \
-                     pattern with --{option}"
+                     pattern with --{option}{tag}"
                 );
                 self.problem(&problem, &help);
                 "*".to_owned()
@@ -469,6 +475,12 @@ mod tests {
         let args =
             ["--only", "prdo", "--set", "hub:LogLevl=debug", "--set", "hub:Prefix=x", "--target-pipelines", "app-*"];
         assert_snapshot!(told(&text, &args));
+    }
+
+    #[test]
+    fn pipelines_that_are_not_named_alike_are_told_what_a_wider_pattern_takes() {
+        let text = FLEET.replace("name: svc-deploy", "name: \"{{ region }}\"");
+        assert_snapshot!(told(&text, &["--set", "hub:Colour=red"]));
     }
 
     #[test]

@@ -37,7 +37,7 @@ use console::Term;
 use manifold_fleet::Fleet;
 
 use crate::words::counted;
-use crate::{aws, input, validate};
+use crate::{aws, input, paint, validate};
 use desired::Code;
 use options::{Install, Kind};
 use package::Package;
@@ -61,6 +61,7 @@ pub(crate) fn install(options: &Install) -> Result<ExitCode> {
         keys: package.keys(&options.prefix),
         architecture: package.architecture,
     };
-    let stacks = desired::stacks(&fleet, options, &code).map_err(|problems| anyhow!(problems.join("\n")))?;
+    let stacks = desired::stacks(&fleet, options, &code)
+        .map_err(|problems| anyhow!(problems.join(&format!("\n{} ", paint::error_word("error:")))))?;
     aws::runtime()?.block_on(run::Run { fleet, options, package, code }.go(stacks))
 }

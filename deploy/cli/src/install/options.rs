@@ -17,13 +17,15 @@ Examples:
   manifold install --fleet fleet.yaml --package package --member-profile prod=prod-admin --yes
   manifold install --fleet fleet.yaml --package package --plan --output json
 
-What an option does not say stays as it is in a stack that is there already: --set, --alarm-topic, --slack-url and
---organization need to be given once only, and an empty value takes them away again.
+What an option does not say stays as it is in a stack that is there already: --set,
+--alarm-topic, --slack-url and --organization need to be given once only, and an empty value
+takes them away again. --release-pipelines and --target-pipelines need to be given each time.
 
 Exit status:
   0  nothing to do, or everything was deployed
   1  a stack failed, or could not be planned; the others went on where they could
-  2  the command was not understood, or what it needs could not be read or used; nothing was deployed
+  2  the command was not understood, or what it needs could not be read or used; nothing was
+     deployed
   3  there are changes, and they were not deployed";
 
 /// What is to be installed, where from and as whom.
@@ -125,6 +127,15 @@ impl Kind {
             Self::Hub => "hub",
             Self::Member => "member",
             Self::Region => "region",
+        }
+    }
+
+    /// Its file's name under `deploy`.
+    pub(crate) const fn file(self) -> &'static str {
+        match self {
+            Self::Hub => "hub.yaml",
+            Self::Member => "member-account.yaml",
+            Self::Region => "member-region.yaml",
         }
     }
 }

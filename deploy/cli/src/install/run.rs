@@ -329,6 +329,11 @@ impl Run<'_> {
             End::NotDeployed => format!("Nothing was deployed. To deploy without being asked: {} --yes", repeat()),
             End::Deployed => format!("Deployed {}.", counted(tried, "stack")),
             End::Failed if failed == 0 => "Nothing was deployed.".to_owned(),
+            End::Failed if tried == 0 => format!(
+                "{failed} of {} could not be planned; nothing was deployed. When the cause is mended, repeat: {}",
+                counted(entries.len(), "stack"),
+                repeat()
+            ),
             End::Failed => format!(
                 "{failed} of {} failed or had to wait; CloudFormation takes back what fails. When the cause is mended, \
                  repeat: {}",
