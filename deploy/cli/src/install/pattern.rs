@@ -5,8 +5,12 @@ use std::collections::BTreeSet;
 /// What CodePipeline and the templates take at most.
 const LONGEST: usize = 100;
 
-/// The narrowest pattern with at most one `*` that fits all names: a single name itself, else what they begin with, `*`,
-/// and what they end with. `None` when they have nothing in common, or when there are none: only `*` alone would fit.
+/// What stands between the words of a name: of what names may hold, all but letters and digits.
+const SEPARATORS: [char; 4] = ['-', '_', '.', '@'];
+
+/// The narrowest pattern with at most one `*` that fits all names: a single name itself, else the words that they begin
+/// with, `*`, and the words that they end with. `None` when they share no word, or when there are none: letters that
+/// happen to be shared, as in `s*`, would let in pipelines that nobody thought of.
 ///
 /// Names are those of CodePipeline: ASCII.
 pub(crate) fn covering<'n>(names: impl IntoIterator<Item = &'n str>) -> Option<String> {
@@ -20,6 +24,9 @@ pub(crate) fn covering<'n>(names: impl IntoIterator<Item = &'n str>) -> Option<S
     let suffix = rest.map(|name| common(first.bytes().rev(), name.bytes().rev())).min().unwrap_or(0);
     // In the shortest name both may want the same letters.
     let suffix = suffix.min(shortest - prefix).min(LONGEST - 1 - prefix.min(LONGEST - 1));
+    // Whole words only: back to the separator that ends one, on to the separator that begins one.
+    let prefix = first[..prefix].rfind(SEPARATORS).map_or(0, |at| at + 1);
+    let suffix = first[first.len() - suffix..].find(SEPARATORS).map_or(0, |at| suffix - at);
     match (prefix, suffix) {
         (0, 0) => None,
         _ => Some(format!("{}*{}", &first[..prefix], &first[first.len() - suffix..])),
@@ -51,17 +58,21 @@ mod tests {
 
     #[test]
     fn a_pattern_is_as_narrow_as_one_star_allows() {
-        let table: [(&[&str], Option<&str>); 11] = [
+        let table: [(&[&str], Option<&str>); 14] = [
             (&["web-release"], Some("web-release")),
             (&["web-release", "web-release"], Some("web-release")),
             (&["web-release", "api-release"], Some("*-release")),
             (&["svc-web", "svc-api", "svc-worker"], Some("svc-*")),
             (&["svc-web-deploy", "svc-api-deploy"], Some("svc-*-deploy")),
-            (&["release", "web-release"], Some("*release")),
-            (&["svc", "svc-deploy"], Some("svc*")),
-            // The shortest name has each letter once only.
-            (&["aa", "aaa"], Some("aa*")),
-            (&["aba", "abba"], Some("ab*a")),
+            (&["svc-web1", "svc-web2"], Some("svc-*")),
+            (&["web.a_release", "api.a_release"], Some("*.a_release")),
+            // Words that are shared, not letters.
+            (&["shop", "search"], None),
+            (&["release", "web-release"], None),
+            (&["svc", "svc-deploy"], None),
+            // The shortest name has each word once only.
+            (&["a-a", "a-a-a"], Some("a-*")),
+            (&["a-", "a-a-"], Some("a-*")),
             (&["web", "api"], None),
             (&[], None),
         ];
@@ -76,13 +87,13 @@ mod tests {
 
     #[test]
     fn a_pattern_is_no_longer_than_a_name() {
-        let long = "x".repeat(98);
-        let names = [format!("a{long}z"), format!("a{long}z").replacen("xx", "xy", 1)];
+        let long = "-".repeat(98);
+        let names = [format!("a{long}z"), format!("a{long}z").replacen("--", "-y", 1)];
         let names = names.each_ref().map(String::as_str);
         let pattern = covering(names).unwrap();
         assert!(pattern.len() <= LONGEST && names.iter().all(|name| fits(&pattern, name)), "{pattern}");
-        let one = "b".repeat(99);
-        let two = "b".repeat(100);
+        let one = "-".repeat(99);
+        let two = "-".repeat(100);
         assert!(covering([one.as_str(), two.as_str()]).unwrap().len() <= LONGEST);
     }
 
