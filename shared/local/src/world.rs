@@ -618,10 +618,10 @@ impl Ledger for World {
 }
 
 impl OpenRuns for World {
-    async fn open_runs(&self) -> Result<Vec<Record>, LedgerError> {
+    async fn open_runs(&self) -> Result<Vec<Result<Record, LedgerError>>, LedgerError> {
         self.count("ledger.open_runs");
         self.point("ledger.open_runs", 4, 12).await;
-        Ok(self.lock().of_partition(OPEN).cloned().collect())
+        Ok(self.lock().of_partition(OPEN).cloned().map(Ok).collect())
     }
 
     async fn forget(&self, run: &RunId, nonce: &Nonce) -> Result<bool, LedgerError> {
