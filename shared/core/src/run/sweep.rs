@@ -35,11 +35,12 @@ pub const QUIET: Span = Span::from_minutes(5);
 pub const BACKED_OFF: Span = Span::from_minutes(10);
 /// How many targets are looked at in one go: whole slices of the plan.
 pub const PAGE: u32 = 20 * TARGETS_PER_CHUNK;
-/// How long a summary that Slack does not take is tried again after the verdict: whoever reads Slack's errors in the
-/// log has had a day.
+/// How long a summary that Slack does not take is tried again after the verdict, or after what changed since: whoever
+/// reads Slack's errors in the log has had a day.
 const TELL_FOR: Span = Span::from_minutes(60 * 24);
 
-/// A run that is looked after: from its opening until its verdict is given and told. Stored, see
+/// A run that is looked after: from its opening until its verdict is given and told, and again from whatever changes
+/// after that. Stored, see
 /// [`Key::Open`](crate::ledger::Key::Open).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenRun {
@@ -142,8 +143,15 @@ impl OpenRun {
         if telling == Telling::Told {
             return Look::Done { untold: false };
         }
-        let given_up = |closed_at: Timestamp| now.since(closed_at) >= TELL_FOR;
-        if head.verdict().is_some() && closed_at(head).is_some_and(given_up) {
+        let shown = view.posting.and_then(|posting| posting.shown);
+        self.behind = match (telling, self.behind) {
+            (Telling::Behind, Some(behind)) if behind.shown == shown => Some(behind),
+            (Telling::Behind, _) => Some(Behind { since: now, shown }),
+            (Telling::Told | Telling::Current, _) => None,
+        };
+        // Not since it closed: what comes after the verdict, a retry's end or a late answer, has a day of its own.
+        let untold_since = self.behind.map(|behind| behind.since).max(closed_at(head));
+        if head.verdict().is_some() && untold_since.is_some_and(|since| now.since(since) >= TELL_FOR) {
             return Look::Done { untold: true };
         }
         let mut payloads = Vec::new();
@@ -157,12 +165,6 @@ impl OpenRun {
         if head.verdict().is_none() && head.due_at().is_some_and(|due| due <= now) {
             payloads.push(Payload::Deadline { run: run() });
         }
-        let shown = view.posting.and_then(|posting| posting.shown);
-        self.behind = match (telling, self.behind) {
-            (Telling::Behind, Some(behind)) if behind.shown == shown => Some(behind),
-            (Telling::Behind, _) => Some(Behind { since: now, shown }),
-            (Telling::Told | Telling::Current, _) => None,
-        };
         if self.behind.is_some_and(|behind| is_due(behind.since.plus(QUIET), self.looked_at, now)) {
             payloads.push(Payload::Summarize { run: run() });
         }
@@ -303,7 +305,7 @@ impl Telling {
 
 fn closed_at(head: &Head) -> Option<Timestamp> {
     match head.phase {
-        Phase::Closed { at, .. } => Some(head.reopened_at.map_or(at, |again| at.max(again))),
+        Phase::Closed { at, .. } => Some(at),
         Phase::Waiting { .. } | Phase::Active { .. } => None,
     }
 }
