@@ -13,7 +13,8 @@
 //! **When something is overdue.** An attempt whose lease ran out is overdue at once. An execution, or a message, that
 //! nothing was heard of for [`QUIET`] is asked for, or sent again: then, after [`QUIET`] more, and from then on every
 //! [`BACKED_OFF`]. So a lost last event is learnt within five minutes if the execution takes less than that, and within
-//! ten if it takes longer; an execution that runs for an hour costs seven calls. These turns are derived from the time
+//! ten if it takes longer; an execution that runs for an hour costs seven calls. What still runs [`LAST_ASKED`] before
+//! the deadline is asked for out of turn. These turns are derived from the time
 //! of the last word and the time of the last look: nothing is written to a target that was only asked for.
 
 use serde::{Deserialize, Serialize};
@@ -33,6 +34,9 @@ use crate::time::{Span, Timestamp};
 pub const QUIET: Span = Span::from_minutes(5);
 /// The distance of the third turn and all that follow.
 pub const BACKED_OFF: Span = Span::from_minutes(10);
+/// So long before the deadline what still runs is asked for once more, whatever its turn: an end whose event was lost
+/// since the last question is not to be given up as *timed out*. Two ticks, and time for the answer.
+pub const LAST_ASKED: Span = Span::from_minutes(2);
 /// How many targets are looked at in one go: whole slices of the plan.
 pub const PAGE: u32 = 20 * TARGETS_PER_CHUNK;
 /// How long a summary that Slack does not take is tried again after the verdict, or after what changed since: whoever
@@ -199,6 +203,11 @@ impl OpenRun {
         pass.next = end;
         let pass = *pass;
         let overdue = |due: Timestamp| is_due(due, self.passed_at, pass.began);
+        let is_last = |due: Timestamp| {
+            let is_near = |at: Timestamp| due <= at.plus(LAST_ASKED);
+            is_near(pass.began) && !self.passed_at.is_some_and(is_near)
+        };
+        let is_last = head.due_at().is_some_and(is_last);
         let known: std::collections::BTreeMap<u32, &Target> =
             targets.iter().map(|target| (target.index, target)).collect();
         let mut payloads = Vec::new();
@@ -206,7 +215,7 @@ impl OpenRun {
         for planned in planned {
             let (needs, attempt) = match known.get(&planned.index) {
                 None => (unclaimed(planned.index, pass), Attempt::FIRST),
-                Some(target) => (needs(target, pass, overdue), target.attempt),
+                Some(target) => (needs(target, pass, is_last, overdue), target.attempt),
             };
             match needs {
                 Needs::Nothing => {}
@@ -254,7 +263,7 @@ fn unclaimed(index: u32, pass: Pass) -> Needs {
     if index < pass.start_below { Needs::Start } else { Needs::Nothing }
 }
 
-fn needs(target: &Target, pass: Pass, overdue: impl Fn(Timestamp) -> bool) -> Needs {
+fn needs(target: &Target, pass: Pass, is_last: bool, overdue: impl Fn(Timestamp) -> bool) -> Needs {
     let when = |due: bool, needs: Needs| if due { needs } else { Needs::Nothing };
     match target.status() {
         Status::Queued => match target.start_due_at {
@@ -267,7 +276,7 @@ fn needs(target: &Target, pass: Pass, overdue: impl Fn(Timestamp) -> bool) -> Ne
         }
         Status::Running | Status::Stopping => {
             let heard = target.started_at.max(target.seen.as_ref().map(Seen::at));
-            when(heard.is_some_and(|at| overdue(at.plus(QUIET))), Needs::Answer)
+            when(is_last || heard.is_some_and(|at| overdue(at.plus(QUIET))), Needs::Answer)
         }
         Status::Waiting | Status::Ended(_) => Needs::Nothing,
     }

@@ -123,6 +123,22 @@ fn an_execution_that_is_silent_is_asked_for_after_five_minutes_and_then_ever_mor
 }
 
 #[test]
+fn what_still_runs_is_asked_for_once_more_before_the_deadline_gives_it_up() {
+    let mut play = Play::of(&[(3, 3, 0)]);
+    let mut watch = Watch::of(&play);
+    play.start(0);
+    play.start(1);
+    play.observe(1, Succeeded);
+    // Target 2 is claimed by nobody, and is not asked for.
+    play.wait(Span::from_minutes(111));
+    watch.tick(&play);
+    let said = watch.minutes(&mut play, 9);
+    let asked: Vec<_> = said.iter().filter(|said| !said.contains("start")).collect();
+    assert_eq!(asked, ["7: ask 0", "9: deadline", "9: ask 0"]);
+    assert_eq!(play.now, released_at().plus(Span::from_seconds(30)).plus(DEADLINE));
+}
+
+#[test]
 fn a_start_whose_message_was_lost_is_sent_again_but_not_before_others_had_their_time() {
     let mut play = Play::of(&[(4, 2, 0)]);
     let mut watch = Watch::of(&play);
