@@ -336,12 +336,6 @@ impl World {
         idle && inner.of_partition(OPEN).next().is_none()
     }
 
-    /// The runs that are still looked after.
-    #[must_use]
-    pub fn open_runs_left(&self) -> usize {
-        self.lock().of_partition(OPEN).count()
-    }
-
     /// A run's plan, for an onlooker: it takes no time.
     #[must_use]
     pub fn plan(&self, run: &RunId) -> Vec<PlannedTarget> {
