@@ -235,8 +235,10 @@ fn law_2_a_silent_target_is_asked_for_in_vain_and_times_out_at_the_deadline() {
     assert_eq!((summary.verdict, summary.asked_for), (Some(Verdict::TimedOut), 0));
     let late = summary.ended_at.unwrap().since(summary.due_at.unwrap());
     assert!(late < Span::from_minutes(2), "{late}");
-    // In two hours: after 5 and 10 minutes, then every 10.
-    assert_eq!(told.simulation().world().calls()["engine.ask"], 12);
+    // In two hours: after 5 and 10 minutes, then every 10, and once before the deadline. The last turn comes with the
+    // deadline, and either may be faster.
+    let asked = told.simulation().world().calls()["engine.ask"];
+    assert!((13..=14).contains(&asked), "{asked}");
 }
 
 /// The event that tells of a retry of the one execution that failed.

@@ -28,8 +28,8 @@ use tracing::Instrument;
 
 /// How many runs one tick looks at, at most. The others come first at the next one.
 pub const MOST_RUNS: usize = 500;
-/// How many pages of [`PAGE`](manifold_core::run::sweep::PAGE) targets one tick looks at, at most: 10,000 targets.
-pub const MOST_PAGES: usize = 20;
+/// After how many targets one tick begins no other page of them. What was not looked at comes first at the next one.
+pub const MOST_TARGETS: usize = 10_000;
 /// How many runs are read with one call: three items of each, and DynamoDB reads 100 (`BatchGetItem`).
 const RUNS_PER_READ: usize = 33;
 
@@ -63,6 +63,9 @@ pub struct Tick {
     pub failed: usize,
 }
 
+/// A run as it is listed: with the version of its open item, and the mark of whoever wrote that.
+type Listed = (OpenRun, u64, Nonce);
+
 /// A run that is being looked at.
 struct Watched {
     head: Head,
@@ -80,52 +83,68 @@ impl<L: Ledger, O: OpenRuns, Q: Queues, C: Clock> Sweep<L, O, Q, C> {
     pub async fn tick(&self, deadline: Timestamp) -> Result<Tick, LedgerError> {
         let mut tick = Tick::default();
         let mut open = Vec::new();
-        for record in self.open_runs.open_runs().await? {
-            let Record { version, nonce, item } = record;
-            if let Item::Open(run) = item {
-                open.push((run, version, nonce));
+        let listed = self.open_runs.open_runs().await?;
+        tick.open = listed.len();
+        for record in listed {
+            match record {
+                Ok(Record { version, nonce, item: Item::Open(run) }) => open.push((run, version, nonce)),
+                Ok(Record { item, .. }) => {
+                    tick.failed += 1;
+                    tracing::warn!(?item, "an item among the open runs is none");
+                }
+                Err(error) => {
+                    tick.failed += 1;
+                    tracing::warn!(error = %Chain(&error), "failed to read an open run");
+                }
             }
         }
-        tick.open = open.len();
         open.sort_by_key(|(run, ..)| run.looked_at);
         open.truncate(MOST_RUNS);
-        let mut watched = VecDeque::new();
-        for runs in open.chunks(RUNS_PER_READ) {
-            if !batch::has_time(&self.clock, deadline) {
-                break;
-            }
-            watched.extend(self.look(runs, &mut tick).await);
-        }
-        self.look_at_targets(watched, deadline, &mut tick).await;
+        let mut watched = self.look_at_runs(&open, deadline, &mut tick).await;
+        // The pass that waits longest goes first: were it the order of the runs, the last of many would never be reached.
+        watched.sort_by_key(|each| each.open.pass.map(|pass| pass.began));
+        self.look_at_targets(watched.into(), deadline, &mut tick).await;
         let Tick { open, looked_at, targets, sent, done, failed } = tick;
         tracing::info!(function = "sweep", open, looked_at, targets, sent, done, failed, "tick done");
         Ok(tick)
     }
 
-    /// Looks at some runs as a whole. Returns those that go on.
-    async fn look(&self, runs: &[(OpenRun, u64, Nonce)], tick: &mut Tick) -> Vec<Watched> {
-        let keys = |(open, ..): &(OpenRun, u64, Nonce)| {
-            [Key::Head(open.run.clone()), Key::Queue(open.run.app()), Key::Summary(open.run.clone())]
-        };
-        let keys: Vec<Key> = runs.iter().flat_map(keys).collect();
-        let mut records = match self.ledger.get(&keys).await {
-            Ok(records) => records.into_iter(),
-            Err(error) => {
-                tick.failed += runs.len();
-                tracing::warn!(runs = runs.len(), error = %Chain(&error), "failed to read open runs");
-                return Vec::new();
-            }
-        };
+    /// Looks at runs as a whole. Returns those that go on.
+    async fn look_at_runs(&self, open: &[Listed], deadline: Timestamp, tick: &mut Tick) -> Vec<Watched> {
         let mut watched = Vec::new();
-        for (open, version, nonce) in runs {
-            let (head, queue, posting) = (records.next().flatten(), records.next().flatten(), records.next().flatten());
-            let span = tracing::info_span!("look", run = %open.run);
-            match self.look_at_run(open.clone(), *version, nonce, [head, queue, posting], tick).instrument(span).await {
-                Ok(goes_on) => watched.extend(goes_on),
-                Err(error) => failed(&open.run, &error, tick),
+        let mut parts: VecDeque<&[Listed]> = open.chunks(RUNS_PER_READ).collect();
+        while let Some(runs) = parts.pop_front().filter(|_| batch::has_time(&self.clock, deadline)) {
+            let mut records = match self.read(runs).await {
+                Ok(records) => records.into_iter(),
+                Err(LedgerError::Unreadable { .. }) if runs.len() > 1 => {
+                    // An item of one of them. Each by itself, so that it keeps none of the others.
+                    runs.chunks(1).rev().for_each(|run| parts.push_front(run));
+                    continue;
+                }
+                Err(error) => {
+                    let error = RunError::from(error);
+                    runs.iter().for_each(|(open, ..)| failed(&open.run, &error, tick));
+                    continue;
+                }
+            };
+            for (open, version, nonce) in runs {
+                let records = [(); 3].map(|()| records.next().flatten());
+                let span = tracing::info_span!("look", run = %open.run);
+                match self.look_at_run(open.clone(), *version, nonce, records, tick).instrument(span).await {
+                    Ok(goes_on) => watched.extend(goes_on),
+                    Err(error) => failed(&open.run, &error, tick),
+                }
             }
         }
         watched
+    }
+
+    /// Head, queue and summary of each run, one after the other.
+    async fn read(&self, runs: &[Listed]) -> Result<Vec<Option<Record>>, LedgerError> {
+        let keys = |(open, ..): &Listed| {
+            [Key::Head(open.run.clone()), Key::Queue(open.run.app()), Key::Summary(open.run.clone())]
+        };
+        self.ledger.get(&runs.iter().flat_map(keys).collect::<Vec<Key>>()).await
     }
 
     async fn look_at_run(
@@ -166,13 +185,11 @@ impl<L: Ledger, O: OpenRuns, Q: Queues, C: Clock> Sweep<L, O, Q, C> {
 
     /// Looks at targets, a page of each run in turn, and notes how far it came.
     async fn look_at_targets(&self, mut watched: VecDeque<Watched>, deadline: Timestamp, tick: &mut Tick) {
-        let mut pages = 0;
         while let Some(mut each) = watched.pop_front() {
             let run = each.open.run.clone();
             let page = each.open.next_page(&each.head);
-            let looked = match page.filter(|_| pages < MOST_PAGES && batch::has_time(&self.clock, deadline)) {
+            let looked = match page.filter(|_| tick.targets < MOST_TARGETS && batch::has_time(&self.clock, deadline)) {
                 Some((first, end)) => {
-                    pages += 1;
                     let span = tracing::info_span!("targets", %run, first, end);
                     let looked = self.look_at_page(&mut each, first, end, tick).instrument(span).await;
                     looked.map(|()| watched.push_back(each))

@@ -5,12 +5,13 @@
 //! what lies beyond.
 
 use std::future::Future;
+use std::ops::ControlFlow;
 
 use aws_credential_types::Credentials;
 use aws_sdk_codepipeline::Client;
 use aws_sdk_codepipeline::types::{
-    ActionExecutionDetail, ActionExecutionFilter, ActionExecutionStatus, PipelineExecutionStatus,
-    PipelineExecutionSummary, PipelineVariable, SourceRevisionOverride, SourceRevisionType,
+    ActionExecutionDetail, ActionExecutionFilter, ActionExecutionStatus, PipelineExecutionSummary, PipelineVariable,
+    SourceRevisionOverride, SourceRevisionType,
 };
 use manifold_core::checkup::{AccessSeen, Place, Tried};
 use manifold_core::event::PipelineState;
@@ -121,28 +122,17 @@ impl<C: Clock> Engine for CodePipelineEngine<C> {
         const OPERATION: &str = "ListPipelineExecutions";
         let not_before = Timestamp::from_millis(since.as_millis().saturating_sub(CLOCK_SKEW.as_millis()));
         let found = self.call(order, OPERATION, |client| async move {
-            let mut pages = client
-                .list_pipeline_executions()
-                .pipeline_name(order.planned.pipeline.as_str())
-                .max_results(PAGE)
-                .into_paginator()
-                .send();
             let mut earliest: Option<(Timestamp, ExecutionId)> = None;
-            while let Some(page) = pages.next().await {
-                let executions = page.map_err(|error| Failure::of(&error))?.pipeline_execution_summaries;
-                let executions = executions.unwrap_or_default();
-                for execution in &executions {
-                    let Some(candidate) = ours(execution, order.run, not_before) else { continue };
-                    let is_earlier = earliest.as_ref().is_none_or(|known| candidate < *known);
-                    if is_earlier && !except.contains(&candidate.1) {
-                        earliest = Some(candidate);
-                    }
+            let look = |execution: &PipelineExecutionSummary| {
+                if let Some(candidate) = ours(execution, order.run, not_before)
+                    && earliest.as_ref().is_none_or(|known| candidate < *known)
+                    && !except.contains(&candidate.1)
+                {
+                    earliest = Some(candidate);
                 }
-                // The list begins with the newest.
-                if executions.last().and_then(started_at).is_some_and(|at| at < not_before) {
-                    break;
-                }
-            }
+                ControlFlow::<()>::Continue(())
+            };
+            executions(&client, order, not_before, usize::MAX, look).await?;
             Ok(earliest.map(|(_, execution)| execution))
         });
         found.instrument(span(order, OPERATION)).await
@@ -190,53 +180,51 @@ impl<C: Clock> Engine for CodePipelineEngine<C> {
         const OPERATION: &str = "ListPipelineExecutions";
         let not_before = Timestamp::from_millis(started_at.as_millis().saturating_sub(CLOCK_SKEW.as_millis()));
         let asked = self.call(order, OPERATION, |client| async move {
-            let mut pages = client
-                .list_pipeline_executions()
-                .pipeline_name(order.planned.pipeline.as_str())
-                .max_results(PAGE)
-                .into_paginator()
-                .send();
-            for _ in 0..MOST_PAGES {
-                let Some(page) = pages.next().await else { break };
-                let executions = page.map_err(|error| Failure::of(&error))?.pipeline_execution_summaries;
-                let executions = executions.unwrap_or_default();
-                let is_asked = |found: &&PipelineExecutionSummary| {
-                    found.pipeline_execution_id.as_deref() == Some(execution.as_str())
-                };
-                if let Some(found) = executions.iter().find(is_asked) {
-                    return Ok(standing(found));
-                }
-                // The list begins with the newest.
-                if executions.last().and_then(self::started_at).is_some_and(|at| at < not_before) {
-                    break;
-                }
-            }
-            Ok(None)
+            let look = |found: &PipelineExecutionSummary| match found.pipeline_execution_id.as_deref() {
+                Some(id) if id == execution.as_str() => ControlFlow::Break(standing(found)),
+                Some(_) | None => ControlFlow::Continue(()),
+            };
+            Ok(executions(&client, order, not_before, MOST_PAGES, look).await?.flatten())
         });
         asked.instrument(span(order, OPERATION)).await
     }
 }
 
-/// The states of CodePipeline's API in the words of its events: the API has no state for a retry, and spells
-/// `Cancelled` where events spell `CANCELED` (CodePipeline API reference, `PipelineExecutionSummary`).
-fn state(status: &PipelineExecutionStatus) -> PipelineState {
-    match status.as_str() {
-        "InProgress" => PipelineState::Started,
-        "Stopping" => PipelineState::Stopping,
-        "Stopped" => PipelineState::Stopped,
-        "Succeeded" => PipelineState::Succeeded,
-        "Failed" => PipelineState::Failed,
-        "Superseded" => PipelineState::Superseded,
-        "Cancelled" => PipelineState::Canceled,
-        other => PipelineState::Unknown(other.to_owned()),
+/// Looks at the executions of a target's pipeline, the newest first, until `look` breaks off, those of a page had begun
+/// before `not_before`, or so many pages are read.
+async fn executions<T>(
+    client: &Client,
+    order: Order<'_>,
+    not_before: Timestamp,
+    most_pages: usize,
+    look: impl FnMut(&PipelineExecutionSummary) -> ControlFlow<T>,
+) -> Result<Option<T>, Failure> {
+    let mut look = look;
+    let mut pages = client
+        .list_pipeline_executions()
+        .pipeline_name(order.planned.pipeline.as_str())
+        .max_results(PAGE)
+        .into_paginator()
+        .send();
+    for _ in 0..most_pages {
+        let Some(page) = pages.next().await else { break };
+        let executions = page.map_err(|error| Failure::of(&error))?.pipeline_execution_summaries.unwrap_or_default();
+        if let ControlFlow::Break(found) = executions.iter().try_for_each(&mut look) {
+            return Ok(Some(found));
+        }
+        // The list begins with the newest.
+        if executions.last().and_then(started_at).is_some_and(|at| at < not_before) {
+            break;
+        }
     }
+    Ok(None)
 }
 
 /// How an execution stands. The list always has a status; were there none, nothing is known.
 fn standing(execution: &PipelineExecutionSummary) -> Option<Standing> {
     let at = execution.last_update_time.or(execution.start_time).and_then(|at| at.to_millis().ok());
     Some(Standing {
-        state: state(execution.status.as_ref()?),
+        state: PipelineState::from_api(execution.status.as_ref()?.as_str()),
         at: Timestamp::from_millis(at?),
         comments: execution.stop_trigger.as_ref().and_then(|trigger| trigger.reason.clone()),
     })

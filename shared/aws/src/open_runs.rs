@@ -26,7 +26,7 @@ impl DynamoOpenRuns {
 
 impl OpenRuns for DynamoOpenRuns {
     /// One call for some 3,000 runs: an item has about 300 bytes, and a page of a query 1 MB.
-    async fn open_runs(&self) -> Result<Vec<Record>, LedgerError> {
+    async fn open_runs(&self) -> Result<Vec<Result<Record, LedgerError>>, LedgerError> {
         let pages: Vec<_> = self
             .client
             .query()
@@ -40,7 +40,7 @@ impl OpenRuns for DynamoOpenRuns {
             .try_collect()
             .await
             .map_err(|error| refused(&Failure::of(&error)))?;
-        pages.into_iter().flat_map(|page| page.items.unwrap_or_default()).map(decode).collect()
+        Ok(pages.into_iter().flat_map(|page| page.items.unwrap_or_default()).map(decode).collect())
     }
 
     async fn forget(&self, run: &RunId, nonce: &Nonce) -> Result<bool, LedgerError> {

@@ -226,7 +226,7 @@ impl Versions {
         let targets = step.targets.iter().map(|target| {
             self.write(Key::Target(run.clone(), target.key.clone()), Item::Target(Box::new(target.clone())), expires_at)
         });
-        // Unconditional: a run that is opened again begins to be looked after anew, whatever was noted of it before.
+        // Unconditional: a run that changes after its verdict is looked after anew, whatever was noted of it before.
         let open = step.watch.then(|| Write {
             key: Key::Open(run.clone()),
             item: Item::Open(OpenRun::new(run.clone())),

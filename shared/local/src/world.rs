@@ -336,12 +336,6 @@ impl World {
         idle && inner.of_partition(OPEN).next().is_none()
     }
 
-    /// The runs that are still looked after.
-    #[must_use]
-    pub fn open_runs_left(&self) -> usize {
-        self.lock().of_partition(OPEN).count()
-    }
-
     /// A run's plan, for an onlooker: it takes no time.
     #[must_use]
     pub fn plan(&self, run: &RunId) -> Vec<PlannedTarget> {
@@ -618,10 +612,10 @@ impl Ledger for World {
 }
 
 impl OpenRuns for World {
-    async fn open_runs(&self) -> Result<Vec<Record>, LedgerError> {
+    async fn open_runs(&self) -> Result<Vec<Result<Record, LedgerError>>, LedgerError> {
         self.count("ledger.open_runs");
         self.point("ledger.open_runs", 4, 12).await;
-        Ok(self.lock().of_partition(OPEN).cloned().collect())
+        Ok(self.lock().of_partition(OPEN).cloned().map(Ok).collect())
     }
 
     async fn forget(&self, run: &RunId, nonce: &Nonce) -> Result<bool, LedgerError> {

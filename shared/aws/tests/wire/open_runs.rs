@@ -31,7 +31,8 @@ async fn all_open_runs_are_queried_consistently_page_by_page() {
     let last = json!({"pk": {"S": "open"}, "sk": {"S": format!("run#{one}")}});
     stub.json("Query", json!({"Items": [stored(one)], "LastEvaluatedKey": last}))
         .json("Query", json!({"Items": [stored(other)]}));
-    assert_eq!(open_runs(&stub).await.open_runs().await.unwrap(), [record(one), record(other)]);
+    let listed = open_runs(&stub).await.open_runs().await.unwrap();
+    assert_eq!(listed.into_iter().map(Result::unwrap).collect::<Vec<_>>(), [record(one), record(other)]);
     let asked = stub.asked("Query");
     assert_eq!(
         asked[0].body(),
@@ -39,6 +40,19 @@ async fn all_open_runs_are_queried_consistently_page_by_page() {
             "ExpressionAttributeNames": {"#pk": "pk"}, "ExpressionAttributeValues": {":pk": {"S": "open"}}})
     );
     assert_eq!(asked[1].body()["ExclusiveStartKey"], last);
+}
+
+#[tokio::test]
+async fn an_open_run_that_a_newer_version_wrote_keeps_none_of_the_others() {
+    let stub = Stub::start().await;
+    let (one, other) = ("api-0f3a5b7c9d1e2f40", "web-0f3a5b7c9d1e2f40");
+    let mut newer = stored(one);
+    newer["schema"] = json!({"N": "2"});
+    stub.json("Query", json!({"Items": [newer, stored(other)]}));
+    let listed = open_runs(&stub).await.open_runs().await.unwrap();
+    let [Err(LedgerError::Unreadable { reason, .. }), Ok(read)] = &listed[..] else { panic!("{listed:?}") };
+    assert!(reason.starts_with("its schema 2 is newer"), "{reason}");
+    assert_eq!(*read, record(other));
 }
 
 #[tokio::test]

@@ -199,7 +199,7 @@ pub struct Step {
     /// The targets that changed.
     pub targets: Vec<Target>,
     /// Whether the run is to be put, in the same commit, among those that are looked after (`sweep`): it was opened, or
-    /// opened again after its verdict.
+    /// changed after its verdict, which may have been told and the run forgotten.
     pub watch: bool,
     /// What to do once the changes are committed.
     pub effects: Vec<Effect>,
@@ -332,7 +332,7 @@ impl Run {
         let (head, queue) = self.before;
         let is_new = head.is_none();
         let is_open = self.head.verdict().is_none();
-        let reopened = is_open && head.as_ref().is_some_and(|before| before.verdict().is_some());
+        let changed_late = head.as_ref().is_some_and(|before| before.verdict().is_some() && *before != self.head);
         let adopted = is_open && !self.head.watched;
         self.head.watched |= adopted;
         let mut targets = self.targets;
@@ -345,7 +345,7 @@ impl Run {
             head: (head.as_ref() != Some(&self.head)).then_some(self.head),
             queue: (self.queue != queue).then_some(self.queue),
             targets: self.changed.iter().filter_map(|key| targets.remove(key)).collect(),
-            watch: is_new || reopened || adopted,
+            watch: is_new || changed_late || adopted,
             effects: effects.into_iter().collect(),
         }
     }

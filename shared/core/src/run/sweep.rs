@@ -13,7 +13,8 @@
 //! **When something is overdue.** An attempt whose lease ran out is overdue at once. An execution, or a message, that
 //! nothing was heard of for [`QUIET`] is asked for, or sent again: then, after [`QUIET`] more, and from then on every
 //! [`BACKED_OFF`]. So a lost last event is learnt within five minutes if the execution takes less than that, and within
-//! ten if it takes longer; an execution that runs for an hour costs seven calls. These turns are derived from the time
+//! ten if it takes longer; an execution that runs for an hour costs seven calls. What still runs [`LAST_ASKED`] before
+//! the deadline is asked for out of turn. These turns are derived from the time
 //! of the last word and the time of the last look: nothing is written to a target that was only asked for.
 
 use serde::{Deserialize, Serialize};
@@ -33,13 +34,17 @@ use crate::time::{Span, Timestamp};
 pub const QUIET: Span = Span::from_minutes(5);
 /// The distance of the third turn and all that follow.
 pub const BACKED_OFF: Span = Span::from_minutes(10);
+/// So long before the deadline what still runs is asked for once more, whatever its turn: an end whose event was lost
+/// since the last question is not to be given up as *timed out*. Two ticks, and time for the answer.
+pub const LAST_ASKED: Span = Span::from_minutes(2);
 /// How many targets are looked at in one go: whole slices of the plan.
 pub const PAGE: u32 = 20 * TARGETS_PER_CHUNK;
-/// How long a summary that Slack does not take is tried again after the verdict: whoever reads Slack's errors in the
-/// log has had a day.
+/// How long a summary that Slack does not take is tried again after the verdict, or after what changed since: whoever
+/// reads Slack's errors in the log has had a day.
 const TELL_FOR: Span = Span::from_minutes(60 * 24);
 
-/// A run that is looked after: from its opening until its verdict is given and told. Stored, see
+/// A run that is looked after: from its opening until its verdict is given and told, and again from whatever changes
+/// after that. Stored, see
 /// [`Key::Open`](crate::ledger::Key::Open).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenRun {
@@ -142,8 +147,15 @@ impl OpenRun {
         if telling == Telling::Told {
             return Look::Done { untold: false };
         }
-        let given_up = |closed_at: Timestamp| now.since(closed_at) >= TELL_FOR;
-        if head.verdict().is_some() && closed_at(head).is_some_and(given_up) {
+        let shown = view.posting.and_then(|posting| posting.shown);
+        self.behind = match (telling, self.behind) {
+            (Telling::Behind, Some(behind)) if behind.shown == shown => Some(behind),
+            (Telling::Behind, _) => Some(Behind { since: now, shown }),
+            (Telling::Told | Telling::Current, _) => None,
+        };
+        // Not since it closed: what comes after the verdict, a retry's end or a late answer, has a day of its own.
+        let untold_since = self.behind.map(|behind| behind.since).max(closed_at(head));
+        if head.verdict().is_some() && untold_since.is_some_and(|since| now.since(since) >= TELL_FOR) {
             return Look::Done { untold: true };
         }
         let mut payloads = Vec::new();
@@ -157,12 +169,6 @@ impl OpenRun {
         if head.verdict().is_none() && head.due_at().is_some_and(|due| due <= now) {
             payloads.push(Payload::Deadline { run: run() });
         }
-        let shown = view.posting.and_then(|posting| posting.shown);
-        self.behind = match (telling, self.behind) {
-            (Telling::Behind, Some(behind)) if behind.shown == shown => Some(behind),
-            (Telling::Behind, _) => Some(Behind { since: now, shown }),
-            (Telling::Told | Telling::Current, _) => None,
-        };
         if self.behind.is_some_and(|behind| is_due(behind.since.plus(QUIET), self.looked_at, now)) {
             payloads.push(Payload::Summarize { run: run() });
         }
@@ -197,6 +203,11 @@ impl OpenRun {
         pass.next = end;
         let pass = *pass;
         let overdue = |due: Timestamp| is_due(due, self.passed_at, pass.began);
+        let is_last = |due: Timestamp| {
+            let is_near = |at: Timestamp| due <= at.plus(LAST_ASKED);
+            is_near(pass.began) && !self.passed_at.is_some_and(is_near)
+        };
+        let is_last = head.due_at().is_some_and(is_last);
         let known: std::collections::BTreeMap<u32, &Target> =
             targets.iter().map(|target| (target.index, target)).collect();
         let mut payloads = Vec::new();
@@ -204,7 +215,7 @@ impl OpenRun {
         for planned in planned {
             let (needs, attempt) = match known.get(&planned.index) {
                 None => (unclaimed(planned.index, pass), Attempt::FIRST),
-                Some(target) => (needs(target, pass, overdue), target.attempt),
+                Some(target) => (needs(target, pass, is_last, overdue), target.attempt),
             };
             match needs {
                 Needs::Nothing => {}
@@ -252,7 +263,7 @@ fn unclaimed(index: u32, pass: Pass) -> Needs {
     if index < pass.start_below { Needs::Start } else { Needs::Nothing }
 }
 
-fn needs(target: &Target, pass: Pass, overdue: impl Fn(Timestamp) -> bool) -> Needs {
+fn needs(target: &Target, pass: Pass, is_last: bool, overdue: impl Fn(Timestamp) -> bool) -> Needs {
     let when = |due: bool, needs: Needs| if due { needs } else { Needs::Nothing };
     match target.status() {
         Status::Queued => match target.start_due_at {
@@ -265,7 +276,7 @@ fn needs(target: &Target, pass: Pass, overdue: impl Fn(Timestamp) -> bool) -> Ne
         }
         Status::Running | Status::Stopping => {
             let heard = target.started_at.max(target.seen.as_ref().map(Seen::at));
-            when(heard.is_some_and(|at| overdue(at.plus(QUIET))), Needs::Answer)
+            when(is_last || heard.is_some_and(|at| overdue(at.plus(QUIET))), Needs::Answer)
         }
         Status::Waiting | Status::Ended(_) => Needs::Nothing,
     }
@@ -303,7 +314,7 @@ impl Telling {
 
 fn closed_at(head: &Head) -> Option<Timestamp> {
     match head.phase {
-        Phase::Closed { at, .. } => Some(head.reopened_at.map_or(at, |again| at.max(again))),
+        Phase::Closed { at, .. } => Some(at),
         Phase::Waiting { .. } | Phase::Active { .. } => None,
     }
 }

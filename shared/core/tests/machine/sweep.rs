@@ -123,6 +123,22 @@ fn an_execution_that_is_silent_is_asked_for_after_five_minutes_and_then_ever_mor
 }
 
 #[test]
+fn what_still_runs_is_asked_for_once_more_before_the_deadline_gives_it_up() {
+    let mut play = Play::of(&[(3, 3, 0)]);
+    let mut watch = Watch::of(&play);
+    play.start(0);
+    play.start(1);
+    play.observe(1, Succeeded);
+    // Target 2 is claimed by nobody, and is not asked for.
+    play.wait(Span::from_minutes(111));
+    watch.tick(&play);
+    let said = watch.minutes(&mut play, 9);
+    let asked: Vec<_> = said.iter().filter(|said| !said.contains("start")).collect();
+    assert_eq!(asked, ["7: ask 0", "9: deadline", "9: ask 0"]);
+    assert_eq!(play.now, released_at().plus(Span::from_seconds(30)).plus(DEADLINE));
+}
+
+#[test]
 fn a_start_whose_message_was_lost_is_sent_again_but_not_before_others_had_their_time() {
     let mut play = Play::of(&[(4, 2, 0)]);
     let mut watch = Watch::of(&play);
@@ -277,10 +293,46 @@ fn a_summary_that_nobody_takes_for_a_day_is_given_up() {
     play.start(0);
     play.observe(0, Succeeded);
     let mut watch = Watch::of(&play);
+    assert_eq!(watch.tick(&play), [""; 0]);
     play.wait(Span::from_minutes(60 * 24 - 1));
-    assert_ne!(watch.tick(&play), ["given up"]);
+    assert_eq!(watch.tick(&play), ["summarize"]);
     play.wait(Span::from_minutes(1));
     assert_eq!(watch.tick(&play), ["given up"]);
+}
+
+#[test]
+fn an_end_that_comes_after_the_verdict_is_looked_after_until_it_is_told() {
+    let mut play = Play::of(&[(1, 1, 0)]);
+    play.head.channel = bot();
+    play.start(0);
+    play.wait(DEADLINE);
+    play.deadline();
+    assert_eq!(play.verdict(), Some(Verdict::TimedOut));
+    // Told, and looked after by nobody any more. The execution answers after all, two days later.
+    play.wait(Span::from_minutes(60 * 48));
+    let late = play.observe(0, Succeeded).step;
+    assert!(late.watch && late.head.is_some(), "{late:?}");
+    assert_eq!(play.verdict(), Some(Verdict::Succeeded));
+    let mut watch = Watch { version: 2, posting: told(1), ..Watch::of(&play) };
+    assert_eq!(watch.minutes(&mut play, 6), ["6: summarize"], "what stands in Slack is not true any more");
+    watch.posting = told(2);
+    assert_eq!(watch.tick(&play), ["done"]);
+    assert!(!play.observe(0, Succeeded).step.watch, "a duplicate changes nothing");
+}
+
+#[test]
+fn a_retry_that_takes_longer_than_a_day_is_told_as_long_as_any_other() {
+    let mut play = Play::of(&[(1, 1, 0)]);
+    play.head.channel = bot();
+    play.start(0);
+    play.observe(0, Failed);
+    assert!(play.observe_try(0, Resumed, Some(2)).step.watch);
+    let mut watch = Watch { posting: told(1), ..Watch::of(&play) };
+    play.wait(Span::from_minutes(60 * 25));
+    watch.tick(&play);
+    play.observe_try(0, Succeeded, Some(2));
+    watch.version = 2;
+    assert_eq!(watch.tick(&play), [""; 0], "its end is a minute old");
 }
 
 #[test]
