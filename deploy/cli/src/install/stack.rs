@@ -24,6 +24,10 @@ const LONGEST_PLAN: Duration = Duration::from_secs(15 * 60);
 /// How long an operation on a stack is waited for; the hub needs a few minutes.
 const LONGEST_OPERATION: Duration = Duration::from_secs(90 * 60);
 
+/// For how long a role that was just made may be unknown to IAM elsewhere: changes take "seconds" to be seen everywhere (IAM
+/// User Guide, "Changes that I make are not always immediately visible"). Pauses of 2, 4, 8, 16 and 32 s.
+const ROLE_PAUSES: u32 = 5;
+
 /// Where CloudFormation finds a template.
 #[derive(Debug, Clone)]
 pub(crate) enum Source {
@@ -226,8 +230,31 @@ impl<'a> Stack<'a> {
         }
     }
 
-    /// Does what was planned, and tells how far it is after every look.
+    /// Does what was planned, and tells how far it is after every look. What failed only because a role that it trusts was
+    /// not known everywhere yet is planned again, and done if that comes to the same.
     pub(crate) async fn deploy(&self, planned: &Planned, watch: impl Fn(&str, usize)) -> Outcome {
+        let mut outcome = Box::pin(self.carry_out(planned, &watch)).await;
+        for pause in 1..=ROLE_PAUSES {
+            if !trusts_too_early(&outcome) {
+                break;
+            }
+            watch(WAITS_FOR_ROLE, 0);
+            Patience { next: Duration::from_secs(2_u64.pow(pause)), left: Duration::MAX }.wait().await;
+            // What can't be planned any more has been told already, as why it failed.
+            let Ok(again) = Box::pin(self.plan()).await else { break };
+            if again.verdict != planned.verdict || again.changes != planned.changes {
+                // Nobody agreed to that. What is left is replaced by the next run.
+                if let Err(left) = Box::pin(self.discard(&again)).await {
+                    outcome = with_note(outcome, &format!("its new plan is left behind: {left}"));
+                }
+                break;
+            }
+            outcome = Box::pin(self.carry_out(&again, &watch)).await;
+        }
+        outcome
+    }
+
+    async fn carry_out(&self, planned: &Planned, watch: impl Fn(&str, usize)) -> Outcome {
         let failed = |reason: String| Outcome::Failed { status: String::new(), reason, resources: Vec::new() };
         let Some(set) = &planned.change_set else { return failed("there is no change set".to_owned()) };
         let before = match self.events(&planned.stack_id, None).await {
@@ -240,7 +267,15 @@ impl<'a> Stack<'a> {
         }
         match self.follow(planned, before, watch).await {
             Ok(outcome) => outcome,
-            Err(error) => failed(format!("it was begun, and could not be followed: {error}")),
+            // With a status, as CloudFormation is at it: what was begun is not taken back like a plan.
+            Err(error) => Outcome::Failed {
+                status: match planned.verdict {
+                    Verdict::New => "CREATE_IN_PROGRESS".to_owned(),
+                    Verdict::Changes | Verdict::Nothing => "UPDATE_IN_PROGRESS".to_owned(),
+                },
+                reason: format!("it was begun, and could not be followed: {error}"),
+                resources: Vec::new(),
+            },
         }
     }
 
@@ -420,6 +455,28 @@ impl<'a> Stack<'a> {
             );
         }
         anyhow!(problem)
+    }
+}
+
+/// What is shown while a role is waited for; begins as CloudFormation's own states do.
+const WAITS_FOR_ROLE: &str = "REVIEW_IN_PROGRESS";
+
+/// Whether a policy names a role that IAM does not know: after the hub's deployment it is there, and not yet seen everywhere.
+fn trusts_too_early(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Failed { resources, .. } => {
+            resources.iter().any(|failed| failed.reason.to_lowercase().contains("invalid principal in policy"))
+        }
+        Outcome::Deployed { .. } | Outcome::Skipped { .. } => false,
+    }
+}
+
+fn with_note(outcome: Outcome, note: &str) -> Outcome {
+    match outcome {
+        Outcome::Failed { status, reason, resources } => {
+            Outcome::Failed { status, reason: format!("{reason}\n{note}"), resources }
+        }
+        other @ (Outcome::Deployed { .. } | Outcome::Skipped { .. }) => other,
     }
 }
 
