@@ -177,8 +177,18 @@ impl Run<'_> {
             bucket.make().await?;
         }
         let key = format!("{}/hub-{}.yaml", self.options.prefix, super::package::hash(body.as_bytes()));
-        let put = bucket.put(&key, body.into_bytes()).await?;
-        Ok(Staged { source: Source::Url(bucket.url(&key).await?), object: put.then_some(key), made_bucket })
+        let mut staged = Staged { source: Source::Url(String::new()), object: None, made_bucket };
+        let placed = async {
+            staged.object = bucket.put(&key, body.into_bytes()).await?.then(|| key.clone());
+            bucket.url(&key).await
+        };
+        match Box::pin(placed).await {
+            Ok(url) => Ok(Staged { source: Source::Url(url), ..staged }),
+            Err(error) => {
+                Box::pin(unstage(&staged, bucket)).await;
+                Err(error)
+            }
+        }
     }
 
     /// Shows the plan and asks; `None` when it is to be deployed.
@@ -223,7 +233,7 @@ impl Run<'_> {
             .filter_map(|entry| entry.plan.as_ref().ok())
             .any(|plan| plan.changes.iter().any(|c| c.loses_ledger()))
         {
-            say("The ledger would be replaced or removed. Manifold never does that: nothing was deployed.");
+            say("The ledger would or might be replaced or removed. Manifold never does that: nothing was deployed.");
             return Some(End::Failed);
         }
         let hub_failed = entries.iter().any(|entry| entry.desired.kind == Kind::Hub && entry.plan.is_err());
