@@ -184,7 +184,7 @@ fn policy_on(policy: &str, account: &str) -> Letting {
             // A denial that does not apply says nothing.
             Letting::Out(_) if denies => continue,
             Letting::Unknown(why) if denies => return Letting::Unknown(why),
-            allowed => allowed,
+            letting @ (Letting::In | Letting::Out(_) | Letting::Unknown(_)) => letting,
         };
         best = match (best, unmet) {
             (Letting::In, _) | (_, Letting::In) => Letting::In,
@@ -203,7 +203,9 @@ fn concerns(statement: &Value, account: &str) -> bool {
     let principals = if principal.is_string() { principal } else { &principal["AWS"] };
     let effects = [json!("Allow"), json!("Deny")];
     effects.contains(&statement["Effect"])
-        && listed(&statement["Action"]).into_iter().any(|action| action == "events:PutEvents" || action == "events:*")
+        && listed(&statement["Action"])
+            .into_iter()
+            .any(|action| ["events:PutEvents", "events:*", "*"].iter().any(|known| action == known))
         && listed(principals).into_iter().filter_map(Value::as_str).any(is_named)
 }
 
@@ -216,8 +218,14 @@ fn conditions(conditions: &Value, account: &str) -> Letting {
         keys.as_object().into_iter().flatten().map(move |(key, wanted)| (operator, key, wanted))
     }) {
         let wanted = listed(wanted);
-        let is =
-            |value: &str| wanted.iter().any(|wanted| wanted.as_str() == Some(value) || wanted.to_string() == value);
+        // What has one value may stand there as truth or as text.
+        let is = |value: &str| {
+            wanted.iter().any(|wanted| match wanted {
+                Value::Bool(wanted) => wanted.then_some("true") == Some(value),
+                Value::String(wanted) => wanted == value,
+                Value::Null | Value::Number(_) | Value::Array(_) | Value::Object(_) => false,
+            })
+        };
         let name = operator.rsplit(':').next().unwrap_or_default().trim_end_matches("IfExists");
         // Keys are written in any case (IAM User Guide, "IAM JSON policy elements: Condition").
         let holds = match (name, key.to_lowercase().as_str()) {
