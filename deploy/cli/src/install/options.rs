@@ -18,7 +18,7 @@ Examples:
   manifold install --fleet fleet.yaml --package package --plan --output json
 
 What an option does not say stays as it is in a stack that is there already: --set, --alarm-topic, --slack-url and
---organization need to be given once only, and an empty value takes them away again.
+--organization need to be given again only when an account or a Region joins. An empty value takes them away.
 
 Exit status:
     0  nothing to do, or everything was deployed
