@@ -172,6 +172,9 @@ impl Respond for Stage {
                 Ok(stack) => done(format!("<Stacks>{stack}</Stacks>")),
                 Err(words) => refused("ValidationError", &words),
             },
+            "CreateChangeSet" if aws.stacks.get(&place).is_some_and(|stack| stack.has_change_set) => {
+                refused("AlreadyExistsException", "ChangeSet manifold-install already exists")
+            }
             "CreateChangeSet" => {
                 aws.stacks
                     .insert(place, Stack { status: "REVIEW_IN_PROGRESS", has_change_set: true, ..Stack::default() });
@@ -311,6 +314,17 @@ fn ctrl_c_takes_the_plan_back() {
     assert_eq!(story.cloud.calls("ExecuteChangeSet"), 0);
     assert_eq!(story.cloud.litter(), [""; 0], "{}", told(&output));
     assert!(told(&output).contains("Interrupted: nothing was deployed."), "{}", told(&output));
+}
+
+#[test]
+fn what_a_killed_run_left_goes_with_the_next_plan() {
+    let left = Stack { status: "REVIEW_IN_PROGRESS", has_change_set: true, ..Stack::default() };
+    let places = ["us-east-1 manifold-member", "eu-west-1 manifold-region"].map(str::to_owned);
+    let stacks = places.map(|place| (place, left.clone())).into();
+    let story = Story::of("killed", Aws { stacks, ..Aws::default() });
+    let output = story.run(&["--plan"]);
+    assert_eq!(output.status.code(), Some(3), "{}", told(&output));
+    assert_eq!(story.cloud.litter(), [""; 0], "{}", told(&output));
 }
 
 #[test]

@@ -46,6 +46,14 @@ pub(crate) struct Stack<'a> {
     source: Source,
 }
 
+/// A change set that was just made.
+struct ChangeSet {
+    id: String,
+    stack_id: String,
+    /// Whether it took the place of one that an earlier run left.
+    replaces: bool,
+}
+
 /// What would happen to a stack.
 #[derive(Debug, Clone)]
 pub(crate) struct Planned {
@@ -61,7 +69,7 @@ pub(crate) struct Planned {
     pub(crate) parameters: BTreeMap<String, String>,
     /// The change set's ARN, if there is something to do.
     change_set: Option<String>,
-    /// Whether the plan made the stack, which then has no resources and goes with the plan.
+    /// Whether the plan, or that of a run which was killed, made the stack, which then has no resources and goes with the plan.
     made_stack: bool,
 }
 
@@ -161,15 +169,16 @@ impl<'a> Stack<'a> {
     pub(crate) async fn plan(&self) -> Result<Planned> {
         let now = self.describe(&self.desired.name).await?;
         let status = now.as_ref().and_then(|stack| stack.stack_status()).map(|status| status.as_str());
-        let (set_type, made_stack) = match approach(self.desired, status) {
-            Approach::Create => (ChangeSetType::Create, true),
-            Approach::CreateInReview => (ChangeSetType::Create, false),
-            Approach::Update => (ChangeSetType::Update, false),
+        let (set_type, is_there) = match approach(self.desired, status) {
+            Approach::Create => (ChangeSetType::Create, false),
+            Approach::CreateInReview => (ChangeSetType::Create, true),
+            Approach::Update => (ChangeSetType::Update, true),
             Approach::Blocked { why, help } => return Err(advise(why, help)),
         };
         let verdict = if set_type == ChangeSetType::Create { Verdict::New } else { Verdict::Changes };
         let parameters = now.as_ref().map(parameters).unwrap_or_default();
-        let (set, stack_id) = self.create_change_set(set_type, &parameters).await?;
+        let is_new = set_type == ChangeSetType::Create;
+        let ChangeSet { id: set, stack_id, replaces } = self.create_change_set(set_type, &parameters).await?;
         let mut planned = Planned {
             verdict,
             changes: Vec::new(),
@@ -177,7 +186,8 @@ impl<'a> Stack<'a> {
             outputs: now.as_ref().map(outputs).unwrap_or_default(),
             parameters,
             change_set: Some(set.clone()),
-            made_stack,
+            // An empty stack that holds an older plan of ours was made by a run that was killed.
+            made_stack: is_new && (!is_there || replaces),
         };
         match self.read_change_set(&set).await {
             Ok(Some(changes)) => planned.changes = changes,
@@ -328,8 +338,9 @@ impl<'a> Stack<'a> {
         &self,
         set_type: ChangeSetType,
         previous: &BTreeMap<String, String>,
-    ) -> Result<(String, String)> {
+    ) -> Result<ChangeSet> {
         let is_new = set_type == ChangeSetType::Create;
+        let mut replaces = false;
         let mut patience = Patience::new(Duration::from_secs(30));
         loop {
             let call = self
@@ -349,8 +360,11 @@ impl<'a> Stack<'a> {
             };
             match call.send().await {
                 Ok(output) => {
-                    let (id, stack) = (output.id.unwrap_or_default(), output.stack_id.unwrap_or_default());
-                    return Ok((id, stack));
+                    return Ok(ChangeSet {
+                        id: output.id.unwrap_or_default(),
+                        stack_id: output.stack_id.unwrap_or_default(),
+                        replaces,
+                    });
                 }
                 Err(error) => {
                     let refusal = Refusal::of(&error);
@@ -359,6 +373,7 @@ impl<'a> Stack<'a> {
                         let left = self.client.delete_change_set().stack_name(&self.desired.name);
                         let deleted = left.change_set_name(CHANGE_SET).send().await;
                         deleted.map_err(|error| self.refused("delete the old change set", &Refusal::of(&error)))?;
+                        replaces = true;
                         continue;
                     }
                     return Err(self.refused("plan the stack", &refusal));
