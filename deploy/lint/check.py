@@ -463,6 +463,25 @@ def function_roles(context):
 
 
 @check
+def sweep_writes(context):
+    """The sweep decides nothing: of the ledger it writes the marks of open runs only, and nobody else deletes anything."""
+    marks = re.search(r'pub const OPEN: &str = "(\w+)"', rust(context.code.root / "shared/core/src/ledger.rs"))
+    if not marks:
+        yield "the partition of open runs is not found in ledger.rs"
+        return
+    expected = {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [marks[1]]}}
+    writes = {"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"}
+    for template in context.hub():
+        for logical, role in template.of("AWS::IAM::Role"):
+            statements = [each for policy in role["Policies"] for each in policy["PolicyDocument"]["Statement"]]
+            for each in statements:
+                bounded = writes if logical == "SweepRole" else {"dynamodb:DeleteItem"}
+                found = bounded & set(listed(each["Action"]))
+                if found and each.get("Condition") != expected:
+                    yield f"{logical} may {sorted(found)} more of the ledger than the marks of open runs"
+
+
+@check
 def target_role(context):
     """The target role allows what the engine calls, and the session policy of the code lets it through."""
     needed = set().union(*CALLS["engine.rs"].values())
@@ -839,7 +858,10 @@ MUTATIONS = [
     ("mappings", HUB, "BatchSize: 40", "BatchSize: 50"),
     ("mappings", HUB, "ScalingConfig: { MaximumConcurrency: 2 }", ""),
     ("mappings", "functions/deploy/src/lib.rs", "Span::from_seconds(120)", "Span::from_seconds(50)"),
-    ("function_roles", HUB, "Action: dynamodb:DeleteItem", "Action: [dynamodb:DeleteItem, dynamodb:UpdateItem]"),
+    ("function_roles", HUB, "dynamodb:PutItem, dynamodb:DeleteItem]", "dynamodb:PutItem, dynamodb:DeleteItem, dynamodb:UpdateItem]"),
+    ("sweep_writes", HUB, '                Condition:\n                  "ForAllValues:StringEquals": { "dynamodb:LeadingKeys": [open] }\n', ""),
+    ("sweep_writes", HUB, "dynamodb:Query]\n", "dynamodb:Query, dynamodb:PutItem]\n"),
+    ("sweep_writes", "shared/core/src/ledger.rs", 'OPEN: &str = "open"', 'OPEN: &str = "opened"'),
     ("schedules", HUB, "    Type: AWS::Scheduler::Schedule", "    Type: AWS::Scheduler::ScheduleGroup"),
     ("schedules", HUB, "                Action: lambda:InvokeFunction\n                Resource: !GetAtt SweepFunction.Arn", "                Action: lambda:InvokeFunction\n                Resource: !GetAtt DeployFunction.Arn"),
     ("schedules", HUB, "RetryPolicy: { MaximumRetryAttempts: 0,", "RetryPolicy: { MaximumRetryAttempts: 185,"),

@@ -91,9 +91,12 @@ impl Change {
         }
     }
 
-    /// Whether the ledger would be left behind for a new one, or for none. That is never done here.
+    /// Whether the ledger would, or might, be left behind for a new one, or for none. That is never done here.
     pub(crate) fn loses_ledger(&self) -> bool {
-        let gone = matches!(self.action, Action::Replaced | Action::Removed);
+        let gone = match self.action {
+            Action::MayBeReplaced | Action::Replaced | Action::Removed => true,
+            Action::Added | Action::Modified => false,
+        };
         gone && self.resource_type == "AWS::DynamoDB::Table"
     }
 }
@@ -148,6 +151,7 @@ mod tests {
             change(ChangeAction::Remove, None, "DeployRole", "AWS::IAM::Role", ""),
             change(ChangeAction::Remove, None, "Alarm", "AWS::CloudWatch::Alarm", ""),
             change(ChangeAction::Modify, Some(Replacement::True), "Ledger", "AWS::DynamoDB::Table", "KeySchema"),
+            change(ChangeAction::Modify, Some(Replacement::Conditional), "Ledger", "AWS::DynamoDB::Table", "KeySchema"),
             change(ChangeAction::Modify, Some(Replacement::False), "Ledger", "AWS::DynamoDB::Table", "Tags"),
         ];
         let table: Vec<String> = changes

@@ -52,11 +52,14 @@ pub(crate) struct SecretArns {
 }
 
 /// The bucket for the packages: the operator's, or one of our own. Bucket names are unique in the world, hence the account
-/// and the Region in it; at most 63 characters (S3 User Guide, "Bucket naming rules").
+/// and the Region in it; at most 63 characters, of which the last is no hyphen (S3 User Guide, "Bucket naming rules").
 pub(crate) fn bucket(fleet: &Fleet, options: &Install) -> String {
     let hub = fleet.hub();
-    let own = || format!("{}-code-{}-{}", options.prefix, hub.account(), hub.region());
-    options.bucket.clone().unwrap_or_else(own).chars().take(63).collect()
+    options.bucket.clone().unwrap_or_else(|| {
+        let name: String =
+            format!("{}-code-{}-{}", options.prefix, hub.account(), hub.region()).chars().take(63).collect();
+        name.trim_end_matches('-').to_owned()
+    })
 }
 
 /// The secrets that the apps of a fleet name.
@@ -498,6 +501,18 @@ mod tests {
         let outputs = hub_outputs(&fleet, "manifold");
         assert_eq!(outputs["HubBusArn"], "arn:aws:events:us-east-1:111122223333:event-bus/manifold");
         assert_eq!(outputs["DeployRoleArn"], "arn:aws:iam::111122223333:role/manifold-deploy");
+    }
+
+    #[test]
+    fn the_buckets_name_is_one_that_s3_takes() {
+        let text = FLEET.replace("\n  region: us-east-1\n", "\n  region: ap-northeast-1\n");
+        let text = text.replace("\nregions:\n", "\nregions:\n  ap-northeast-1: {}\n");
+        let fleet = Fleet::parse("fleet.yaml", &text).unwrap();
+        let name = |args: &[&str]| bucket(&fleet, &options(args));
+        assert_eq!(name(&[]), "manifold-code-111122223333-ap-northeast-1");
+        let longest = name(&["--prefix", "abcdefghijklmnopqrstuvwxyz01234"]);
+        assert!(longest.len() <= 63 && longest.ends_with(|c: char| c.is_ascii_alphanumeric()), "{longest}");
+        assert_eq!(name(&["--bucket", "ours"]), "ours");
     }
 
     #[test]

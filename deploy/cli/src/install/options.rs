@@ -18,15 +18,17 @@ Examples:
   manifold install --fleet fleet.yaml --package package --plan --output json
 
 What an option does not say stays as it is in a stack that is there already: --set,
---alarm-topic, --slack-url and --organization need to be given once only, and an empty value
-takes them away again. --release-pipelines and --target-pipelines need to be given each time.
+--alarm-topic, --slack-url and --organization need to be given again only when an account or a
+Region joins, and an empty value takes them away. --release-pipelines and --target-pipelines
+need to be given each time.
 
 Exit status:
-  0  nothing to do, or everything was deployed
-  1  a stack failed, or could not be planned; the others went on where they could
-  2  the command was not understood, or what it needs could not be read or used; nothing was
-     deployed
-  3  there are changes, and they were not deployed";
+    0  nothing to do, or everything was deployed
+    1  a stack failed, or could not be planned; the others went on where they could
+    2  the command was not understood, or what it needs could not be read or used; nothing was
+       deployed
+    3  there are changes, and they were not deployed
+  130  interrupted: nothing more was begun, and what was only planned was taken back";
 
 /// What is to be installed, where from and as whom.
 #[derive(Debug, Args)]

@@ -34,6 +34,8 @@ pub(crate) enum End {
     Deployed,
     /// Not everything could be planned or deployed.
     Failed,
+    /// The operator stopped it before everything was begun.
+    Interrupted,
 }
 
 impl End {
@@ -44,6 +46,7 @@ impl End {
             Self::NotDeployed => "not_deployed",
             Self::Deployed => "deployed",
             Self::Failed => "failed",
+            Self::Interrupted => "interrupted",
         }
     }
 
@@ -53,6 +56,7 @@ impl End {
             Self::NothingToDo | Self::Deployed => 0,
             Self::Failed => 1,
             Self::NotDeployed => 3,
+            Self::Interrupted => super::interrupt::EXIT_STATUS,
         }
     }
 }

@@ -10,9 +10,11 @@ use futures::stream::{self, StreamExt};
 use indicatif::{ProgressBar, ProgressStyle};
 use manifold_core::ids::AccountId;
 use manifold_fleet::Fleet;
+use tokio::sync::oneshot;
 
 use super::code::Bucket;
 use super::desired::{self, Code, Desired};
+use super::interrupt::Interrupt;
 use super::options::{Install, Kind};
 use super::package::Package;
 use super::report::{self, End, Entry};
@@ -28,6 +30,8 @@ use crate::words::counted;
 
 /// How many stacks are worked on at once: what CloudFormation takes without throttling every caller.
 const AT_ONCE: usize = 12;
+/// Why a stack was not begun.
+const INTERRUPTED: &str = "interrupted";
 /// How many packages go up at once.
 const UPLOADS_AT_ONCE: usize = 3;
 
@@ -56,6 +60,7 @@ impl Run<'_> {
     /// What stops it before anything is planned.
     pub(crate) async fn go(self, mut wanted: Vec<Desired>) -> Result<ExitCode> {
         let (hub, options) = (self.fleet.hub(), self.options);
+        let interrupt = Interrupt::listen()?;
         let session = Session::load(options.profile.as_deref(), hub.region()).await?;
         session.expect_account(hub.account(), "the hub of the fleet file")?;
         if wanted.iter().any(|stack| stack.kind == Kind::Hub) {
@@ -70,17 +75,21 @@ impl Run<'_> {
         let staged = Box::pin(self.stage(&bucket, &wanted)).await?;
         let stacks: Vec<Result<Stack<'_>, String>> =
             wanted.iter().map(|desired| open(desired, &sessions, &staged)).collect();
-        let mut entries = Box::pin(plan(&wanted, &stacks)).await;
+        let mut entries = Box::pin(plan(&wanted, &stacks, &interrupt)).await;
 
-        let end = match self.settle(&entries) {
+        let end = match Box::pin(self.settle(&entries, &interrupt)).await {
             Some(end) => end,
             None => {
-                Box::pin(self.deploy(&mut entries, &stacks, &bucket)).await;
-                if entries.iter().any(Entry::has_failed) { End::Failed } else { End::Deployed }
+                Box::pin(self.deploy(&mut entries, &stacks, &bucket, &interrupt)).await;
+                match entries.iter().any(Entry::has_failed) {
+                    true if interrupt.is_asked() => End::Interrupted,
+                    true => End::Failed,
+                    false => End::Deployed,
+                }
             }
         };
         Box::pin(tidy(&entries, &stacks)).await;
-        if matches!(end, End::NotDeployed | End::NothingToDo) || entries.iter().all(|entry| entry.outcome.is_none()) {
+        if entries.iter().all(|entry| entry.outcome.is_none()) {
             Box::pin(unstage(&staged, &bucket)).await;
         }
         self.tell(&entries, end)?;
@@ -168,12 +177,25 @@ impl Run<'_> {
             bucket.make().await?;
         }
         let key = format!("{}/hub-{}.yaml", self.options.prefix, super::package::hash(body.as_bytes()));
-        let put = bucket.put(&key, body.into_bytes()).await?;
-        Ok(Staged { source: Source::Url(bucket.url(&key).await?), object: put.then_some(key), made_bucket })
+        let mut staged = Staged { source: Source::Url(String::new()), object: None, made_bucket };
+        let placed = async {
+            staged.object = bucket.put(&key, body.into_bytes()).await?.then(|| key.clone());
+            bucket.url(&key).await
+        };
+        match Box::pin(placed).await {
+            Ok(url) => Ok(Staged { source: Source::Url(url), ..staged }),
+            Err(error) => {
+                Box::pin(unstage(&staged, bucket)).await;
+                Err(error)
+            }
+        }
     }
 
     /// Shows the plan and asks; `None` when it is to be deployed.
-    fn settle(&self, entries: &[Entry]) -> Option<End> {
+    async fn settle(&self, entries: &[Entry], interrupt: &Interrupt) -> Option<End> {
+        if interrupt.is_asked() {
+            return Some(End::Interrupted);
+        }
         let failed = entries.iter().any(|entry| entry.plan.is_err());
         let changes = entries.iter().filter(|entry| entry.has_changes()).count();
         let asks = !self.options.plan && !self.options.yes && std::io::stdin().is_terminal();
@@ -211,14 +233,17 @@ impl Run<'_> {
             .filter_map(|entry| entry.plan.as_ref().ok())
             .any(|plan| plan.changes.iter().any(|c| c.loses_ledger()))
         {
-            say("The ledger would be replaced or removed. Manifold never does that: nothing was deployed.");
+            say("The ledger would or might be replaced or removed. Manifold never does that: nothing was deployed.");
             return Some(End::Failed);
         }
         let hub_failed = entries.iter().any(|entry| entry.desired.kind == Kind::Hub && entry.plan.is_err());
         if changes == 0 || hub_failed {
             return Some(if failed { End::Failed } else { End::NothingToDo });
         }
-        let agreed = self.options.yes || asks && ask(changes);
+        let agreed = self.options.yes || asks && ask(changes, interrupt).await;
+        if interrupt.is_asked() {
+            return Some(End::Interrupted);
+        }
         match (agreed, failed) {
             (true, _) => None,
             (false, true) => Some(End::Failed),
@@ -227,7 +252,13 @@ impl Run<'_> {
     }
 
     /// The hub, then the accounts, then their Regions.
-    async fn deploy(&self, entries: &mut [Entry], stacks: &[Result<Stack<'_>, String>], bucket: &Bucket) {
+    async fn deploy(
+        &self,
+        entries: &mut [Entry],
+        stacks: &[Result<Stack<'_>, String>],
+        bucket: &Bucket,
+        interrupt: &Interrupt,
+    ) {
         let todo: Vec<usize> = (0..entries.len()).filter(|index| entries[*index].has_changes()).collect();
         let shown: Vec<Desired> = todo.iter().map(|index| entries[*index].desired.clone()).collect();
         // Before the rows are drawn: it tells what it does line by line.
@@ -239,6 +270,7 @@ impl Run<'_> {
         let row = |index: usize| todo.iter().position(|known| *known == index).unwrap_or_default();
         let one = async |index: usize| -> (usize, Outcome) {
             let outcome = match (stacks.get(index), entries[index].plan.as_ref()) {
+                _ if interrupt.is_asked() => Outcome::Skipped { why: INTERRUPTED.to_owned() },
                 (Some(Ok(stack)), Ok(plan)) => {
                     Box::pin(stack.deploy(plan, |status, done| watch.doing(row(index), status, done))).await
                 }
@@ -328,6 +360,12 @@ impl Run<'_> {
             End::NotDeployed if self.options.plan => "Only planned, as asked: nothing was deployed.".to_owned(),
             End::NotDeployed => format!("Nothing was deployed. To deploy without being asked: {} --yes", repeat()),
             End::Deployed => format!("Deployed {}.", counted(tried, "stack")),
+            End::Interrupted if tried == 0 => "Interrupted: nothing was deployed.".to_owned(),
+            End::Interrupted => format!(
+                "Interrupted: {failed} of {} failed or were not begun. To carry on: {}",
+                counted(entries.len(), "stack"),
+                repeat()
+            ),
             End::Failed if failed == 0 => "Nothing was deployed.".to_owned(),
             End::Failed if tried == 0 => format!(
                 "{failed} of {} could not be planned; nothing was deployed. When the cause is mended, repeat: {}",
@@ -351,7 +389,7 @@ impl Run<'_> {
                 writeln!(out, "{words}")
             }),
             Output::Json => {
-                let error = (end == End::Failed).then_some(words.as_str());
+                let error = matches!(end, End::Failed | End::Interrupted).then_some(words.as_str());
                 let document = report::document(entries, &self.options.prefix, end, error);
                 print(|out| writeln!(out, "{document:#}"))
             }
@@ -376,7 +414,7 @@ fn open<'s>(desired: &'s Desired, sessions: &Sessions, staged: &Staged) -> Resul
     Ok(Stack::new(desired, session, source))
 }
 
-async fn plan(wanted: &[Desired], stacks: &[Result<Stack<'_>, String>]) -> Vec<Entry> {
+async fn plan(wanted: &[Desired], stacks: &[Result<Stack<'_>, String>], interrupt: &Interrupt) -> Vec<Entry> {
     let bar = match std::io::stderr().is_terminal() && !console::is_dumb() {
         true => ProgressBar::new(stacks.len() as u64),
         false => {
@@ -391,6 +429,8 @@ async fn plan(wanted: &[Desired], stacks: &[Result<Stack<'_>, String>]) -> Vec<E
     bar.enable_steady_tick(Duration::from_millis(80));
     let plans = stacks.iter().map(|stack| async {
         let planned: Result<Planned, String> = match stack {
+            // What is being planned is planned to its end, as only then is it known what to take back.
+            Ok(_) if interrupt.is_asked() => Err(INTERRUPTED.to_owned()),
             Ok(stack) => Box::pin(stack.plan()).await.map_err(|error| format!("{error:#}")),
             Err(why) => Err(why.clone()),
         };
@@ -450,14 +490,28 @@ async fn unstage(staged: &Staged, bucket: &Bucket) {
 }
 
 /// Asks once, on the terminal.
-fn ask(changes: usize) -> bool {
-    let mut err = std::io::stderr().lock();
-    let asked = write!(err, "\nDeploy {}? [y/N] ", counted(changes, "stack")).and_then(|()| err.flush());
-    let mut answer = String::new();
-    // Whoever can't be asked has not agreed.
-    asked.is_ok()
-        && std::io::stdin().read_line(&mut answer).is_ok()
-        && ["y", "yes"].contains(&answer.trim().to_lowercase().as_str())
+async fn ask(changes: usize, interrupt: &Interrupt) -> bool {
+    let asked = {
+        let mut err = std::io::stderr().lock();
+        write!(err, "\nDeploy {}? [y/N] ", counted(changes, "stack")).and_then(|()| err.flush())
+    };
+    // In a thread of its own, which Ctrl-C leaves waiting: a runtime would not end before its own threads do.
+    let (told, answer) = oneshot::channel();
+    let read = std::thread::Builder::new().name("answer".to_owned()).spawn(move || {
+        let mut line = String::new();
+        // Whoever can't be asked has not agreed.
+        let line = std::io::stdin().read_line(&mut line).map(|_| line).unwrap_or_default();
+        // Nobody waits for it any more after Ctrl-C.
+        let _ = told.send(line);
+    });
+    if asked.is_err() || read.is_err() {
+        return false;
+    }
+    tokio::select! {
+        biased;
+        () = interrupt.asked() => false,
+        line = answer => line.is_ok_and(|line| ["y", "yes"].contains(&line.trim().to_lowercase().as_str())),
+    }
 }
 
 /// The command as it was given, for a shell.

@@ -24,6 +24,10 @@ const LONGEST_PLAN: Duration = Duration::from_secs(15 * 60);
 /// How long an operation on a stack is waited for; the hub needs a few minutes.
 const LONGEST_OPERATION: Duration = Duration::from_secs(90 * 60);
 
+/// For how long a role that was just made may be unknown to IAM elsewhere: changes take "seconds" to be seen everywhere (IAM
+/// User Guide, "Changes that I make are not always immediately visible"). Pauses of 2, 4, 8, 16 and 32 s.
+const ROLE_PAUSES: u32 = 5;
+
 /// Where CloudFormation finds a template.
 #[derive(Debug, Clone)]
 pub(crate) enum Source {
@@ -42,6 +46,14 @@ pub(crate) struct Stack<'a> {
     source: Source,
 }
 
+/// A change set that was just made.
+struct ChangeSet {
+    id: String,
+    stack_id: String,
+    /// Whether it took the place of one that an earlier run left.
+    replaces: bool,
+}
+
 /// What would happen to a stack.
 #[derive(Debug, Clone)]
 pub(crate) struct Planned {
@@ -57,7 +69,7 @@ pub(crate) struct Planned {
     pub(crate) parameters: BTreeMap<String, String>,
     /// The change set's ARN, if there is something to do.
     change_set: Option<String>,
-    /// Whether the plan made the stack, which then has no resources and goes with the plan.
+    /// Whether the plan, or that of a run which was killed, made the stack, which then has no resources and goes with the plan.
     made_stack: bool,
 }
 
@@ -157,15 +169,16 @@ impl<'a> Stack<'a> {
     pub(crate) async fn plan(&self) -> Result<Planned> {
         let now = self.describe(&self.desired.name).await?;
         let status = now.as_ref().and_then(|stack| stack.stack_status()).map(|status| status.as_str());
-        let (set_type, made_stack) = match approach(self.desired, status) {
-            Approach::Create => (ChangeSetType::Create, true),
-            Approach::CreateInReview => (ChangeSetType::Create, false),
-            Approach::Update => (ChangeSetType::Update, false),
+        let (set_type, is_there) = match approach(self.desired, status) {
+            Approach::Create => (ChangeSetType::Create, false),
+            Approach::CreateInReview => (ChangeSetType::Create, true),
+            Approach::Update => (ChangeSetType::Update, true),
             Approach::Blocked { why, help } => return Err(advise(why, help)),
         };
         let verdict = if set_type == ChangeSetType::Create { Verdict::New } else { Verdict::Changes };
         let parameters = now.as_ref().map(parameters).unwrap_or_default();
-        let (set, stack_id) = self.create_change_set(set_type, &parameters).await?;
+        let is_new = set_type == ChangeSetType::Create;
+        let ChangeSet { id: set, stack_id, replaces } = self.create_change_set(set_type, &parameters).await?;
         let mut planned = Planned {
             verdict,
             changes: Vec::new(),
@@ -173,7 +186,8 @@ impl<'a> Stack<'a> {
             outputs: now.as_ref().map(outputs).unwrap_or_default(),
             parameters,
             change_set: Some(set.clone()),
-            made_stack,
+            // An empty stack that holds an older plan of ours was made by a run that was killed.
+            made_stack: is_new && (!is_there || replaces),
         };
         match self.read_change_set(&set).await {
             Ok(Some(changes)) => planned.changes = changes,
@@ -226,8 +240,31 @@ impl<'a> Stack<'a> {
         }
     }
 
-    /// Does what was planned, and tells how far it is after every look.
+    /// Does what was planned, and tells how far it is after every look. What failed only because a role that it trusts was
+    /// not known everywhere yet is planned again, and done if that comes to the same.
     pub(crate) async fn deploy(&self, planned: &Planned, watch: impl Fn(&str, usize)) -> Outcome {
+        let mut outcome = Box::pin(self.carry_out(planned, &watch)).await;
+        for pause in 1..=ROLE_PAUSES {
+            if !trusts_too_early(&outcome) {
+                break;
+            }
+            watch(WAITS_FOR_ROLE, 0);
+            Patience { next: Duration::from_secs(2_u64.pow(pause)), left: Duration::MAX }.wait().await;
+            // What can't be planned any more has been told already, as why it failed.
+            let Ok(again) = Box::pin(self.plan()).await else { break };
+            if again.verdict != planned.verdict || again.changes != planned.changes {
+                // Nobody agreed to that. What is left is replaced by the next run.
+                if let Err(left) = Box::pin(self.discard(&again)).await {
+                    outcome = with_note(outcome, &format!("its new plan is left behind: {left}"));
+                }
+                break;
+            }
+            outcome = Box::pin(self.carry_out(&again, &watch)).await;
+        }
+        outcome
+    }
+
+    async fn carry_out(&self, planned: &Planned, watch: impl Fn(&str, usize)) -> Outcome {
         let failed = |reason: String| Outcome::Failed { status: String::new(), reason, resources: Vec::new() };
         let Some(set) = &planned.change_set else { return failed("there is no change set".to_owned()) };
         let before = match self.events(&planned.stack_id, None).await {
@@ -240,7 +277,15 @@ impl<'a> Stack<'a> {
         }
         match self.follow(planned, before, watch).await {
             Ok(outcome) => outcome,
-            Err(error) => failed(format!("it was begun, and could not be followed: {error}")),
+            // With a status, as CloudFormation is at it: what was begun is not taken back like a plan.
+            Err(error) => Outcome::Failed {
+                status: match planned.verdict {
+                    Verdict::New => "CREATE_IN_PROGRESS".to_owned(),
+                    Verdict::Changes | Verdict::Nothing => "UPDATE_IN_PROGRESS".to_owned(),
+                },
+                reason: format!("it was begun, and could not be followed: {error}"),
+                resources: Vec::new(),
+            },
         }
     }
 
@@ -293,8 +338,9 @@ impl<'a> Stack<'a> {
         &self,
         set_type: ChangeSetType,
         previous: &BTreeMap<String, String>,
-    ) -> Result<(String, String)> {
+    ) -> Result<ChangeSet> {
         let is_new = set_type == ChangeSetType::Create;
+        let mut replaces = false;
         let mut patience = Patience::new(Duration::from_secs(30));
         loop {
             let call = self
@@ -314,8 +360,11 @@ impl<'a> Stack<'a> {
             };
             match call.send().await {
                 Ok(output) => {
-                    let (id, stack) = (output.id.unwrap_or_default(), output.stack_id.unwrap_or_default());
-                    return Ok((id, stack));
+                    return Ok(ChangeSet {
+                        id: output.id.unwrap_or_default(),
+                        stack_id: output.stack_id.unwrap_or_default(),
+                        replaces,
+                    });
                 }
                 Err(error) => {
                     let refusal = Refusal::of(&error);
@@ -324,6 +373,7 @@ impl<'a> Stack<'a> {
                         let left = self.client.delete_change_set().stack_name(&self.desired.name);
                         let deleted = left.change_set_name(CHANGE_SET).send().await;
                         deleted.map_err(|error| self.refused("delete the old change set", &Refusal::of(&error)))?;
+                        replaces = true;
                         continue;
                     }
                     return Err(self.refused("plan the stack", &refusal));
@@ -420,6 +470,28 @@ impl<'a> Stack<'a> {
             );
         }
         anyhow!(problem)
+    }
+}
+
+/// What is shown while a role is waited for; begins as CloudFormation's own states do.
+const WAITS_FOR_ROLE: &str = "REVIEW_IN_PROGRESS";
+
+/// Whether a policy names a role that IAM does not know: after the hub's deployment it is there, and not yet seen everywhere.
+fn trusts_too_early(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Failed { resources, .. } => {
+            resources.iter().any(|failed| failed.reason.to_lowercase().contains("invalid principal in policy"))
+        }
+        Outcome::Deployed { .. } | Outcome::Skipped { .. } => false,
+    }
+}
+
+fn with_note(outcome: Outcome, note: &str) -> Outcome {
+    match outcome {
+        Outcome::Failed { status, reason, resources } => {
+            Outcome::Failed { status, reason: format!("{reason}\n{note}"), resources }
+        }
+        other @ (Outcome::Deployed { .. } | Outcome::Skipped { .. }) => other,
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the looks at the hub mean.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::finding::{Check, Finding, is_denied, words};
 use super::seen::{BusSeen, HubSeen, PipelineAsked, Tried};
@@ -130,7 +130,7 @@ pub fn judge_release(asked: &PipelineAsked, seen: Option<&Tried<()>>) -> Finding
     }
 }
 
-/// Whether the hub bus's policy names a target's account.
+/// Whether the hub bus's policy lets a target's account in.
 #[must_use]
 pub fn judge_member(expected: &Expected, bus: Option<&Tried<BusSeen>>) -> Finding {
     const CHECK: Check = Check::BusPolicy;
@@ -143,31 +143,112 @@ pub fn judge_member(expected: &Expected, bus: Option<&Tried<BusSeen>>) -> Findin
         }
     };
     // The account that the bus is in needs no resource policy.
-    if *account == expected.hub_account || allows(policy, account.as_str()) {
+    if *account == expected.hub_account {
         return Finding::ok(CHECK);
     }
-    Finding::fails(
-        CHECK,
-        "The hub bus does not let the account in",
-        "update the hub's stack with a MemberAccounts that names all accounts of fleet.yaml",
-    )
+    let update = "update the hub's stack with a MemberAccounts that names all accounts of fleet.yaml";
+    match policy_on(policy, account.as_str()) {
+        Letting::In => Finding::ok(CHECK),
+        Letting::Out(None) => Finding::fails(CHECK, "The hub bus does not let the account in", update),
+        Letting::Out(Some(why)) => {
+            Finding::fails(CHECK, "The hub bus does not let the account in", update).with_detail(why)
+        }
+        Letting::Unknown(why) => Finding::unknown(
+            CHECK,
+            "Whether the hub bus lets the account in can't be told from its policy",
+            "compare it with HubBus in deploy/hub.yaml",
+        )
+        .with_detail(why),
+    }
 }
 
-/// Whether a statement allows the account to put events. Conditions are not looked at: the hub's template has them.
-fn allows(policy: &str, account: &str) -> bool {
+/// Whether a bus takes an account's events.
+#[derive(Debug, PartialEq, Eq)]
+enum Letting {
+    In,
+    /// No statement allows it, or one denies it; with what stands in the way, if that can be named.
+    Out(Option<String>),
+    /// It hangs on a condition that is not known here.
+    Unknown(String),
+}
+
+/// What a bus's policy says of events that a rule in the account forwards. A denial goes before all that is allowed (IAM User
+/// Guide, "Policy evaluation logic").
+fn policy_on(policy: &str, account: &str) -> Letting {
     let policy: Value = serde_json::from_str(policy).unwrap_or_default();
+    let mut best = Letting::Out(None);
+    for statement in listed(&policy["Statement"]).into_iter().filter(|statement| concerns(statement, account)) {
+        let denies = statement["Effect"] == "Deny";
+        let unmet = match conditions(&statement["Condition"], account) {
+            Letting::In if denies => return Letting::Out(Some("a statement of its policy denies it".to_owned())),
+            // A denial that does not apply says nothing.
+            Letting::Out(_) if denies => continue,
+            Letting::Unknown(why) if denies => return Letting::Unknown(why),
+            letting @ (Letting::In | Letting::Out(_) | Letting::Unknown(_)) => letting,
+        };
+        best = match (best, unmet) {
+            (Letting::In, _) | (_, Letting::In) => Letting::In,
+            (Letting::Unknown(why), _) | (_, Letting::Unknown(why)) => Letting::Unknown(why),
+            (Letting::Out(first), Letting::Out(second)) => Letting::Out(second.or(first)),
+        };
+    }
+    best
+}
+
+/// Whether a statement is about the account's putting of events.
+fn concerns(statement: &Value, account: &str) -> bool {
     let root = format!("::{account}:root");
     let is_named = |principal: &str| principal == "*" || principal == account || principal.ends_with(&root);
-    let statements = listed(&policy["Statement"]);
-    statements.into_iter().any(|statement| {
-        let principal = &statement["Principal"];
-        let principals = if principal.is_string() { principal } else { &principal["AWS"] };
-        statement["Effect"] == "Allow"
-            && listed(&statement["Action"])
-                .into_iter()
-                .any(|action| action == "events:PutEvents" || action == "events:*")
-            && listed(principals).into_iter().filter_map(Value::as_str).any(is_named)
-    })
+    let principal = &statement["Principal"];
+    let principals = if principal.is_string() { principal } else { &principal["AWS"] };
+    let effects = [json!("Allow"), json!("Deny")];
+    effects.contains(&statement["Effect"])
+        && listed(&statement["Action"])
+            .into_iter()
+            .any(|action| ["events:PutEvents", "events:*", "*"].iter().any(|known| action == known))
+        && listed(principals).into_iter().filter_map(Value::as_str).any(is_named)
+}
+
+/// Whether all conditions hold for what a forwarding rule sends: pipelines' events, from the account, by a bus. The
+/// organization is taken for right: the hub's own roles demand the same of the roles that they assume, and that is tried.
+fn conditions(conditions: &Value, account: &str) -> Letting {
+    let mut all = Letting::In;
+    let operators = conditions.as_object().into_iter().flatten();
+    for (operator, key, wanted) in operators.flat_map(|(operator, keys)| {
+        keys.as_object().into_iter().flatten().map(move |(key, wanted)| (operator, key, wanted))
+    }) {
+        let wanted = listed(wanted);
+        // What has one value may stand there as truth or as text.
+        let is = |value: &str| {
+            wanted.iter().any(|wanted| match wanted {
+                Value::Bool(wanted) => wanted.then_some("true") == Some(value),
+                Value::String(wanted) => wanted == value,
+                Value::Null | Value::Number(_) | Value::Array(_) | Value::Object(_) => false,
+            })
+        };
+        let name = operator.rsplit(':').next().unwrap_or_default().trim_end_matches("IfExists");
+        // Keys are written in any case (IAM User Guide, "IAM JSON policy elements: Condition").
+        let holds = match (name, key.to_lowercase().as_str()) {
+            ("StringEquals", "events:source") => Some(is("aws.codepipeline")),
+            ("Bool", "events:eventbusinvocation") => Some(is("true")),
+            ("StringEquals", "aws:principalaccount" | "aws:sourceaccount") => Some(is(account)),
+            ("StringEquals", "aws:principalorgid") => Some(true),
+            _ => None,
+        };
+        match holds {
+            Some(true) => {}
+            Some(false) => {
+                return Letting::Out(Some(format!("its policy demands {operator} {key} {}", values(&wanted))));
+            }
+            None => all = Letting::Unknown(format!("its policy demands {operator} {key} {}", values(&wanted))),
+        }
+    }
+    all
+}
+
+fn values(values: &[&Value]) -> String {
+    let texts = values.iter().map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+    texts.collect::<Vec<_>>().join(", ")
 }
 
 fn listed(value: &Value) -> Vec<&Value> {
@@ -185,6 +266,10 @@ fn short(digest: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn allows(policy: &str, account: &str) -> bool {
+        policy_on(policy, account) == Letting::In
+    }
 
     #[test]
     fn an_account_is_let_in_by_its_id_its_root_or_anybody() {
@@ -204,5 +289,57 @@ mod tests {
         assert!(!allows(&policy("\"*\"").replace("Allow", "Deny"), "444455556666"));
         assert!(!allows(&policy("\"*\"").replace("PutEvents", "PutRule"), "444455556666"));
         assert!(!allows("{}", "444455556666") && !allows("no JSON", "444455556666"));
+    }
+    fn bus(statements: &[Value]) -> String {
+        json!({"Version": "2012-10-17", "Statement": statements}).to_string()
+    }
+
+    fn statement(effect: &str, condition: &Value) -> Value {
+        json!({"Effect": effect, "Principal": {"AWS": "arn:aws:iam::444455556666:root"}, "Action": "events:PutEvents",
+            "Condition": condition})
+    }
+
+    #[test]
+    fn the_conditions_of_the_hubs_template_hold() {
+        let condition = json!({
+            "ForAllValues:StringEquals": {"events:source": "aws.codepipeline"},
+            "BoolIfExists": {"events:eventBusInvocation": "true"},
+            "StringEquals": {"aws:PrincipalOrgID": "o-exampleorg1"},
+        });
+        assert_eq!(policy_on(&bus(&[statement("Allow", &condition)]), "444455556666"), Letting::In);
+    }
+
+    #[test]
+    fn a_condition_that_forwarded_events_do_not_meet_keeps_them_out() {
+        for condition in [
+            json!({"StringEquals": {"events:source": ["my.app", "aws.codebuild"]}}),
+            json!({"Bool": {"events:eventBusInvocation": "false"}}),
+            json!({"StringEquals": {"AWS:PrincipalAccount": "777788889999"}}),
+        ] {
+            let seen = policy_on(&bus(&[statement("Allow", &condition)]), "444455556666");
+            assert!(matches!(seen, Letting::Out(Some(_))), "{condition}: {seen:?}");
+            let open = statement("Allow", &json!({}));
+            assert_eq!(policy_on(&bus(&[statement("Allow", &condition), open]), "444455556666"), Letting::In);
+        }
+    }
+
+    #[test]
+    fn a_condition_that_is_not_known_here_is_not_well() {
+        let condition = json!({"IpAddress": {"aws:SourceIp": "192.0.2.0/24"}});
+        let told = Letting::Unknown("its policy demands IpAddress aws:SourceIp 192.0.2.0/24".to_owned());
+        assert_eq!(policy_on(&bus(&[statement("Allow", &condition)]), "444455556666"), told);
+    }
+
+    #[test]
+    fn a_denial_goes_before_what_is_allowed() {
+        let open = || statement("Allow", &json!({}));
+        let policy = |condition| bus(&[open(), statement("Deny", &condition)]);
+        let out = Letting::Out(Some("a statement of its policy denies it".to_owned()));
+        assert_eq!(policy_on(&policy(json!({})), "444455556666"), out);
+        assert_eq!(policy_on(&policy(json!({})), "777788889999"), Letting::Out(None));
+        let other_source = json!({"StringEquals": {"events:source": "my.app"}});
+        assert_eq!(policy_on(&policy(other_source), "444455556666"), Letting::In);
+        let unknown = policy_on(&policy(json!({"IpAddress": {"aws:SourceIp": "192.0.2.0/24"}})), "444455556666");
+        assert!(matches!(unknown, Letting::Unknown(_)), "{unknown:?}");
     }
 }
