@@ -60,7 +60,9 @@ async fn without_a_terminal_nothing_is_deployed_unless_it_is_said() {
     let story = Organization::new().await;
     let done = story.install_with(&[]).await;
     assert_eq!(done.status, Some(3), "{done:#?}");
-    assert!(done.out.contains("13 stacks"), "{}", done.out);
+    for words in ["13 stacks", "releases of: web-release", "may start: svc-deploy"] {
+        assert!(done.out.contains(words), "{words}: {}", done.out);
+    }
     assert_eq!(story.stacks(&story.hub, "us-east-1").await, [""; 0]);
 }
 

@@ -114,9 +114,27 @@ pub(crate) fn plan(out: &mut dyn Write, entries: &[Entry]) -> io::Result<()> {
     table(out, entries, &lines, |out, entry| match &entry.plan {
         Err(why) if told.borrow_mut().insert(why) => indented(out, why),
         Err(_) => indented(out, "for the same reason"),
-        Ok(plan) if plan.verdict == Verdict::Changes => plan.changes.iter().try_for_each(|change| line(out, change)),
-        Ok(_) => Ok(()),
+        Ok(plan) => {
+            if plan.verdict != Verdict::Nothing {
+                powers(out, &entry.desired)?;
+            }
+            let told = if plan.verdict == Verdict::Changes { plan.changes.as_slice() } else { &[] };
+            told.iter().try_for_each(|change| line(out, change))
+        }
     })
+}
+
+/// The pipelines that a stack lets Manifold start, or listens to: whoever says yes says it to these.
+fn powers(out: &mut dyn Write, desired: &Desired) -> io::Result<()> {
+    let (words, parameter) = match desired.kind {
+        Kind::Hub => ("releases of", "ReleasePipelines"),
+        Kind::Member => ("may start", "TargetPipelines"),
+        Kind::Region => return Ok(()),
+    };
+    match desired.parameters.get(parameter) {
+        Some(pattern) => writeln!(out, "      {words}: {pattern}"),
+        None => Ok(()),
+    }
 }
 
 /// The accounts that the hub knows and the fleet file no longer names.
