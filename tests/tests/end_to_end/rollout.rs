@@ -13,9 +13,9 @@ use manifold_tests::local_aws::patience;
 use manifold_tests::local_aws::server::Server;
 
 /// More than enough for a run of ten targets, and longer than a worker in the way of another holds it up (two minutes).
-const LIMIT: Duration = Duration::from_secs(200);
+const LIMIT: Duration = Duration::from_secs(300);
 /// A message is hidden, and a claim held, for two minutes.
-const LIMIT_OF_A_LEASE: Duration = Duration::from_secs(300);
+const LIMIT_OF_A_LEASE: Duration = Duration::from_secs(420);
 
 /// A message that says what another worker is doing just now fails and comes again: here after seconds, and not minutes.
 const DUPLICATE: u32 = 10;
