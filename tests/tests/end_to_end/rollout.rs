@@ -83,8 +83,9 @@ async fn one_release_event_deploys_ten_targets_and_edits_one_message() {
     for words in ["succeeded", &COMMIT[..8], "Mary Major"] {
         assert!(message.contains(words), "{words} is missing: {message}");
     }
-    let edits = story.slack().messages()[0].versions.len() - 1;
-    assert!(edits >= 2, "edited {edits} times: while it ran, and at the end");
+    // Posted while the run went on, and edited in place; how often depends on how fast it was.
+    let versions = &story.slack().messages()[0].versions;
+    assert!(versions.len() >= 2 && versions[0].to_string().contains("in progress"), "{versions:#?}");
     assert_eq!(story.queues().await, BTreeMap::new(), "nothing is left in any queue");
     assert_eq!(story.refused(), []);
     // Once for each account in each instance of deploy, and not once for each target.
