@@ -16,6 +16,7 @@
 //! | [`console`] | links into the AWS consoles of each partition |
 //! | [`summary`] | the model of the one message, and its Slack form |
 //! | [`checkup`] | what the functions are asked about accounts, Regions and Slack, and what their answers mean |
+//! | [`wildcard`] | patterns of names, as IAM and EventBridge read them |
 
 pub mod checkup;
 pub mod console;
@@ -28,3 +29,4 @@ pub mod release;
 pub mod run;
 pub mod summary;
 pub mod time;
+pub mod wildcard;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use manifold_core::time::{Span, Timestamp};
+use manifold_core::wildcard;
 use manifold_ports::clock::Clock;
 use serde_json::Value;
 use wiremock::{Request, ResponseTemplate};
@@ -59,16 +60,9 @@ impl Session {
             let actions = statement["Action"].as_array().map(Vec::as_slice).unwrap_or_default();
             statement["Effect"] == "Allow"
                 && actions.iter().any(|allowed| allowed == action)
-                && statement["Resource"].as_str().is_some_and(|pattern| matches(pattern, resource))
+                && statement["Resource"].as_str().is_some_and(|pattern| wildcard::fits(pattern, resource))
         })
     }
-}
-
-/// `*` stands for anything, also for nothing.
-fn matches(pattern: &str, text: &str) -> bool {
-    let Some((before, after)) = pattern.split_once('*') else { return pattern == text };
-    let Some(rest) = text.strip_prefix(before) else { return false };
-    (0..=rest.len()).filter(|at| rest.is_char_boundary(*at)).any(|at| matches(after, &rest[at..]))
 }
 
 fn session_token(key: &str) -> String {
@@ -162,16 +156,4 @@ fn denied(account: &str, name: &str) -> ResponseTemplate {
              <Code>AccessDenied</Code><Message>{message}</Message></Error><RequestId>0</RequestId></ErrorResponse>"
         ),
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::matches;
-
-    #[test]
-    fn a_star_stands_for_anything() {
-        assert!(matches("arn:aws:codepipeline:*:4:svc", "arn:aws:codepipeline:eu-west-1:4:svc"));
-        assert!(!matches("arn:aws:codepipeline:*:4:svc", "arn:aws:codepipeline:eu-west-1:4:svc-2"));
-        assert!(!matches("arn:aws:codepipeline:*:4:svc", "arn:aws:codepipeline:eu-west-1:7:svc"));
-    }
 }

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use manifold_core::ids::{AccountId, Region};
 use manifold_core::plan::{Channel, SecretRef};
+use manifold_core::wildcard::fits;
 use manifold_fleet::{Account, Fleet};
 
 use super::options::{Architecture, Install, Kind};
-use super::pattern::{covering, fits};
+use super::pattern::covering;
 use super::template::{Template, kebab};
 
 /// One stack as it should be.
