@@ -6,9 +6,11 @@ use manifold_core::ids::{RunId, TargetKey};
 use manifold_core::ledger::{Item, Key};
 use manifold_core::run::{Outcome, Status, Verdict};
 use manifold_core::summary::{Summary, slack};
+use manifold_core::time::Span;
 use manifold_fleet::Fleet;
+use manifold_local::faults::Faults;
 use manifold_local::simulation::{Setup, Simulation};
-use manifold_local::world::{Faults, Inbox, SlackCall};
+use manifold_local::world::SlackCall;
 
 use crate::{EVENT, FLEET};
 
@@ -96,7 +98,7 @@ impl Story {
         };
         let simulation = Simulation::new(setup).expect("the story's event opens a run");
         for event in more {
-            simulation.world().deliver(Inbox::Dispatch, event.clone(), manifold_core::time::Span::from_seconds(5));
+            simulation.release(event.clone(), Span::from_seconds(5)).expect("a release event");
         }
         simulation
     }

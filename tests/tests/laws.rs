@@ -7,12 +7,18 @@ use std::collections::BTreeSet;
 use manifold_core::ids::RunId;
 use manifold_core::run::{Outcome, Verdict};
 use manifold_core::time::Span;
-use manifold_local::world::{Faults, Inbox};
+use manifold_local::faults::{At, Faults, Harm, Mishap};
+use manifold_local::world::Inbox;
 use manifold_ports::clock::Clock;
 use manifold_tests::{COMMIT, EVENT, FLEET, Story, Told};
 use serde_json::{Value, json};
 
 const REGIONS: [&str; 5] = ["us-east-1", "ca-central-1", "ap-southeast-2", "eu-central-1", "eu-west-1"];
+
+/// Whoever passes this point for these times, counted from 0, dies there.
+fn killed_at(name: &'static str, nths: impl IntoIterator<Item = u64>) -> Vec<Mishap> {
+    nths.into_iter().map(|nth| Mishap { at: At::Named(name, nth), harm: Harm::Killed }).collect()
+}
 
 fn ten_executions(told: &Told) {
     let executions = told.executions();
@@ -46,8 +52,8 @@ fn law_1_two_workers_on_one_message_start_one_execution() {
 #[test]
 fn law_1_a_deploy_that_dies_between_start_and_record_is_found_not_repeated() {
     // Every first start is lost with its worker; no event names the run, so nobody but the next worker can know.
-    let kill_at_named = Some(("engine.start/after", (0..3).collect()));
-    let faults = Faults { kill_at_named, tokens_forgotten: true, started_untold: true, ..Faults::default() };
+    let mishaps = killed_at("engine.start/after", 0..3);
+    let faults = Faults { mishaps, tokens_forgotten: true, started_untold: true, ..Faults::default() };
     let told = Story::new().faults(faults).tell();
     assert!(told.simulation().killed("deploy") > 0);
     assert!(told.simulation().world().calls().contains_key("engine.find"), "the next worker looked");
@@ -58,8 +64,8 @@ fn law_1_a_deploy_that_dies_between_start_and_record_is_found_not_repeated() {
 
 #[test]
 fn law_1_a_deploy_that_dies_between_start_and_record_is_known_by_its_started_event() {
-    let kill_at_named = Some(("engine.start/after", (0..3).collect()));
-    let faults = Faults { kill_at_named, tokens_forgotten: true, ..Faults::default() };
+    let mishaps = killed_at("engine.start/after", 0..3);
+    let faults = Faults { mishaps, tokens_forgotten: true, ..Faults::default() };
     let told = Story::new().faults(faults).tell();
     assert!(told.simulation().killed("deploy") > 0);
     told.check_invariants(false);
@@ -69,8 +75,8 @@ fn law_1_a_deploy_that_dies_between_start_and_record_is_known_by_its_started_eve
 
 #[test]
 fn law_1_a_deploy_that_dies_before_the_start_is_made_good() {
-    let kill_at_named = Some(("engine.start/before", (0..3).collect()));
-    let faults = Faults { kill_at_named, tokens_forgotten: true, ..Faults::default() };
+    let mishaps = killed_at("engine.start/before", 0..3);
+    let faults = Faults { mishaps, tokens_forgotten: true, ..Faults::default() };
     let told = Story::new().faults(faults).tell();
     assert!(told.simulation().killed("deploy") > 0);
     told.check_invariants(false);
@@ -81,8 +87,8 @@ fn law_1_a_deploy_that_dies_before_the_start_is_made_good() {
 #[test]
 fn law_1_a_deploy_that_died_is_not_made_good_once_the_run_is_halted() {
     // Five in dev and two in prod are started; the worker of the third in prod dies, and both others fail.
-    let kill_at_named = Some(("engine.start/before", [7].into()));
-    let told = Story::new().faults(Faults { kill_at_named, ..Faults::default() }).fail("prod/*=JobFailed").tell();
+    let mishaps = killed_at("engine.start/before", [7]);
+    let told = Story::new().faults(Faults { mishaps, ..Faults::default() }).fail("prod/*=JobFailed").tell();
     assert_eq!(told.simulation().killed("deploy"), 1);
     told.check_invariants(false);
     assert_eq!(told.executions().len(), 7, "{:?}", told.executions());
@@ -96,7 +102,11 @@ fn law_1_and_2_a_handler_may_die_at_any_of_its_awaits() {
     assert!(points > 100, "{points}");
     let mut gaps = 0;
     for point in 0..points {
-        let faults = Faults { kill_at: Some(point), tokens_forgotten: true, ..Faults::default() };
+        let faults = Faults {
+            mishaps: vec![Mishap { at: At::Any(point), harm: Harm::Killed }],
+            tokens_forgotten: true,
+            ..Faults::default()
+        };
         let told = Story::new().faults(faults).tell();
         let gap = told.simulation().killed("summarize") > 0;
         gaps += usize::from(told.messages().len() > 1);
@@ -201,7 +211,9 @@ fn law_1_and_2_a_handler_or_a_sweep_may_die_at_any_await_of_a_run_whose_events_a
     let points = Story::new().faults(faults.clone()).tell().simulation().world().points();
     let mut killed = 0;
     for point in 0..points {
-        let told = Story::new().faults(Faults { kill_at: Some(point), ..faults.clone() }).tell();
+        let told = Story::new()
+            .faults(Faults { mishaps: vec![Mishap { at: At::Any(point), harm: Harm::Killed }], ..faults.clone() })
+            .tell();
         killed += told.simulation().killed("sweep");
         told.check_invariants(told.simulation().killed("summarize") > 0);
         ten_executions(&told);
@@ -216,8 +228,8 @@ fn law_1_and_2_whoever_asks_may_die_at_any_of_its_awaits_and_what_follows_is_don
     // Points of these names are passed by whoever asks, and by others.
     for name in ["engine.ask", "ledger.commit/after", "queues.send/before", "queues.send/after"] {
         for nth in (0..60).step_by(3) {
-            let kill_at_named = Some((name, [nth].into()));
-            let faults = Faults { lost: 1.0, kill_at_named, ..Faults::default() };
+            let mishaps = killed_at(name, [nth]);
+            let faults = Faults { lost: 1.0, mishaps, ..Faults::default() };
             let told = Story::new().faults(faults).fail("prod/eu-west-1=JobFailed").tell();
             told.check_invariants(told.simulation().killed("summarize") > 0);
             let summary = told.summary();
@@ -438,10 +450,10 @@ fn law_2_a_dispatch_that_dies_before_it_sends_leaves_no_run_untold() {
     };
     let mut killed = 0;
     for nth in 0..30 {
-        let kill_at_named = Some(("queues.send/before", [nth].into()));
+        let mishaps = killed_at("queues.send/before", [nth]);
         let second = release("aaaaaaaa-0000-4d5e-9f0b-5a1f7c2b9e01", "2026-10-26T14:01:00Z");
         let third = release("bbbbbbbb-0000-4d5e-9f0b-5a1f7c2b9e01", "2026-10-26T14:02:00Z");
-        let faults = Faults { kill_at_named, ..Faults::default() };
+        let faults = Faults { mishaps, ..Faults::default() };
         let mut simulation = Story::new().faults(faults).and_event(second).begin();
         simulation.world().deliver(Inbox::Dispatch, third, Span::from_seconds(20));
         simulation.run().unwrap();

@@ -10,9 +10,9 @@ use console::Term;
 use manifold_core::summary::{Summary, text};
 use manifold_core::time::Span;
 use manifold_fleet::Fleet;
+use manifold_local::faults::Faults;
 use manifold_local::report::Report;
 use manifold_local::simulation::{Setup, Simulation, SimulationError};
-use manifold_local::world::Faults;
 
 use crate::args::{Demo, Output, Rehearsal, Simulate, exit_status, worst};
 use crate::input::{self, advise};

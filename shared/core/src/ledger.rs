@@ -64,6 +64,17 @@ impl Key {
         }
     }
 
+    /// The run that the item belongs to; `None` for what outlives runs, and for an execution's link.
+    #[must_use]
+    pub const fn run(&self) -> Option<&RunId> {
+        match self {
+            Self::Head(run) | Self::Plan(run, _) | Self::Target(run, _) | Self::Summary(run) | Self::Open(run) => {
+                Some(run)
+            }
+            Self::Link(_) | Self::Queue(_) => None,
+        }
+    }
+
     /// The sort key.
     #[must_use]
     pub fn sort(&self) -> String {

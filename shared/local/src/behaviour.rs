@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
+use manifold_core::event::PipelineState;
 use manifold_core::ids::{AccountId, Region, TargetKey};
+use manifold_core::time::Span;
 
 /// What a simulated target does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +17,12 @@ pub enum Behaviour {
     Fails(String),
     /// It fails, is retried in its own account, and succeeds.
     FailsThenRetried,
+    /// It fails, is retried in its own account an hour later, and succeeds.
+    RetriedLate,
+    /// It fails, is retried in its own account, and fails again.
+    RetriedInVain,
+    /// Its first execution of a run fails; the next one succeeds.
+    FailsOnce,
     /// A newer execution overtakes it.
     Superseded,
     /// Its pipeline is changed while it runs.
@@ -37,6 +45,9 @@ pub enum Behaviour {
 pub const NAMES: &[(&str, &str)] = &[
     ("JobFailed", "an action fails; any other error code works as well"),
     ("Retried", "it fails, is retried in its own account, and succeeds"),
+    ("RetriedLate", "the same an hour later, when the verdict may have been given"),
+    ("RetriedInVain", "it fails, is retried in its own account, and fails again"),
+    ("FailsOnce", "its first execution fails, the next attempt succeeds"),
     ("Superseded", "a newer execution overtakes it"),
     ("Canceled", "its pipeline is changed while it runs"),
     ("Stopped", "somebody stops it"),
@@ -58,6 +69,9 @@ impl FromStr for Behaviour {
         Ok(match name {
             "Succeeded" => Self::Succeeds,
             "Retried" => Self::FailsThenRetried,
+            "RetriedLate" => Self::RetriedLate,
+            "RetriedInVain" => Self::RetriedInVain,
+            "FailsOnce" => Self::FailsOnce,
             "Superseded" => Self::Superseded,
             "Canceled" => Self::Canceled,
             "Stopped" => Self::Stopped,
@@ -71,6 +85,110 @@ impl FromStr for Behaviour {
             }
             other => return Err(InvalidBehaviour(other.to_owned())),
         })
+    }
+}
+
+/// Something that an execution tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Beat {
+    /// It reached a state, in this attempt of CodePipeline's.
+    State(PipelineState, u32),
+    /// One of its actions failed.
+    ActionFailed {
+        /// The error code.
+        code: String,
+        /// CodePipeline's attempt.
+        attempt: u32,
+    },
+}
+
+impl Behaviour {
+    /// What an execution tells, and how long after its start, if its work takes so long.
+    pub(crate) fn script(&self, took: Span, started_untold: bool) -> Vec<(Span, Beat)> {
+        const MINUTE: Span = Span::from_minutes(1);
+        let half = Span::from_millis(took.as_millis() / 2);
+        let later = |span: Span, more: Span| Span::from_millis(span.as_millis() + more.as_millis());
+        let state = |after, state, attempt| (after, Beat::State(state, attempt));
+        let failed = |after, code: &str, attempt| {
+            let action = (after, Beat::ActionFailed { code: code.to_owned(), attempt });
+            [action, state(after, PipelineState::Failed, attempt)]
+        };
+        let retried = |after, end| [state(after, PipelineState::Resumed, 2), state(later(after, MINUTE), end, 2)];
+        let mut script = Vec::new();
+        if !started_untold {
+            script.push(state(Span::from_seconds(1), PipelineState::Started, 1));
+        }
+        match self {
+            Self::Succeeds | Self::Throttled => script.push(state(took, PipelineState::Succeeded, 1)),
+            Self::Fails(code) => script.extend(failed(took, code, 1)),
+            Self::FailsOnce => script.extend(failed(took, "JobFailed", 1)),
+            Self::FailsThenRetried => {
+                script.extend(failed(took, "JobFailed", 1));
+                script.extend(retried(later(took, MINUTE), PipelineState::Succeeded));
+            }
+            Self::RetriedLate => {
+                script.extend(failed(took, "JobFailed", 1));
+                script.extend(retried(later(took, Span::from_minutes(60)), PipelineState::Succeeded));
+            }
+            Self::RetriedInVain => {
+                script.extend(failed(took, "JobFailed", 1));
+                let again = later(took, MINUTE);
+                script.push(state(again, PipelineState::Resumed, 2));
+                script.extend(failed(later(again, MINUTE), "JobFailed", 2));
+            }
+            Self::Superseded => script.push(state(half, PipelineState::Superseded, 1)),
+            Self::Canceled => script.push(state(half, PipelineState::Canceled, 1)),
+            Self::Stopped => {
+                script.push(state(half, PipelineState::Stopping, 1));
+                script.push(state(took, PipelineState::Stopped, 1));
+            }
+            Self::UnknownState => {
+                script.push(state(half, PipelineState::Unknown("HIBERNATING".to_owned()), 1));
+                script.push(state(took, PipelineState::Succeeded, 1));
+            }
+            Self::Silent | Self::AccessDenied | Self::PipelineNotFound => {}
+        }
+        script
+    }
+
+    /// What its next execution does, as one of the same run may have gone before.
+    pub(crate) fn after(self, is_first: bool) -> Self {
+        match self {
+            Self::FailsOnce if !is_first => Self::Succeeds,
+            other @ (Self::Succeeds
+            | Self::Fails(_)
+            | Self::FailsThenRetried
+            | Self::RetriedLate
+            | Self::RetriedInVain
+            | Self::FailsOnce
+            | Self::Superseded
+            | Self::Canceled
+            | Self::Stopped
+            | Self::Silent
+            | Self::AccessDenied
+            | Self::PipelineNotFound
+            | Self::Throttled
+            | Self::UnknownState) => other,
+        }
+    }
+
+    /// The error code that the engine will tell when it is asked why an execution failed.
+    pub(crate) fn error_code(&self) -> Option<String> {
+        match self {
+            Self::Fails(code) => Some(code.clone()),
+            Self::FailsThenRetried | Self::RetriedLate | Self::RetriedInVain | Self::FailsOnce => {
+                Some("JobFailed".to_owned())
+            }
+            Self::Succeeds
+            | Self::Superseded
+            | Self::Canceled
+            | Self::Stopped
+            | Self::Silent
+            | Self::AccessDenied
+            | Self::PipelineNotFound
+            | Self::Throttled
+            | Self::UnknownState => None,
+        }
     }
 }
 

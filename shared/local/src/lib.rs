@@ -7,12 +7,15 @@
 //! | module | holds |
 //! |---|---|
 //! | [`behaviour`] | what a simulated target does when it is started |
+//! | [`faults`] | what may go wrong in it |
 //! | [`world`] | the ledger, queues, engine, release pipeline, Slack and clock that the handlers are given |
 //! | [`simulation`] | the loop that delivers messages to the handlers, as SQS and Lambda would |
 //! | [`report`] | what a simulation found, for people and for scripts |
 
 pub mod behaviour;
 mod envelope;
+pub mod faults;
 pub mod report;
 pub mod simulation;
+mod tale;
 pub mod world;

@@ -21,7 +21,9 @@ use manifold_sweep::Sweep;
 use serde_json::json;
 
 use crate::behaviour::{Behaviours, Chosen};
-use crate::world::{Faults, Handling, Inbox, Letter, Next, ReleaseFacts, World};
+use crate::faults::Faults;
+use crate::tale;
+use crate::world::{Handling, Inbox, Letter, Next, ReleaseFacts, World};
 
 /// A simulation that goes on for longer than this many steps has a fault of its own.
 const MOST_STEPS: u64 = 50_000_000;
@@ -101,6 +103,8 @@ struct Task {
     function: &'static str,
     letters: Vec<Letter>,
     future: Handling<Answer>,
+    /// When Lambda ends it.
+    deadline: Timestamp,
 }
 
 /// A simulation under way.
@@ -126,7 +130,8 @@ impl Simulation {
         let told = check_release(&setup.fleet, &envelope)?;
         let behaviours = behaviours(&setup.fleet, &envelope, told, &setup.chosen)?;
         let refused = refused(&setup.fleet, &envelope, told);
-        let world = World::new(envelope.at, setup.seed, behaviours, setup.faults, release_facts(told));
+        let world = World::new(envelope.at, setup.seed, behaviours, setup.faults);
+        world.know_release(told.execution.clone(), release_facts(told));
         world.deliver(Inbox::Dispatch, setup.event, Span::from_millis(0));
         let handlers = Handlers {
             dispatch: Dispatch {
@@ -167,6 +172,18 @@ impl Simulation {
             overdue: 0,
             killed: BTreeMap::new(),
         })
+    }
+
+    /// Has one more release event arrive after some time.
+    ///
+    /// # Errors
+    /// The event can't be read, or opens no run.
+    pub fn release(&self, event: String, delay: Span) -> Result<(), SimulationError> {
+        let envelope = decode_event(&event)?;
+        let told = check_release(&self.handlers.dispatch.fleet, &envelope)?;
+        self.world.know_release(told.execution.clone(), release_facts(told));
+        self.world.deliver(Inbox::Dispatch, event, delay);
+        Ok(())
     }
 
     /// The world, for a look at what happened.
@@ -287,7 +304,7 @@ impl Simulation {
                 Box::pin(async move { handlers.summarize.handle(&input, deadline).await.map(Answered::from) })
             }
         };
-        self.begin(Task { function: inbox.function(), letters, future });
+        self.begin(Task { function: inbox.function(), letters, future, deadline });
     }
 
     fn tick(&mut self) {
@@ -297,20 +314,32 @@ impl Simulation {
             let overdue = handlers.sweep.tick(deadline).await.map_or(0, |tick| tick.sent);
             Ok(Answered { overdue, ..Answered::default() })
         });
-        self.begin(Task { function: "sweep", letters: Vec::new(), future });
+        self.begin(Task { function: "sweep", letters: Vec::new(), future, deadline });
     }
 
     fn begin(&mut self, task: Task) {
         let id = self.next_task;
         self.next_task += 1;
+        self.world.begin(id, task.function);
+        for letter in &task.letters {
+            self.world.note(id, || format!("is handed {}", tale::said(&letter.body)));
+        }
         self.tasks.insert(id, task);
         self.poll(id);
     }
 
     fn poll(&mut self, id: u64) {
+        let now = self.world.now();
         let Some(task) = self.tasks.get_mut(&id) else { return };
-        self.world.enter(id);
-        let polled = task.future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        let polled = if now > task.deadline {
+            self.world.time_out(id);
+            Poll::Pending
+        } else {
+            self.world.enter(id);
+            let polled = task.future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            self.world.leave();
+            polled
+        };
         let answer = match polled {
             Poll::Ready(answer) => answer,
             Poll::Pending if self.world.is_killed(id) => {
@@ -322,6 +351,7 @@ impl Simulation {
             Poll::Pending => return,
         };
         let Some(task) = self.tasks.remove(&id) else { return };
+        self.world.end(id);
         let failed: BTreeSet<String> = match answer {
             Ok(Answered { response, stray, overdue }) => {
                 self.stray_events += stray;

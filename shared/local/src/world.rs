@@ -11,10 +11,10 @@ use std::task::{Poll, Waker};
 use manifold_core::event::PipelineState;
 use manifold_core::ids::{Attempt, ExecutionId, ExecutionRef, Nonce, PipelineName, RunId, TargetKey};
 use manifold_core::ledger::{Commit, Expect, Item, Key, OPEN, Record};
-use manifold_core::message::{Message, Outgoing, Queue};
+use manifold_core::message::{Message, Outgoing, Payload, Queue};
 use manifold_core::plan::{Channel, PlannedTarget};
 use manifold_core::release::{Revision, Trigger};
-use manifold_core::run::{Head, Outcome, Reason, ReasonSource, Refusal, Standing, Target};
+use manifold_core::run::{Head, Outcome, Phase, Reason, ReasonSource, Refusal, Standing, Target};
 use manifold_core::summary;
 use manifold_core::time::{Span, Timestamp};
 use manifold_ports::clock::Clock;
@@ -26,8 +26,10 @@ use manifold_ports::slack::{MessageRef, Slack, SlackError};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::behaviour::{Behaviour, Behaviours};
+use crate::behaviour::{Beat, Behaviour, Behaviours};
 use crate::envelope::Subject;
+use crate::faults::{Agenda, Faults, Harm, Met, Stage};
+use crate::tale;
 
 /// How long a received message stays hidden from other workers; six times the functions' timeout of 60 s, as AWS
 /// recommends (Lambda Developer Guide, "Using Lambda with Amazon SQS").
@@ -112,33 +114,6 @@ pub struct Execution {
     pub states: Vec<(Timestamp, PipelineState)>,
 }
 
-/// What AWS may do to messages and functions, and this world does on request.
-#[derive(Debug, Clone, Default)]
-pub struct Faults {
-    /// The chance, 0 to 1, that a message is delivered twice.
-    pub duplicates: f64,
-    /// Every message is late by up to this much, so their order is lost.
-    pub disorder: Span,
-    /// The engine does not remember its tokens: AWS does not document for how long CodePipeline does. Then the
-    /// claim alone must keep an attempt from starting twice.
-    pub tokens_forgotten: bool,
-    /// The share, 0 to 1, of the targets' events that never arrive: they are best effort.
-    pub lost: f64,
-    /// How many times each tick of `sweep` is delivered; once if it is not told.
-    pub sweeps: Option<usize>,
-    /// The share, 0 to 1, of the messages between functions that are lost. SQS does not do so; what an operator purges is
-    /// lost all the same.
-    pub messages_lost: f64,
-    /// No STARTED event arrives (they are best effort): then no event names the run that an execution belongs to.
-    pub started_untold: bool,
-    /// The handler that passes this point is killed there, once. Points are counted from 0 over the whole simulation.
-    pub kill_at: Option<u64>,
-    /// How many messages a function receives at once, at most; 10 if it is not told.
-    pub largest_batch: Option<usize>,
-    /// The handlers that pass a point of this name for these times (counted from 0) are killed there.
-    pub kill_at_named: Option<(&'static str, BTreeSet<u64>)>,
-}
-
 /// What a simulated release pipeline tells of its execution.
 #[derive(Debug, Clone, Default)]
 pub struct ReleaseFacts {
@@ -169,15 +144,72 @@ struct Inner {
     sessions: BTreeSet<(String, RunId)>,
     behaviours: Behaviours,
     faults: Faults,
-    release: ReleaseFacts,
+    mishaps: Agenda,
+    met: Vec<Met>,
+    releases: BTreeMap<ExecutionId, ReleaseFacts>,
     slack: Vec<SlackCall>,
-    slack_messages: BTreeSet<String>,
+    slack_messages: BTreeMap<String, Option<RunId>>,
     dead_letters: Vec<Letter>,
     calls: BTreeMap<&'static str, u64>,
-    points: u64,
-    named_points: BTreeMap<&'static str, u64>,
     task: u64,
     killed: BTreeMap<u64, &'static str>,
+    invocations: BTreeMap<u64, Invocation>,
+    touched: BTreeSet<RunId>,
+    lost: BTreeSet<ExecutionId>,
+    tale: Option<Vec<Told>>,
+}
+
+/// An invocation of a function, as the world sees it.
+#[derive(Debug, Clone, Default)]
+struct Invocation {
+    function: &'static str,
+    /// How far its clock is off, in milliseconds.
+    skew: i64,
+    /// The run that it read last.
+    run: Option<RunId>,
+}
+
+/// A line of the tale of what happened, told for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// When, in virtual time.
+    pub at: Timestamp,
+    /// Who did it: a function with the number of its invocation; none for what happens outside.
+    pub who: Option<(&'static str, u64)>,
+    /// What.
+    pub what: String,
+}
+
+/// The number of no task: what happens outside of any function.
+const NOBODY: u64 = u64::MAX;
+
+/// A service's refusal, or its lost answer, on request.
+struct Unwilling;
+
+const UNWILLING: &str = "simulated: the service did not answer";
+
+impl From<Unwilling> for LedgerError {
+    fn from(_: Unwilling) -> Self {
+        Self::Unavailable(UNWILLING.to_owned())
+    }
+}
+
+impl From<Unwilling> for CommitError {
+    fn from(unwilling: Unwilling) -> Self {
+        Self::Ledger(unwilling.into())
+    }
+}
+
+impl From<Unwilling> for Refusal {
+    fn from(_: Unwilling) -> Self {
+        Self::Later { reason: reason("The service did not answer".to_owned(), UNWILLING) }
+    }
+}
+
+impl From<Unwilling> for SlackError {
+    fn from(_: Unwilling) -> Self {
+        Self::Unavailable { reason: UNWILLING.to_owned() }
+    }
 }
 
 /// A handle to the world; clones share it.
@@ -197,7 +229,7 @@ pub(crate) enum Next {
 impl World {
     /// A world at a point in time.
     #[must_use]
-    pub fn new(now: Timestamp, seed: u64, behaviours: Behaviours, faults: Faults, release: ReleaseFacts) -> Self {
+    pub fn new(now: Timestamp, seed: u64, behaviours: Behaviours, faults: Faults) -> Self {
         let world = Self(Arc::new(Mutex::new(Inner {
             now,
             sequence: 0,
@@ -210,16 +242,20 @@ impl World {
             refusals: BTreeMap::new(),
             sessions: BTreeSet::new(),
             behaviours,
+            mishaps: Agenda::of(&faults.mishaps),
             faults,
-            release,
+            met: Vec::new(),
+            releases: BTreeMap::new(),
             slack: Vec::new(),
-            slack_messages: BTreeSet::new(),
+            slack_messages: BTreeMap::new(),
             dead_letters: Vec::new(),
             calls: BTreeMap::new(),
-            points: 0,
-            named_points: BTreeMap::new(),
-            task: 0,
+            task: NOBODY,
             killed: BTreeMap::new(),
+            invocations: BTreeMap::new(),
+            touched: BTreeSet::new(),
+            lost: BTreeSet::new(),
+            tale: None,
         })));
         world.lock().at(now.plus(SWEEP_EVERY), Due::Tick);
         world
@@ -232,7 +268,70 @@ impl World {
 
     /// Puts a body into an inbox, as EventBridge or SQS would, subject to the world's faults.
     pub fn deliver(&self, inbox: Inbox, body: String, delay: Span) {
-        self.lock().deliver(inbox, body, delay);
+        let mut inner = self.lock();
+        let harm = match inbox {
+            Inbox::Dispatch => inner.meet_on_its_way("release", "release", None),
+            Inbox::Deploy | Inbox::Collect | Inbox::Summarize => None,
+        };
+        inner.deliver(inbox, body, delay, harm);
+    }
+
+    /// What the release pipeline tells of an execution of its own.
+    pub(crate) fn know_release(&self, execution: ExecutionId, facts: ReleaseFacts) {
+        self.lock().releases.insert(execution, facts);
+    }
+
+    /// Has the world tell what happens from now on, for [`World::tale`].
+    pub fn tell_tales(&self) {
+        self.lock().tale.get_or_insert_default();
+    }
+
+    /// What happened since [`World::tell_tales`].
+    #[must_use]
+    pub fn tale(&self) -> Vec<Told> {
+        self.lock().tale.clone().unwrap_or_default()
+    }
+
+    /// The mishaps that happened.
+    #[must_use]
+    pub fn met(&self) -> Vec<Met> {
+        self.lock().met.clone()
+    }
+
+    /// The executions of which an event was lost.
+    #[must_use]
+    pub fn lost(&self) -> BTreeSet<ExecutionId> {
+        self.lock().lost.clone()
+    }
+
+    /// The runs of which something was written since this was asked last.
+    pub fn take_touched(&self) -> BTreeSet<RunId> {
+        std::mem::take(&mut self.lock().touched)
+    }
+
+    /// How many executions were started, and how often Slack was called: what a look at them is worth.
+    #[must_use]
+    pub fn deeds(&self) -> (usize, usize) {
+        let inner = self.lock();
+        (inner.executions.len(), inner.slack.len())
+    }
+
+    /// The run that a message in Slack is about, by the message's `ts`.
+    #[must_use]
+    pub fn run_of_message(&self, ts: &str) -> Option<RunId> {
+        self.lock().slack_messages.get(ts).cloned().flatten()
+    }
+
+    /// An operator puts all dead letters back where they came from. Says how many they were.
+    pub fn redrive(&self) -> usize {
+        let mut inner = self.lock();
+        let letters = std::mem::take(&mut inner.dead_letters);
+        let now = inner.now;
+        for letter in &letters {
+            inner.tell(|| format!("an operator redrives {}", letter.body));
+            inner.at(now, Due::Letter(Letter { receives: 0, ..letter.clone() }));
+        }
+        letters.len()
     }
 
     /// The runs that were opened, by id.
@@ -283,7 +382,7 @@ impl World {
     /// How many points at which a handler could have been killed were passed.
     #[must_use]
     pub fn points(&self) -> u64 {
-        self.lock().points
+        self.lock().mishaps.passed()
     }
 
     /// The points at which handlers were killed.
@@ -369,9 +468,43 @@ impl World {
             .collect()
     }
 
+    /// A function is invoked.
+    pub(crate) fn begin(&self, task: u64, function: &'static str) {
+        let mut inner = self.lock();
+        let most = inner.faults.skew.as_millis();
+        let skew = if most > 0 { inner.random.i64(-most..=most) } else { 0 };
+        inner.invocations.insert(task, Invocation { function, skew, ..Invocation::default() });
+    }
+
     /// Says which task is polled from now on.
     pub(crate) fn enter(&self, task: u64) {
         self.lock().task = task;
+    }
+
+    /// The task that was polled is left: it waits, or it has ended.
+    pub(crate) fn leave(&self) {
+        self.lock().task = NOBODY;
+    }
+
+    /// A task has ended.
+    pub(crate) fn end(&self, task: u64) {
+        self.lock().invocations.remove(&task);
+    }
+
+    /// Adds a line about a task to the tale.
+    pub(crate) fn note(&self, task: u64, what: impl FnOnce() -> String) {
+        let mut inner = self.lock();
+        inner.task = task;
+        inner.tell(what);
+        inner.task = NOBODY;
+    }
+
+    /// Lambda ends a task, as its time is up.
+    pub(crate) fn time_out(&self, task: u64) {
+        let mut inner = self.lock();
+        inner.task = task;
+        inner.meet("time out", Harm::Killed);
+        inner.task = NOBODY;
     }
 
     /// Whether a task was killed.
@@ -384,6 +517,7 @@ impl World {
         let mut inner = self.lock();
         let receives = letter.receives + 1;
         let letter = Letter { receives, ..letter };
+        inner.tell(|| format!("{} failed {receives} times", tale::said(&letter.body)));
         if receives >= MAX_RECEIVES {
             inner.dead_letters.push(letter);
         } else {
@@ -392,26 +526,24 @@ impl World {
         }
     }
 
-    /// A place where a handler may be killed, and some virtual time.
-    async fn point(&self, name: &'static str, least: i64, most: i64) {
-        let (wake_at, killed) = {
+    /// A place where a handler may be killed, or something else may go wrong, and some virtual time. Says what the
+    /// caller has to answer for: [`Harm::Refused`] or [`Harm::Mistaken`].
+    async fn point(&self, name: &'static str, least: i64, most: i64) -> Option<Harm> {
+        let (wake_at, harm) = {
             let mut inner = self.lock();
-            let here = inner.points;
-            inner.points += 1;
-            let named = inner.named_points.entry(name).or_default();
-            let nth = *named;
-            *named += 1;
-            let by_name =
-                inner.faults.kill_at_named.as_ref().is_some_and(|(at, nths)| *at == name && nths.contains(&nth));
-            let killed = inner.faults.kill_at == Some(here) || by_name;
-            if killed {
-                let task = inner.task;
-                inner.killed.insert(task, name);
+            let harm = inner.mishaps.pass(name);
+            if let Some(harm) = harm {
+                inner.meet(name, harm);
             }
+            let slower = match harm {
+                Some(Harm::Slow(by)) => by,
+                Some(Harm::Killed | Harm::Refused | Harm::Mistaken | Harm::Lost | Harm::Twice | Harm::Late(_))
+                | None => Span::from_millis(0),
+            };
             let millis = inner.random.i64(least..=most);
-            (inner.now.plus(Span::from_millis(millis)), killed)
+            (inner.now.plus(Span::from_millis(millis)).plus(slower), harm)
         };
-        if killed {
+        if harm == Some(Harm::Killed) {
             // The task is dropped by the loop: what follows never happens.
             return std::future::pending().await;
         }
@@ -430,6 +562,17 @@ impl World {
             Poll::Pending
         })
         .await;
+        harm
+    }
+
+    /// A point where the service may refuse.
+    async fn ask(&self, name: &'static str, least: i64, most: i64) -> Result<(), Unwilling> {
+        match self.point(name, least, most).await {
+            Some(Harm::Refused) => Err(Unwilling),
+            Some(Harm::Killed | Harm::Mistaken | Harm::Slow(_) | Harm::Lost | Harm::Twice | Harm::Late(_)) | None => {
+                Ok(())
+            }
+        }
     }
 
     fn count(&self, what: &'static str) {
@@ -460,27 +603,93 @@ impl Inner {
         format!("{}-{}-{}-{}-{}", self.hex(8), self.hex(4), self.hex(4), self.hex(4), self.hex(12))
     }
 
-    fn deliver(&mut self, inbox: Inbox, body: String, delay: Span) {
+    fn deliver(&mut self, inbox: Inbox, body: String, delay: Span, harm: Option<Harm>) {
         let letter = Letter { id: self.uuid(), inbox, body, receives: 0 };
-        let copies = if self.random.f64() < self.faults.duplicates { 2 } else { 1 };
-        for _ in 0..copies {
+        let twice = self.random.f64() < self.faults.duplicates || harm == Some(Harm::Twice);
+        let later = match harm {
+            Some(Harm::Late(by)) => by,
+            Some(Harm::Killed | Harm::Refused | Harm::Mistaken | Harm::Slow(_) | Harm::Lost | Harm::Twice) | None => {
+                Span::from_millis(0)
+            }
+        };
+        for _ in 0..if twice { 2 } else { 1 } {
             let late = self.random.i64(0..=self.faults.disorder.as_millis());
-            let at = self.now.plus(delay).plus(Span::from_millis(late));
+            let at = self.now.plus(delay).plus(later).plus(Span::from_millis(late));
             self.at(at, Due::Letter(letter.clone()));
         }
     }
 
     /// Has an event arrive at the hub, some time after it happened, unless it is lost.
-    fn emit(&mut self, happens_in: Span, event: &Value) {
-        if self.faults.lost > 0.0 && self.random.f64() < self.faults.lost {
+    fn emit(&mut self, happens_in: Span, event: &Value, execution: &Execution, kind: &'static str) {
+        let forwarded = Span::from_millis(self.random.i64(300..=2500));
+        let harm = self.meet_on_its_way("event", kind, Some(execution.run.clone()));
+        if harm == Some(Harm::Lost) || (self.faults.lost > 0.0 && self.random.f64() < self.faults.lost) {
+            self.lost.insert(execution.id.clone());
+            let target = &execution.target;
+            self.tell(|| format!("the event {kind} of {target} is lost"));
             return;
         }
-        let forwarded = Span::from_millis(self.random.i64(300..=2500));
-        self.deliver(
-            Inbox::Collect,
-            event.to_string(),
-            Span::from_millis(happens_in.as_millis() + forwarded.as_millis()),
-        );
+        let delay = Span::from_millis(happens_in.as_millis() + forwarded.as_millis());
+        self.deliver(Inbox::Collect, event.to_string(), delay, harm);
+    }
+
+    /// What a mishap does to something that is on its way.
+    fn meet_on_its_way(&mut self, at: &'static str, state: &'static str, run: Option<RunId>) -> Option<Harm> {
+        let harm = self.mishaps.meet(at)?;
+        self.tell(|| format!("the next {at}, {state}: {harm}"));
+        self.met.push(Met { at, harm, function: None, run, state });
+        Some(harm)
+    }
+
+    /// A mishap meets the task that is polled.
+    fn meet(&mut self, at: &'static str, harm: Harm) {
+        let task = self.task;
+        let here = self.invocations.get_mut(&task);
+        let (function, run) = here.map_or((None, None), |here| (Some(here.function), here.run.clone()));
+        if harm == Harm::Killed {
+            self.killed.insert(task, at);
+        }
+        let state = self.stage(run.as_ref()).name();
+        self.tell(|| format!("{harm} at {at}"));
+        self.met.push(Met { at, harm, function, run, state });
+    }
+
+    fn stage(&self, run: Option<&RunId>) -> Stage {
+        let stored = |key: &Key| self.records.get(&(key.partition(), key.sort())).map(|record| &record.item);
+        let Some(run) = run else { return Stage::Unopened };
+        let Some(Item::Head(head)) = stored(&Key::Head(run.clone())) else { return Stage::Unopened };
+        let is_open = stored(&Key::Open(run.clone())).is_some();
+        match (&head.phase, head.verdict()) {
+            (Phase::Waiting { .. }, _) => Stage::Waiting,
+            (_, Some(_)) if is_open => Stage::Untold,
+            (_, Some(_)) => Stage::Told,
+            (Phase::Closed { .. }, None) => Stage::Reopened,
+            (Phase::Active { .. }, None) if head.wave_over_tolerance().is_some() => Stage::Halting,
+            (Phase::Active { .. }, None) if self.executions.iter().any(|execution| execution.run == *run) => {
+                Stage::Running
+            }
+            (Phase::Active { .. }, None) => Stage::Beginning,
+        }
+    }
+
+    /// Adds a line to the tale, if anybody listens.
+    fn tell(&mut self, what: impl FnOnce() -> String) {
+        if self.tale.is_none() {
+            return;
+        }
+        let task = self.task;
+        let who = self.invocations.get(&task).map(|here| (here.function, task));
+        let line = Told { at: self.now, who, what: what() };
+        self.tale.get_or_insert_default().push(line);
+    }
+
+    /// The task that is polled works on a run.
+    fn works_on(&mut self, run: &RunId) {
+        if let Some(here) = self.invocations.get_mut(&self.task)
+            && here.run.as_ref() != Some(run)
+        {
+            here.run = Some(run.clone());
+        }
     }
 
     /// Schedules what an execution will tell, by its target's behaviour, and notes what its engine will answer.
@@ -492,64 +701,55 @@ impl Inner {
             started_at: self.now,
         };
         let took = Span::from_millis(self.random.i64(90_000..=240_000));
-        let half = Span::from_millis(took.as_millis() / 2);
-        let (began, states) = (self.now, &mut execution.states);
-        let mut tell = |inner: &mut Self, after: Span, state: PipelineState, attempt: u32, by: Option<&str>| {
-            match &state {
-                PipelineState::Unknown(_) => {}
-                PipelineState::Resumed => states.push((began.plus(after), PipelineState::Started)),
-                PipelineState::Started
-                | PipelineState::Stopping
-                | PipelineState::Succeeded
-                | PipelineState::Failed
-                | PipelineState::Stopped
-                | PipelineState::Canceled
-                | PipelineState::Superseded => states.push((began.plus(after), state.clone())),
+        let began = self.now;
+        for (after, beat) in behaviour.script(took, self.faults.started_untold) {
+            let (id, at) = (self.uuid(), began.plus(after));
+            match beat {
+                Beat::State(state, attempt) => {
+                    let by = (state == PipelineState::Started).then_some(session);
+                    let event = subject.state(&id, &state, attempt, at, by);
+                    self.emit(after, &event, execution, state_name(&state));
+                    match state {
+                        PipelineState::Unknown(_) => {}
+                        PipelineState::Resumed => execution.states.push((at, PipelineState::Started)),
+                        PipelineState::Started
+                        | PipelineState::Stopping
+                        | PipelineState::Succeeded
+                        | PipelineState::Failed
+                        | PipelineState::Stopped
+                        | PipelineState::Canceled
+                        | PipelineState::Superseded => execution.states.push((at, state)),
+                    }
+                }
+                Beat::ActionFailed { code, attempt } => {
+                    let event = subject.action_failed(&id, &code, attempt, at);
+                    self.emit(after, &event, execution, "action FAILED");
+                }
             }
-            let id = inner.uuid();
-            let event = subject.state(&id, &state, attempt, inner.now.plus(after), by);
-            inner.emit(after, &event);
-        };
-        let second = Span::from_seconds(1);
-        if !self.faults.started_untold {
-            tell(self, second, PipelineState::Started, 1, Some(session));
         }
-        let fail = |inner: &mut Self, code: &str| {
-            let id = inner.uuid();
-            let event = subject.action_failed(&id, code, 1, inner.now.plus(took));
-            inner.emit(took, &event);
-        };
-        match behaviour {
-            Behaviour::Succeeds | Behaviour::Throttled => tell(self, took, PipelineState::Succeeded, 1, None),
-            Behaviour::Fails(code) => {
-                fail(self, code);
-                tell(self, took, PipelineState::Failed, 1, None);
-            }
-            Behaviour::FailsThenRetried => {
-                fail(self, "JobFailed");
-                tell(self, took, PipelineState::Failed, 1, None);
-                let retried = Span::from_millis(took.as_millis() + 60_000);
-                tell(self, retried, PipelineState::Resumed, 2, None);
-                tell(self, Span::from_millis(retried.as_millis() + 60_000), PipelineState::Succeeded, 2, None);
-            }
-            Behaviour::Superseded => tell(self, half, PipelineState::Superseded, 1, None),
-            Behaviour::Canceled => tell(self, half, PipelineState::Canceled, 1, None),
-            Behaviour::Stopped => {
-                tell(self, half, PipelineState::Stopping, 1, None);
-                tell(self, took, PipelineState::Stopped, 1, None);
-            }
-            Behaviour::UnknownState => {
-                tell(self, half, PipelineState::Unknown("HIBERNATING".to_owned()), 1, None);
-                tell(self, took, PipelineState::Succeeded, 1, None);
-            }
-            Behaviour::Silent | Behaviour::AccessDenied | Behaviour::PipelineNotFound => {}
-        }
+    }
+}
+
+/// A state as a column of a table is named.
+const fn state_name(state: &PipelineState) -> &'static str {
+    match state {
+        PipelineState::Started => "STARTED",
+        PipelineState::Resumed => "RESUMED",
+        PipelineState::Stopping => "STOPPING",
+        PipelineState::Succeeded => "SUCCEEDED",
+        PipelineState::Failed => "FAILED",
+        PipelineState::Stopped => "STOPPED",
+        PipelineState::Canceled => "CANCELED",
+        PipelineState::Superseded => "SUPERSEDED",
+        PipelineState::Unknown(_) => "unknown",
     }
 }
 
 impl Clock for World {
     fn now(&self) -> Timestamp {
-        self.lock().now
+        let inner = self.lock();
+        let skew = inner.invocations.get(&inner.task).map_or(0, |here| here.skew);
+        Timestamp::from_millis(inner.now.as_millis() + skew)
     }
 
     fn nonce(&self) -> Nonce {
@@ -566,20 +766,23 @@ impl Clock for World {
 impl Ledger for World {
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Record>>, LedgerError> {
         self.count("ledger.get");
-        self.point("ledger.get", 4, 12).await;
-        let inner = self.lock();
+        self.ask("ledger.get", 4, 12).await?;
+        let mut inner = self.lock();
+        if let Some(run) = keys.iter().find_map(Key::run) {
+            inner.works_on(run);
+        }
         Ok(keys.iter().map(|key| inner.records.get(&(key.partition(), key.sort())).cloned()).collect())
     }
 
     async fn targets(&self, run: &RunId) -> Result<Vec<Target>, LedgerError> {
         self.count("ledger.targets");
-        self.point("ledger.targets", 5, 20).await;
+        self.ask("ledger.targets", 5, 20).await?;
         Ok(self.targets_of(run))
     }
 
     async fn commit(&self, commit: Commit) -> Result<(), CommitError> {
         self.count("ledger.commit");
-        self.point("ledger.commit/before", 4, 10).await;
+        self.ask("ledger.commit/before", 4, 10).await?;
         if commit.writes.len() > Commit::MAX_WRITES {
             let reason = format!("{} writes in one transaction", commit.writes.len());
             return Err(LedgerError::Refused(reason).into());
@@ -606,32 +809,43 @@ impl Ledger for World {
             }
             blocking
         };
-        self.point("ledger.commit/after", 1, 6).await;
-        if found.is_empty() { Ok(()) } else { Err(CommitError::Conflict { found }) }
+        match self.point("ledger.commit/after", 1, 6).await {
+            Some(Harm::Refused) => Err(Unwilling.into()),
+            Some(Harm::Mistaken) if found.is_empty() => Err(CommitError::Conflict { found }),
+            Some(Harm::Killed | Harm::Mistaken | Harm::Slow(_) | Harm::Lost | Harm::Twice | Harm::Late(_)) | None => {
+                if found.is_empty() {
+                    Ok(())
+                } else {
+                    Err(CommitError::Conflict { found })
+                }
+            }
+        }
     }
 }
 
 impl OpenRuns for World {
     async fn open_runs(&self) -> Result<Vec<Result<Record, LedgerError>>, LedgerError> {
         self.count("ledger.open_runs");
-        self.point("ledger.open_runs", 4, 12).await;
+        self.ask("ledger.open_runs", 4, 12).await?;
         Ok(self.lock().of_partition(OPEN).cloned().map(Ok).collect())
     }
 
     async fn forget(&self, run: &RunId, nonce: &Nonce) -> Result<bool, LedgerError> {
         self.count("ledger.forget");
-        self.point("ledger.forget/before", 4, 10).await;
+        self.ask("ledger.forget/before", 4, 10).await?;
         let key = Key::Open(run.clone());
         let place = (key.partition(), key.sort());
         let forgotten = {
             let mut inner = self.lock();
             let is_own = inner.records.get(&place).is_some_and(|record| record.nonce == *nonce);
             if is_own {
+                inner.tell(|| format!("forgets {run}: it is told"));
+                inner.touched.insert(run.clone());
                 inner.records.remove(&place);
             }
             is_own
         };
-        self.point("ledger.forget/after", 1, 6).await;
+        self.ask("ledger.forget/after", 1, 6).await?;
         Ok(forgotten)
     }
 }
@@ -641,6 +855,10 @@ impl Inner {
         if let Key::Head(run) = &key {
             self.heads.insert(run.clone());
         }
+        if let Some(run) = key.run() {
+            self.touched.insert(run.clone());
+        }
+        self.tell(|| tale::written(&item));
         let version = match expect {
             Expect::Version(version) => version + 1,
             Expect::Absent | Expect::Anything => 1,
@@ -652,30 +870,54 @@ impl Inner {
 impl Queues for World {
     async fn send(&self, messages: Vec<Outgoing>) -> Result<(), SendError> {
         self.count("queues.send");
-        self.point("queues.send/before", 5, 15).await;
+        let total = messages.len();
+        let unsent = |unsent| SendError { unsent, total, reason: UNWILLING.to_owned() };
+        // A batch may be accepted in part.
+        let accepted = match self.ask("queues.send/before", 5, 15).await {
+            Ok(()) => total,
+            Err(Unwilling) => total / 2,
+        };
         {
             let mut inner = self.lock();
-            let total = messages.len();
-            for message in messages {
+            for message in messages.into_iter().take(accepted) {
                 let inbox = match message.queue {
                     Queue::Deploy => Inbox::Deploy,
                     Queue::Collect => Inbox::Collect,
                     Queue::Summarize => Inbox::Summarize,
                 };
+                let kind = kind_of(&message.payload);
                 let body = Message::new(message.payload).encode().map_err(|error| SendError {
                     unsent: 1,
                     total,
                     reason: error.to_string(),
                 })?;
+                inner.tell(|| format!("sends {}", tale::said(&body)));
                 if inner.faults.messages_lost > 0.0 && inner.random.f64() < inner.faults.messages_lost {
+                    inner.tell(|| "which is lost".to_owned());
                     continue;
                 }
+                let harm = inner.meet_on_its_way("message", kind, None);
                 let underway = inner.random.i64(10..=80);
-                inner.deliver(inbox, body, Span::from_millis(message.delay.as_millis() + underway));
+                let delay = Span::from_millis(message.delay.as_millis() + underway);
+                inner.deliver(inbox, body, delay, harm);
             }
         }
-        self.point("queues.send/after", 1, 5).await;
-        Ok(())
+        if accepted < total {
+            return Err(unsent(total - accepted));
+        }
+        self.ask("queues.send/after", 1, 5).await.map_err(|Unwilling| unsent(total))
+    }
+}
+
+/// A message as a column of a table is named.
+const fn kind_of(payload: &Payload) -> &'static str {
+    match payload {
+        Payload::Start { .. } => "start",
+        Payload::Explain { .. } => "explain",
+        Payload::Ask { .. } => "ask",
+        Payload::Summarize { .. } => "summarize",
+        Payload::Activate { .. } => "activate",
+        Payload::Deadline { .. } => "deadline",
     }
 }
 
@@ -689,7 +931,10 @@ impl World {
         let Order { run, planned, .. } = order;
         if self.lock().sessions.insert((planned.key.account.to_string(), run.clone())) {
             self.count("sts.assume_role");
-            self.point("sts.assume_role", 60, 140).await;
+            if let Err(unwilling) = self.ask("sts.assume_role", 60, 140).await {
+                self.lock().sessions.remove(&(planned.key.account.to_string(), run.clone()));
+                return Err(unwilling.into());
+            }
         }
         if self.lock().behaviours.of(&planned.key) == Behaviour::AccessDenied {
             return Err(Refusal::Permanent {
@@ -711,9 +956,9 @@ impl Engine for World {
         let session = self.assume(order).await?;
         let Order { run, planned, attempt } = order;
         self.count("engine.start");
-        self.point("engine.start/before", 150, 600).await;
+        self.ask("engine.start/before", 150, 600).await?;
         let started = self.lock().start(run, planned, attempt, &session);
-        self.point("engine.start/after", 20, 60).await;
+        self.ask("engine.start/after", 20, 60).await?;
         started
     }
 
@@ -725,7 +970,7 @@ impl Engine for World {
     ) -> Result<Option<ExecutionId>, Refusal> {
         self.assume(order).await?;
         self.count("engine.find");
-        self.point("engine.find", 80, 200).await;
+        World::ask(self, "engine.find", 80, 200).await?;
         let inner = self.lock();
         let found = inner
             .executions
@@ -739,7 +984,7 @@ impl Engine for World {
     async fn explain(&self, order: Order<'_>, execution: &ExecutionId) -> Result<Reason, Refusal> {
         self.assume(order).await?;
         self.count("engine.explain");
-        self.point("engine.explain", 80, 200).await;
+        World::ask(self, "engine.explain", 80, 200).await?;
         let inner = self.lock();
         let code = inner.executions.iter().find(|e| e.id == *execution).and_then(|e| e.error_code.clone());
         Ok(Reason {
@@ -756,7 +1001,7 @@ impl Engine for World {
     async fn ask(&self, order: Order<'_>, execution: &ExecutionId, _: Timestamp) -> Result<Option<Standing>, Refusal> {
         self.assume(order).await?;
         self.count("engine.ask");
-        self.point("engine.ask", 80, 200).await;
+        World::ask(self, "engine.ask", 80, 200).await?;
         Ok(self.standing(execution))
     }
 }
@@ -785,7 +1030,8 @@ impl Inner {
         if let Some(known) = known.filter(|_| !self.faults.tokens_forgotten) {
             return Ok(known.id.clone());
         }
-        let behaviour = self.behaviours.of(&planned.key);
+        let is_first = !self.executions.iter().any(|known| known.run == *run && known.target == planned.key);
+        let behaviour = self.behaviours.of(&planned.key).after(is_first);
         match &behaviour {
             Behaviour::PipelineNotFound => {
                 return Err(Refusal::Permanent {
@@ -806,6 +1052,9 @@ impl Inner {
             Behaviour::Succeeds
             | Behaviour::Fails(_)
             | Behaviour::FailsThenRetried
+            | Behaviour::RetriedLate
+            | Behaviour::RetriedInVain
+            | Behaviour::FailsOnce
             | Behaviour::Superseded
             | Behaviour::Canceled
             | Behaviour::Stopped
@@ -826,20 +1075,9 @@ impl Inner {
             run: run.clone(),
             started_at: self.now,
             states: vec![(self.now, PipelineState::Started)],
-            error_code: match &behaviour {
-                Behaviour::Fails(code) => Some(code.clone()),
-                Behaviour::FailsThenRetried => Some("JobFailed".to_owned()),
-                Behaviour::Succeeds
-                | Behaviour::Superseded
-                | Behaviour::Canceled
-                | Behaviour::Stopped
-                | Behaviour::Silent
-                | Behaviour::AccessDenied
-                | Behaviour::PipelineNotFound
-                | Behaviour::Throttled
-                | Behaviour::UnknownState => None,
-            },
+            error_code: behaviour.error_code(),
         };
+        self.tell(|| format!("starts {id} in {}, as {session}", planned.key));
         self.play(&mut execution, &planned.pipeline, &behaviour, session);
         self.executions.push(execution);
         Ok(id)
@@ -847,14 +1085,20 @@ impl Inner {
 }
 
 impl Releases for World {
-    async fn describe(&self, _: &PipelineName, _: &ExecutionRef) -> Result<Details, ReleaseError> {
+    async fn describe(&self, _: &PipelineName, source: &ExecutionRef) -> Result<Details, ReleaseError> {
         self.count("releases.describe");
-        self.point("releases.describe", 40, 120).await;
-        let inner = self.lock();
-        Ok(Details {
-            revisions: inner.release.revision.clone().into_iter().collect(),
-            trigger: inner.release.trigger.clone(),
-        })
+        let unavailable = |Unwilling| ReleaseError::Unavailable(UNWILLING.to_owned());
+        self.ask("releases.describe", 40, 120).await.map_err(unavailable)?;
+        let ReleaseFacts { revision, trigger } = self.lock().releases.get(&source.id).cloned().unwrap_or_default();
+        Ok(Details { revisions: revision.into_iter().collect(), trigger })
+    }
+}
+
+impl World {
+    /// Slack asks to wait instead of refusing for good.
+    async fn willing_slack(&self, name: &'static str) -> Result<(), SlackError> {
+        let patience = Span::from_seconds(30);
+        self.ask(name, 80, 250).await.map_err(|Unwilling| SlackError::RateLimited { retry_after: patience })
     }
 }
 
@@ -866,7 +1110,7 @@ impl Slack for World {
         payload: &summary::Payload,
     ) -> Result<MessageRef, SlackError> {
         self.count("slack.post");
-        self.point("slack.post/before", 80, 250).await;
+        self.willing_slack("slack.post/before").await?;
         let place = {
             let mut inner = self.lock();
             payload.check_limits().map_err(|code| SlackError::Refused { code })?;
@@ -881,33 +1125,36 @@ impl Slack for World {
                     let ts = format!("{}.{:06}", inner.now.as_seconds(), inner.slack.len());
                     let thread_ts = thread.and_then(|thread| thread.ts.as_deref());
                     let body = payload.post_body(channel, thread_ts);
-                    inner.slack_messages.insert(ts.clone());
+                    let run = inner.invocations.get(&inner.task).and_then(|here| here.run.clone());
+                    inner.slack_messages.insert(ts.clone(), run);
+                    inner.tell(|| format!("posts {:?}", payload.text));
                     inner.slack.push(SlackCall { at, method: "chat.postMessage", body, ts: Some(ts.clone()) });
                     MessageRef { channel: Some(channel.clone()), ts: Some(ts) }
                 }
             }
         };
-        self.point("slack.post/after", 5, 20).await;
+        self.ask("slack.post/after", 5, 20).await?;
         Ok(place)
     }
 
     async fn edit(&self, _: &Channel, message: &MessageRef, payload: &summary::Payload) -> Result<(), SlackError> {
         self.count("slack.edit");
-        self.point("slack.edit/before", 80, 250).await;
+        self.willing_slack("slack.edit/before").await?;
         {
             let mut inner = self.lock();
             payload.check_limits().map_err(|code| SlackError::Refused { code })?;
             let (Some(channel), Some(ts)) = (&message.channel, &message.ts) else {
                 return Err(SlackError::Refused { code: "message_not_found".to_owned() });
             };
-            if !inner.slack_messages.contains(ts) {
+            if !inner.slack_messages.contains_key(ts) {
                 return Err(SlackError::Refused { code: "message_not_found".to_owned() });
             }
             let at = inner.now.to_string();
             let body = payload.update_body(channel, ts);
+            inner.tell(|| format!("edits {ts} to {:?}", payload.text));
             inner.slack.push(SlackCall { at, method: "chat.update", body, ts: Some(ts.clone()) });
         }
-        self.point("slack.edit/after", 5, 20).await;
+        self.ask("slack.edit/after", 5, 20).await?;
         Ok(())
     }
 }
