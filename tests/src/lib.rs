@@ -3,6 +3,7 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | [`simulation`] | thousands of stories, each from a seed, checked after every step |
 //! | [`story`] | the embedded run: everything in one process and in virtual time |
 //! | [`standin`] | AWS and Slack over HTTP, as far as the adapters use them, and not a step further |
 //! | [`cloud`] | the five functions on the real adapters, fed as Scheduler, SQS and Lambda feed them |
@@ -16,6 +17,7 @@
 pub mod cloud;
 #[cfg(feature = "aws")]
 pub mod local_aws;
+pub mod simulation;
 #[cfg(feature = "aws")]
 pub mod standin;
 pub mod story;

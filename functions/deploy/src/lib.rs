@@ -267,6 +267,11 @@ impl<L: Ledger, Q: Queues, E: Engine, C: Clock> Deploy<L, Q, E, C> {
             return Ok("stray");
         };
         if !target.is_unexplained() {
+            // Whoever explained it may have died before it told what follows.
+            if let Some(reason) = target.reason.clone() {
+                self.tell(run, key, Event::Explained { target: key.clone(), execution: execution.clone(), reason })
+                    .await?;
+            }
             return Ok("nothing to do");
         }
         let attempt = target.seen.as_ref().map_or(1, Seen::attempt);

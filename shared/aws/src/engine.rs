@@ -18,10 +18,10 @@ use manifold_core::event::PipelineState;
 use manifold_core::ids::{ExecutionId, RunId};
 use manifold_core::plan::{PlannedTarget, RevisionKind};
 use manifold_core::run::{Outcome, Reason, ReasonSource, Refusal, Standing};
-use manifold_core::time::{Span, Timestamp};
+use manifold_core::time::Timestamp;
 use manifold_ports::checkup::Access;
 use manifold_ports::clock::Clock;
-use manifold_ports::engine::{Engine, Order};
+use manifold_ports::engine::{CLOCK_SKEW, Engine, Order};
 use tracing::Instrument;
 
 use crate::backoff::Backoff;
@@ -35,8 +35,6 @@ use crate::look::Patience;
 const PAGE: i32 = 100;
 /// How many pages are read to find one execution.
 const MOST_PAGES: usize = 5;
-/// How far CodePipeline's clock and ours may disagree.
-const CLOCK_SKEW: Span = Span::from_minutes(5);
 
 /// Starts, finds, asks for and explains executions of target pipelines.
 #[derive(Debug, Clone)]

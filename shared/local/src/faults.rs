@@ -52,6 +52,8 @@ pub enum At {
     Any(u64),
     /// The so-many-th time that this point is passed, or that such a message is on its way.
     Named(&'static str, u64),
+    /// The so-many-th time that this point is passed while the run is so far.
+    InStage(&'static str, Stage, u64),
 }
 
 /// What goes wrong.
@@ -106,6 +108,9 @@ impl fmt::Display for Mishap {
         match self.at {
             At::Any(nth) => write!(f, "{} at point {nth}", self.harm),
             At::Named(name, nth) => write!(f, "{} at {name}, time {}", self.harm, nth + 1),
+            At::InStage(name, stage, nth) => {
+                write!(f, "{} at {name} while it is {}, time {}", self.harm, stage.name(), nth + 1)
+            }
         }
     }
 }
@@ -219,8 +224,10 @@ pub struct Met {
 pub(crate) struct Agenda {
     any: BTreeMap<u64, Harm>,
     named: BTreeMap<(&'static str, u64), Harm>,
+    in_stage: BTreeMap<(&'static str, Stage, u64), Harm>,
     passed: u64,
     passed_by_name: BTreeMap<&'static str, u64>,
+    passed_in_stage: BTreeMap<(&'static str, Stage), u64>,
 }
 
 impl Agenda {
@@ -230,6 +237,7 @@ impl Agenda {
             match mishap.at {
                 At::Any(nth) => agenda.any.insert(nth, mishap.harm),
                 At::Named(name, nth) => agenda.named.insert((name, nth), mishap.harm),
+                At::InStage(name, stage, nth) => agenda.in_stage.insert((name, stage, nth), mishap.harm),
             };
         }
         agenda
@@ -240,12 +248,23 @@ impl Agenda {
         self.passed
     }
 
-    /// A handler passes a point.
-    pub(crate) fn pass(&mut self, name: &'static str) -> Option<Harm> {
+    /// Whether a mishap waits for a stage of the run at this point.
+    pub(crate) fn asks_for_stage(&self, name: &'static str) -> bool {
+        self.in_stage.keys().any(|(at, ..)| *at == name)
+    }
+
+    /// A handler passes a point, and the run is so far, if that was asked for.
+    pub(crate) fn pass(&mut self, name: &'static str, stage: Option<Stage>) -> Option<Harm> {
         let here = self.passed;
         self.passed += 1;
         let named = self.meet(name);
-        named.or_else(|| self.any.get(&here).copied())
+        let in_stage = stage.and_then(|stage| {
+            let nth = self.passed_in_stage.entry((name, stage)).or_default();
+            let here = *nth;
+            *nth += 1;
+            self.in_stage.get(&(name, stage, here)).copied()
+        });
+        named.or(in_stage).or_else(|| self.any.get(&here).copied())
     }
 
     /// Something of this name is there once more.

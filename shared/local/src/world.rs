@@ -18,7 +18,7 @@ use manifold_core::run::{Head, Outcome, Phase, Reason, ReasonSource, Refusal, St
 use manifold_core::summary;
 use manifold_core::time::{Span, Timestamp};
 use manifold_ports::clock::Clock;
-use manifold_ports::engine::{Engine, Order};
+use manifold_ports::engine::{CLOCK_SKEW, Engine, Order};
 use manifold_ports::ledger::{CommitError, Ledger, LedgerError, OpenRuns};
 use manifold_ports::queues::{Queues, SendError};
 use manifold_ports::releases::{Details, ReleaseError, Releases};
@@ -154,6 +154,7 @@ struct Inner {
     task: u64,
     killed: BTreeMap<u64, &'static str>,
     invocations: BTreeMap<u64, Invocation>,
+    unrecorded_posts: usize,
     touched: BTreeSet<RunId>,
     lost: BTreeSet<ExecutionId>,
     tale: Option<Vec<Told>>,
@@ -167,6 +168,8 @@ struct Invocation {
     skew: i64,
     /// The run that it read last.
     run: Option<RunId>,
+    /// Whether it has posted a run's message to Slack, and not recorded that yet.
+    has_posted: bool,
 }
 
 /// A line of the tale of what happened, told for people.
@@ -253,6 +256,7 @@ impl World {
             task: NOBODY,
             killed: BTreeMap::new(),
             invocations: BTreeMap::new(),
+            unrecorded_posts: 0,
             touched: BTreeSet::new(),
             lost: BTreeSet::new(),
             tale: None,
@@ -304,7 +308,7 @@ impl World {
         self.lock().lost.clone()
     }
 
-    /// The runs of which something was written since this was asked last.
+    /// The runs whose head or targets were written since this was asked last.
     pub fn take_touched(&self) -> BTreeSet<RunId> {
         std::mem::take(&mut self.lock().touched)
     }
@@ -322,14 +326,29 @@ impl World {
         self.lock().slack_messages.get(ts).cloned().flatten()
     }
 
-    /// An operator puts all dead letters back where they came from. Says how many they were.
-    pub fn redrive(&self) -> usize {
+    /// How often a message was posted to Slack by a worker that met a mishap before it had recorded that.
+    #[must_use]
+    pub fn unrecorded_posts(&self) -> usize {
+        self.lock().unrecorded_posts
+    }
+
+    /// The time, by the world's own clock.
+    #[must_use]
+    pub fn time(&self) -> Timestamp {
+        self.lock().now
+    }
+
+    /// An operator puts all dead letters back where they came from, and does so this many times. Says how many they
+    /// were.
+    pub fn redrive(&self, times: usize) -> usize {
         let mut inner = self.lock();
         let letters = std::mem::take(&mut inner.dead_letters);
         let now = inner.now;
         for letter in &letters {
             inner.tell(|| format!("an operator redrives {}", letter.body));
-            inner.at(now, Due::Letter(Letter { receives: 0, ..letter.clone() }));
+            for _ in 0..times {
+                inner.at(now, Due::Letter(Letter { receives: 0, ..letter.clone() }));
+            }
         }
         letters.len()
     }
@@ -531,7 +550,8 @@ impl World {
     async fn point(&self, name: &'static str, least: i64, most: i64) -> Option<Harm> {
         let (wake_at, harm) = {
             let mut inner = self.lock();
-            let harm = inner.mishaps.pass(name);
+            let stage = inner.mishaps.asks_for_stage(name).then(|| inner.stage_here());
+            let harm = inner.mishaps.pass(name, stage);
             if let Some(harm) = harm {
                 inner.meet(name, harm);
             }
@@ -644,14 +664,22 @@ impl Inner {
     /// A mishap meets the task that is polled.
     fn meet(&mut self, at: &'static str, harm: Harm) {
         let task = self.task;
-        let here = self.invocations.get_mut(&task);
-        let (function, run) = here.map_or((None, None), |here| (Some(here.function), here.run.clone()));
+        let (mut function, mut run) = (None, None);
+        if let Some(here) = self.invocations.get_mut(&task) {
+            self.unrecorded_posts += usize::from(std::mem::take(&mut here.has_posted));
+            (function, run) = (Some(here.function), here.run.clone());
+        }
         if harm == Harm::Killed {
             self.killed.insert(task, at);
         }
         let state = self.stage(run.as_ref()).name();
         self.tell(|| format!("{harm} at {at}"));
         self.met.push(Met { at, harm, function, run, state });
+    }
+
+    /// How far the run is that the polled task works on.
+    fn stage_here(&self) -> Stage {
+        self.stage(self.invocations.get(&self.task).and_then(|here| here.run.as_ref()))
     }
 
     fn stage(&self, run: Option<&RunId>) -> Stage {
@@ -681,6 +709,13 @@ impl Inner {
         let who = self.invocations.get(&task).map(|here| (here.function, task));
         let line = Told { at: self.now, who, what: what() };
         self.tale.get_or_insert_default().push(line);
+    }
+
+    /// The task that is polled has posted a run's message, or recorded where it stands.
+    fn has_posted(&mut self, has_posted: bool) {
+        if let Some(here) = self.invocations.get_mut(&self.task) {
+            here.has_posted = has_posted;
+        }
     }
 
     /// The task that is polled works on a run.
@@ -840,7 +875,6 @@ impl OpenRuns for World {
             let is_own = inner.records.get(&place).is_some_and(|record| record.nonce == *nonce);
             if is_own {
                 inner.tell(|| format!("forgets {run}: it is told"));
-                inner.touched.insert(run.clone());
                 inner.records.remove(&place);
             }
             is_own
@@ -855,8 +889,11 @@ impl Inner {
         if let Key::Head(run) = &key {
             self.heads.insert(run.clone());
         }
-        if let Some(run) = key.run() {
+        if let Key::Head(run) | Key::Target(run, _) = &key {
             self.touched.insert(run.clone());
+        }
+        if matches!(item, Item::Summary(_)) {
+            self.has_posted(false);
         }
         self.tell(|| tale::written(&item));
         let version = match expect {
@@ -975,7 +1012,7 @@ impl Engine for World {
         let found = inner
             .executions
             .iter()
-            .filter(|e| e.run == *order.run && e.target == order.planned.key && e.started_at >= since)
+            .filter(|e| e.run == *order.run && e.target == order.planned.key && e.started_at.plus(CLOCK_SKEW) >= since)
             .filter(|e| !except.contains(&e.id))
             .min_by_key(|e| e.started_at);
         Ok(found.map(|e| e.id.clone()))
@@ -1118,6 +1155,8 @@ impl Slack for World {
             match channel {
                 Channel::Silent => MessageRef::default(),
                 Channel::Webhook { .. } => {
+                    inner.has_posted(true);
+                    inner.tell(|| format!("posts {:?}", payload.text));
                     inner.slack.push(SlackCall { at, method: "webhook", body: payload.webhook_body(), ts: None });
                     MessageRef::default()
                 }
@@ -1127,6 +1166,9 @@ impl Slack for World {
                     let body = payload.post_body(channel, thread_ts);
                     let run = inner.invocations.get(&inner.task).and_then(|here| here.run.clone());
                     inner.slack_messages.insert(ts.clone(), run);
+                    if thread.is_none() {
+                        inner.has_posted(true);
+                    }
                     inner.tell(|| format!("posts {:?}", payload.text));
                     inner.slack.push(SlackCall { at, method: "chat.postMessage", body, ts: Some(ts.clone()) });
                     MessageRef { channel: Some(channel.clone()), ts: Some(ts) }

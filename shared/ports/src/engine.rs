@@ -5,7 +5,11 @@ use std::future::Future;
 use manifold_core::ids::{Attempt, ExecutionId, RunId};
 use manifold_core::plan::PlannedTarget;
 use manifold_core::run::{Reason, Refusal, Standing};
-use manifold_core::time::Timestamp;
+use manifold_core::time::{Span, Timestamp};
+
+/// How far the clock of an engine and those of the functions may disagree: what an engine started so much before it was
+/// asked to may still be ours.
+pub const CLOCK_SKEW: Span = Span::from_minutes(5);
 
 /// One attempt on one target, whole.
 #[derive(Debug, Clone, Copy)]
@@ -24,8 +28,8 @@ pub trait Engine: Send + Sync {
     /// derived from run, target and attempt.
     fn start(&self, order: Order<'_>) -> impl Future<Output = Result<ExecutionId, Refusal>> + Send;
 
-    /// Looks for the execution that an earlier worker may have started for this run, not before `since`, and that
-    /// is none of `except`.
+    /// Looks for the execution that an earlier worker may have started for this run, not before `since` (give or take
+    /// [`CLOCK_SKEW`]), and that is none of `except`.
     fn find(
         &self,
         order: Order<'_>,

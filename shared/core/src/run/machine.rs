@@ -377,7 +377,7 @@ impl Run {
             self.derive_again(&target);
             return Told::TooLate;
         }
-        let may_start = !self.must_not_start(now);
+        let may_start = !self.must_not_start(now) && target.gave_up.is_none();
         match (target.status(), &target.claim) {
             (Status::Queued, _) => {}
             (Status::Starting, Some(claim)) if claim.nonce == nonce => {
@@ -387,6 +387,14 @@ impl Run {
                 return Told::Held { until: claim.lease_until };
             }
             (Status::Starting, _) => target.taken_over = true,
+            // Given up while a worker that may have started it had died. What runs there must not stay unknown.
+            (Status::Ended(_), Some(claim)) if target.is_unaccounted_for() && claim.lease_until > now => {
+                return Told::Held { until: claim.lease_until };
+            }
+            (Status::Ended(_), Some(_)) if target.is_unaccounted_for() => {
+                self.derive_again(&target);
+                target.taken_over = true;
+            }
             (Status::Waiting | Status::Running | Status::Stopping | Status::Ended(_), _) => {
                 self.derive_again(&target);
                 return Told::TooLate;
@@ -405,7 +413,12 @@ impl Run {
     }
 
     fn not_found(&mut self, key: &TargetKey, attempt: Attempt, now: Timestamp) -> Told {
-        let Some(target) = self.targets.get(key).cloned() else { return Told::Stray("no such target") };
+        let Some(mut target) = self.targets.get(key).cloned() else { return Told::Stray("no such target") };
+        if target.attempt == attempt && target.is_unaccounted_for() {
+            target.claim = None;
+            self.put(target);
+            return Told::Changed;
+        }
         if target.attempt != attempt || target.status() != Status::Starting {
             self.derive_again(&target);
             return Told::TooLate;
@@ -417,6 +430,7 @@ impl Run {
     /// Ends a target that was not started and must not be any more.
     fn skip(&mut self, mut target: Target, now: Timestamp) {
         let before = target.status();
+        target.claim = None;
         let halted = self.head.is_closed() || self.head.wave_over_tolerance().is_some();
         if let (true, Some(last)) = (halted, target.past.last()) {
             // It had its chance: what failed is not told as skipped because it can't be tried again.
@@ -488,6 +502,9 @@ impl Run {
         let past_due = self.head.due_at().is_some_and(|due| due <= now);
         match refusal {
             Refusal::Permanent { outcome, reason } => {
+                if !target.may_have_been_started() {
+                    target.claim = None;
+                }
                 target.reason = Some(reason);
                 target.gave_up = Some(GaveUp { outcome, at: now });
             }

@@ -210,6 +210,13 @@ impl Target {
         self.taken_over || self.put_back > 0
     }
 
+    /// Whether it was given up while it was claimed, and nobody knows whether the worker had started it.
+    #[must_use]
+    pub fn is_unaccounted_for(&self) -> bool {
+        let not_asked = matches!(self.gave_up, Some(GaveUp { outcome: Outcome::TimedOut | Outcome::Unreachable, .. }));
+        not_asked && self.claim.is_some() && self.execution.is_none()
+    }
+
     /// Whether it failed for a reason that nobody has told yet.
     #[must_use]
     pub fn is_unexplained(&self) -> bool {

@@ -53,6 +53,34 @@ fn another_worker_is_kept_away_until_the_lease_ends_and_then_looks_for_what_the_
 }
 
 #[test]
+fn what_a_dead_worker_may_have_started_is_looked_for_even_after_the_deadline_gave_it_up() {
+    let mut play = Play::of(&[(1, 1, 0)]);
+    play.wait(Span::from_millis(DEADLINE.as_millis() - 1));
+    play.claim_as(0, 1, "a");
+    play.wait(Span::from_millis(1));
+    play.deadline();
+    assert_eq!((play.status(0), play.verdict()), (Status::Ended(Outcome::TimedOut), Some(Verdict::TimedOut)));
+    assert!(matches!(play.claim_as(0, 1, "b").told, Told::Held { .. }), "the first worker may be at it");
+    play.wait(LEASE);
+    assert_eq!(play.claim_as(0, 1, "b").told, Told::Claimed { look_first: true, may_start: false });
+    play.started(0, 1);
+    play.observe(0, PipelineState::Succeeded);
+    assert_eq!(play.verdict(), Some(Verdict::Succeeded), "it had been started, and its answer counts");
+}
+
+#[test]
+fn what_is_not_found_after_the_deadline_is_not_looked_for_again() {
+    let mut play = Play::of(&[(1, 1, 0)]);
+    play.claim_as(0, 1, "a");
+    play.wait(DEADLINE);
+    play.deadline();
+    assert_eq!(play.claim_as(0, 1, "b").told, Told::Claimed { look_first: true, may_start: false });
+    play.not_found(0);
+    assert_eq!(play.status(0), Status::Ended(Outcome::TimedOut));
+    assert_eq!(play.claim_as(0, 1, "c").told, Told::TooLate);
+}
+
+#[test]
 fn an_attempt_that_was_put_back_may_have_been_started_by_a_call_that_seemed_to_fail() {
     let mut play = Play::of(&[(1, 1, 0)]);
     play.claim_as(0, 1, "a");
