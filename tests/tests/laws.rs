@@ -132,7 +132,8 @@ fn law_2_where_nothing_is_lost_the_sweep_finds_nothing_to_do() {
     for seed in 0..20 {
         let told = Story::new().seed(seed).fail("prod/eu-west-1=JobFailed").tell();
         told.check_invariants(false);
-        assert_eq!((told.simulation().overdue(), told.summary().asked_for), (0, 0), "seed {seed}");
+        // But for one more look at what Slack shows, before the run is forgotten.
+        assert_eq!((told.simulation().overdue(), told.summary().asked_for), (1, 0), "seed {seed}");
         assert!(!told.simulation().world().calls().contains_key("engine.ask"));
     }
 }

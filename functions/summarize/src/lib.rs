@@ -72,6 +72,8 @@ struct Drafts {
     message: summary::Payload,
     thread: Option<summary::Payload>,
     unexplained_since: Option<Timestamp>,
+    /// When reading the facts began that they show.
+    as_of: Timestamp,
     expires_at: Timestamp,
 }
 
@@ -154,6 +156,7 @@ impl<L: Ledger, Q: Queues, S: Slack, C: Clock> Summarize<L, Q, S, C> {
         if let Some(early) = posting.decide_early(occasion, &nonce, self.clock.now()) {
             return self.without_sending(run, early, &loaded.versions, expires_at).await;
         }
+        let as_of = self.clock.now();
         let plan = runs::plan(&self.ledger, run, head.size()).await?;
         let targets = self.ledger.targets(run).await?;
         let summary = Summary::of(head, &plan, &targets);
@@ -168,6 +171,7 @@ impl<L: Ledger, Q: Queues, S: Slack, C: Clock> Summarize<L, Q, S, C> {
                 None => None,
             },
             unexplained_since: summary.ended_at.filter(|_| summary.has_unexplained()),
+            as_of,
             expires_at,
         };
         self.bring_up_to_date(run, posting, loaded.versions, &nonce, &drafts).await
@@ -188,6 +192,7 @@ impl<L: Ledger, Q: Queues, S: Slack, C: Clock> Summarize<L, Q, S, C> {
             digest: &digest,
             thread_digest: thread_digest.as_deref(),
             unexplained_since: drafts.unexplained_since,
+            as_of: drafts.as_of,
         };
         match posting.decide(drafts.occasion, draft, nonce, self.clock.now()) {
             waiting @ (Decision::Nothing(_) | Decision::Record { .. } | Decision::Later { .. }) => {
@@ -265,7 +270,8 @@ impl<L: Ledger, Q: Queues, S: Slack, C: Clock> Summarize<L, Q, S, C> {
         match done {
             Ok(()) => {
                 let shown = Some(drafts.occasion.version);
-                self.store_own(run, Posting { shown, ..released }, drafts).await?;
+                let compared_at = if drafts.occasion.is_final { Some(drafts.as_of) } else { released.compared_at };
+                self.store_own(run, Posting { shown, compared_at, ..released }, drafts).await?;
                 // What changed meanwhile found the lease taken, and may have nobody else to show it.
                 self.look_again(run, edit_every(drafts.occasion.targets)).await.map(|()| "posted")
             }

@@ -332,7 +332,8 @@ impl Run {
         let (head, queue) = self.before;
         let is_new = head.is_none();
         let is_open = self.head.verdict().is_none();
-        let changed_late = head.as_ref().is_some_and(|before| before.verdict().is_some() && *before != self.head);
+        let is_changed = head.as_ref() != Some(&self.head) || !self.changed.is_empty();
+        let changed_late = is_changed && head.as_ref().is_some_and(|before| before.verdict().is_some());
         let adopted = is_open && !self.head.watched;
         self.head.watched |= adopted;
         let mut targets = self.targets;
@@ -387,11 +388,11 @@ impl Run {
                 return Told::Held { until: claim.lease_until };
             }
             (Status::Starting, _) => target.taken_over = true,
-            // Given up while a worker that may have started it had died. What runs there must not stay unknown.
+            // Given up although it may have been started. What runs there must not stay unknown.
             (Status::Ended(_), Some(claim)) if target.is_unaccounted_for() && claim.lease_until > now => {
                 return Told::Held { until: claim.lease_until };
             }
-            (Status::Ended(_), Some(_)) if target.is_unaccounted_for() => {
+            (Status::Ended(_), _) if target.is_unaccounted_for() => {
                 self.derive_again(&target);
                 target.taken_over = true;
             }
@@ -415,7 +416,7 @@ impl Run {
     fn not_found(&mut self, key: &TargetKey, attempt: Attempt, now: Timestamp) -> Told {
         let Some(mut target) = self.targets.get(key).cloned() else { return Told::Stray("no such target") };
         if target.attempt == attempt && target.is_unaccounted_for() {
-            target.claim = None;
+            target.was_not_started();
             self.put(target);
             return Told::Changed;
         }
@@ -430,7 +431,7 @@ impl Run {
     /// Ends a target that was not started and must not be any more.
     fn skip(&mut self, mut target: Target, now: Timestamp) {
         let before = target.status();
-        target.claim = None;
+        target.was_not_started();
         let halted = self.head.is_closed() || self.head.wave_over_tolerance().is_some();
         if let (true, Some(last)) = (halted, target.past.last()) {
             // It had its chance: what failed is not told as skipped because it can't be tried again.

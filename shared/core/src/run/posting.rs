@@ -64,6 +64,9 @@ pub struct Posting {
     /// The version of the run's head whose state stands in Slack: another one, and the message is behind.
     #[serde(default)]
     pub shown: Option<u64>,
+    /// When the final message was last compared with the run's facts, as they were then, and found to show them.
+    #[serde(default)]
+    pub compared_at: Option<Timestamp>,
 }
 
 /// Who is talking to Slack, and until when.
@@ -97,6 +100,8 @@ pub struct Draft<'a> {
     pub thread_digest: Option<&'a str>,
     /// Since when the message only waits for the reasons of failures; `None` when it does not.
     pub unexplained_since: Option<Timestamp>,
+    /// When reading the facts began that it shows.
+    pub as_of: Timestamp,
 }
 
 /// What to do about a draft.
@@ -155,7 +160,8 @@ impl Posting {
             self.thread_refused.is_some() || draft.thread_digest.is_none_or(|digest| shown(&self.thread, digest));
         if shown(&self.message, draft.digest) && thread_shown {
             // Whoever held the lease is gone, and left nothing undone.
-            let posting = Self { shown: Some(occasion.version), lease: None, ..self.clone() };
+            let compared_at = if occasion.is_final { Some(draft.as_of) } else { self.compared_at };
+            let posting = Self { shown: Some(occasion.version), lease: None, compared_at, ..self.clone() };
             return match posting == *self {
                 true => Decision::Nothing("the summary is up to date"),
                 false => Decision::Record { posting },
@@ -200,7 +206,7 @@ mod tests {
     }
 
     fn draft(digest: &str) -> Draft<'_> {
-        Draft { digest, thread_digest: None, unexplained_since: None }
+        Draft { digest, thread_digest: None, unexplained_since: None, as_of: at(0) }
     }
 
     fn is_final(occasion: Occasion) -> Occasion {
@@ -240,6 +246,15 @@ mod tests {
         let Decision::Record { posting } = stands.decide(BOT, draft("a"), &nonce("me"), at(120)) else { panic!() };
         assert_eq!((posting.shown, &posting.lease), (Some(7), &None));
         assert!(matches!(posting.decide(BOT, draft("a"), &nonce("me"), at(120)), Decision::Nothing(_)));
+    }
+
+    #[test]
+    fn a_final_message_that_shows_how_it_is_says_as_of_when() {
+        let stands = Posting { message: posted("a", 0), shown: Some(7), ..Posting::default() };
+        let draft = Draft { as_of: at(60), ..draft("a") };
+        assert!(matches!(stands.decide(BOT, draft, &nonce("me"), at(61)), Decision::Nothing(_)), "not yet final");
+        let Decision::Record { posting } = stands.decide(is_final(BOT), draft, &nonce("me"), at(61)) else { panic!() };
+        assert_eq!(posting.compared_at, Some(at(60)));
     }
 
     #[test]
@@ -294,10 +309,7 @@ mod tests {
             ..Posting::default()
         };
         let details = |digest| Draft { thread_digest: Some("details"), ..draft(digest) };
-        assert!(matches!(
-            without_details.decide(is_final(BOT), details("a"), &nonce("me"), at(60)),
-            Decision::Nothing(_)
-        ));
+        assert!(!sends(&without_details.decide(is_final(BOT), details("a"), &nonce("me"), at(60))));
         assert!(sends(&without_details.decide(is_final(BOT), details("b"), &nonce("me"), at(60))));
     }
 }

@@ -39,6 +39,8 @@ pub const BACKED_OFF: Span = Span::from_minutes(10);
 pub const LAST_ASKED: Span = Span::from_minutes(2);
 /// How many targets are looked at in one go: whole slices of the plan.
 pub const PAGE: u32 = 20 * TARGETS_PER_CHUNK;
+/// How far the clocks of two functions may disagree.
+const SKEW: Span = Span::from_seconds(15);
 /// How long a summary that Slack does not take is tried again after the verdict, or after what changed since: whoever
 /// reads Slack's errors in the log has had a day.
 const TELL_FOR: Span = Span::from_minutes(60 * 24);
@@ -68,6 +70,10 @@ pub struct OpenRun {
     /// Since when its summary is behind.
     #[serde(default)]
     pub behind: Option<Behind>,
+    /// Since when its verdict is given and told. It is forgotten once Slack's message was compared with the facts after
+    /// that: what changed a target alone, such as the reason of a failure, changes no head, and its message may be lost.
+    #[serde(default)]
+    pub told_since: Option<Timestamp>,
 }
 
 /// A pass over a run's targets, perhaps in several ticks. All of it is looked at as of its beginning, so that the turns
@@ -136,7 +142,16 @@ impl OpenRun {
     /// A run that nobody has looked at yet.
     #[must_use]
     pub fn new(run: RunId) -> Self {
-        Self { run, looked_at: None, passed_at: None, pass: None, turns: None, stuck_since: None, behind: None }
+        Self {
+            run,
+            looked_at: None,
+            passed_at: None,
+            pass: None,
+            turns: None,
+            stuck_since: None,
+            behind: None,
+            told_since: None,
+        }
     }
 
     /// Looks at the run as a whole, and begins a pass over its targets unless one is under way.
@@ -145,8 +160,18 @@ impl OpenRun {
         let run = || head.run.clone();
         let telling = Telling::of(view);
         if telling == Telling::Told {
-            return Look::Done { untold: false };
+            let since = *self.told_since.get_or_insert(now);
+            let compared_at = view.posting.and_then(|posting| posting.compared_at);
+            let shows_all = !is_edited(&view) || compared_at.is_some_and(|at| at >= since.plus(SKEW));
+            if shows_all || now.since(since) >= TELL_FOR {
+                return Look::Done { untold: !shows_all };
+            }
+            // Late enough that the clocks of two functions agree on what is later.
+            let last_look = Outgoing { delay: SKEW, ..Outgoing::from(Payload::Summarize { run: run() }) };
+            self.looked_at = Some(now);
+            return Look::Open { open: self, messages: vec![last_look] };
         }
+        self.told_since = None;
         let shown = view.posting.and_then(|posting| posting.shown);
         self.behind = match (telling, self.behind) {
             (Telling::Behind, Some(behind)) if behind.shown == shown => Some(behind),
@@ -310,6 +335,12 @@ impl Telling {
             (false, _) => Self::Behind,
         }
     }
+}
+
+/// Whether what stands in Slack can still be brought up to date.
+fn is_edited(view: &View<'_>) -> bool {
+    let refused = view.posting.is_some_and(|posting| posting.refused.is_some());
+    matches!(view.head.channel, Channel::Bot { .. }) && !refused
 }
 
 fn closed_at(head: &Head) -> Option<Timestamp> {

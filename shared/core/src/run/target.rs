@@ -210,11 +210,19 @@ impl Target {
         self.taken_over || self.put_back > 0
     }
 
-    /// Whether it was given up while it was claimed, and nobody knows whether the worker had started it.
+    /// Whether it was given up, and nobody knows whether a worker that died, or a call that seemed to fail, had started
+    /// it.
     #[must_use]
     pub fn is_unaccounted_for(&self) -> bool {
         let not_asked = matches!(self.gave_up, Some(GaveUp { outcome: Outcome::TimedOut | Outcome::Unreachable, .. }));
-        not_asked && self.claim.is_some() && self.execution.is_none()
+        not_asked && self.execution.is_none() && (self.claim.is_some() || self.may_have_been_started())
+    }
+
+    /// Notes that nobody has started the current attempt: it was looked for.
+    pub(super) fn was_not_started(&mut self) {
+        self.claim = None;
+        self.taken_over = false;
+        self.put_back = 0;
     }
 
     /// Whether it failed for a reason that nobody has told yet.

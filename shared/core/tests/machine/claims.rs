@@ -81,6 +81,18 @@ fn what_is_not_found_after_the_deadline_is_not_looked_for_again() {
 }
 
 #[test]
+fn what_a_call_that_seemed_to_fail_may_have_started_is_looked_for_after_the_deadline_too() {
+    let mut play = Play::of(&[(1, 1, 0)]);
+    play.claim_as(0, 1, "a");
+    play.refused(0, 1, later());
+    play.wait(DEADLINE);
+    play.deadline();
+    assert_eq!(play.claim_as(0, 1, "b").told, Told::Claimed { look_first: true, may_start: false });
+    play.not_found(0);
+    assert_eq!(play.claim_as(0, 1, "c").told, Told::TooLate);
+}
+
+#[test]
 fn an_attempt_that_was_put_back_may_have_been_started_by_a_call_that_seemed_to_fail() {
     let mut play = Play::of(&[(1, 1, 0)]);
     play.claim_as(0, 1, "a");

@@ -244,9 +244,37 @@ fn bot() -> Channel {
     Channel::Bot { channel: "C1".to_owned(), token: SecretRef::Ssm("t".to_owned()) }
 }
 
+/// Compared later than anything in these stories happens.
 fn told(shown: u64) -> Option<Posting> {
     let message = Posted { channel: None, ts: None, digest: "d".to_owned(), at: released_at() };
-    Some(Posting { message: Some(message), shown: Some(shown), ..Posting::default() })
+    let compared_at = Some(released_at().plus(Span::from_minutes(60 * 24 * 365)));
+    Some(Posting { message: Some(message), shown: Some(shown), compared_at, ..Posting::default() })
+}
+
+#[test]
+fn what_stands_in_slack_is_compared_once_more_before_a_run_is_forgotten() {
+    let mut play = Play::of(&[(1, 1, 0)]);
+    play.head.channel = bot();
+    play.start(0);
+    play.observe(0, Succeeded);
+    let compared = |at: Timestamp| told(1).map(|posting| Posting { compared_at: Some(at), ..posting });
+    let before = play.now;
+    let mut watch = Watch { posting: compared(before), ..Watch::of(&play) };
+    assert_eq!(watch.minutes(&mut play, 2), ["1: summarize", "2: summarize"], "a target may have changed since");
+    watch.posting = compared(play.now);
+    assert_eq!(watch.minutes(&mut play, 1), ["1: done"]);
+}
+
+#[test]
+fn a_reason_that_comes_after_the_verdict_is_looked_after_until_it_is_told() {
+    let mut play = Play::of(&[(1, 1, 0)]);
+    play.start(0);
+    play.observe(0, Failed);
+    assert_eq!(play.verdict(), Some(Verdict::Failed));
+    let reason = super::play::reason("JobFailed in action Deploy");
+    let told = Event::Explained { target: key(0), execution: super::play::execution(0, 1), reason };
+    let explained = play.tell(told).step;
+    assert!(explained.watch && explained.head.is_none(), "{explained:?}");
 }
 
 #[test]
