@@ -5,6 +5,7 @@
 //! | [`scenario`] | what makes a story what it is, drawn from a seed |
 //! | [`invariants`] | what must hold after every step, and at the end |
 //! | [`coverage`] | which fault met which state |
+//! | [`small`] | small worlds, explored whole |
 //!
 //! A seed is a story: [`play`] tells it, and stops at the first law that does not hold. [`smallest`] leaves out whatever
 //! is not needed for that, and [`Failure`] tells what is left so that a person can read it.
@@ -12,6 +13,7 @@
 pub mod coverage;
 pub mod invariants;
 pub mod scenario;
+pub mod small;
 
 use std::fmt::{self, Display};
 
@@ -75,7 +77,7 @@ fn run(simulation: &mut Simulation, watch: &mut Watch) -> Result<(), Broken> {
     for _ in 0..=REDRIVES {
         loop {
             match simulation.step() {
-                Ok(Some(_)) => watch.after_step(simulation)?,
+                Ok(Some(_)) => watch.after_step(simulation.world())?,
                 Ok(None) => break,
                 Err(_) => return Err(unsettled(simulation)),
             }
@@ -85,7 +87,7 @@ fn run(simulation: &mut Simulation, watch: &mut Watch) -> Result<(), Broken> {
             break;
         }
     }
-    watch.at_the_end(simulation)
+    watch.at_the_end(simulation.world())
 }
 
 /// A law that a seed breaks, and the smallest story that still does.

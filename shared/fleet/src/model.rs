@@ -15,7 +15,7 @@ use crate::template::{Template, Templates};
 /// It can only be had from [`Fleet::parse`], so whoever holds one has nothing left to check: every name that
 /// refers to something refers to something, every template is known to render, and every target of every app
 /// is in exactly one wave.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Fleet {
     pub(crate) shared: Arc<Shared>,
     pub(crate) apps: Vec<App>,
@@ -23,7 +23,7 @@ pub struct Fleet {
 }
 
 /// What all apps have in common.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Shared {
     pub(crate) hub: Hub,
     pub(crate) accounts: Vec<Account>,
@@ -52,7 +52,7 @@ pub struct Account {
 }
 
 /// One thing that is deployed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct App {
     pub(crate) shared: Arc<Shared>,
     pub(crate) name: AppName,

@@ -306,7 +306,7 @@ fn environment() -> Environment<'static> {
 }
 
 /// The compiled templates of a fleet.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Templates {
     environment: Environment<'static>,
 }

@@ -10,12 +10,15 @@
 //! | [`faults`] | what may go wrong in it |
 //! | [`world`] | the ledger, queues, engine, release pipeline, Slack and clock that the handlers are given |
 //! | [`simulation`] | the loop that delivers messages to the handlers, as SQS and Lambda would |
+//! | [`steps`] | a world that moves only as it is told to |
 //! | [`report`] | what a simulation found, for people and for scripts |
 
 pub mod behaviour;
 mod envelope;
 pub mod faults;
+mod handlers;
 pub mod report;
 pub mod simulation;
+pub mod steps;
 mod tale;
 pub mod world;

@@ -4,33 +4,28 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use manifold_collect::Collect;
 use manifold_core::event::{self, BatchResponse, DecodeError, Envelope, PipelineEvent, PipelineState, decode_event};
 use manifold_core::ids::{AppName, RunId};
 use manifold_core::release::{Release, Revision, Trigger};
 use manifold_core::run::Verdict;
 use manifold_core::summary::Summary;
 use manifold_core::time::{Span, Timestamp};
-use manifold_deploy::Deploy;
-use manifold_dispatch::Dispatch;
 use manifold_fleet::{App, Fleet};
 use manifold_ports::clock::Clock;
 use manifold_ports::runs::RunError;
-use manifold_summarize::Summarize;
-use manifold_sweep::Sweep;
-use serde_json::json;
 
 use crate::behaviour::{Behaviours, Chosen};
 use crate::faults::Faults;
+use crate::handlers::{Answer, Answered, Handlers, Handling, failed};
 use crate::tale;
-use crate::world::{Handling, Inbox, Letter, Next, ReleaseFacts, World};
+use crate::world::{Inbox, Letter, Next, ReleaseFacts, World};
 
 /// A simulation that goes on for longer than this many steps has a fault of its own.
 const MOST_STEPS: u64 = 50_000_000;
 /// How many targets an error names.
 const MOST_NAMED: usize = 12;
 /// How long one invocation may take.
-const TIMEOUT: Span = Span::from_seconds(60);
+pub(crate) const TIMEOUT: Span = Span::from_seconds(60);
 
 /// Why a simulation could not be run.
 #[derive(Debug, thiserror::Error)]
@@ -72,33 +67,6 @@ pub struct Setup {
     pub faults: Faults,
 }
 
-struct Handlers {
-    dispatch: Dispatch<World, World, World, World>,
-    deploy: Deploy<World, World, World, World>,
-    collect: Collect<World, World, World>,
-    summarize: Summarize<World, World, World, World>,
-    sweep: Sweep<World, World, World, World>,
-}
-
-/// What a handler answered.
-#[derive(Default)]
-struct Answered {
-    /// Which messages failed.
-    response: BatchResponse,
-    /// How many events were stray.
-    stray: u32,
-    /// How many messages were sent because something was overdue.
-    overdue: usize,
-}
-
-impl From<BatchResponse> for Answered {
-    fn from(response: BatchResponse) -> Self {
-        Self { response, ..Self::default() }
-    }
-}
-
-type Answer = Result<Answered, DecodeError>;
-
 struct Task {
     function: &'static str,
     letters: Vec<Letter>,
@@ -133,34 +101,7 @@ impl Simulation {
         let world = World::new(envelope.at, setup.seed, behaviours, setup.faults);
         world.know_release(told.execution.clone(), release_facts(told));
         world.deliver(Inbox::Dispatch, setup.event, Span::from_millis(0));
-        let handlers = Handlers {
-            dispatch: Dispatch {
-                fleet: setup.fleet,
-                ledger: world.clone(),
-                queues: world.clone(),
-                releases: world.clone(),
-                clock: world.clone(),
-            },
-            deploy: Deploy {
-                ledger: world.clone(),
-                queues: world.clone(),
-                engine: world.clone(),
-                clock: world.clone(),
-            },
-            collect: Collect { ledger: world.clone(), queues: world.clone(), clock: world.clone() },
-            summarize: Summarize {
-                ledger: world.clone(),
-                queues: world.clone(),
-                slack: world.clone(),
-                clock: world.clone(),
-            },
-            sweep: Sweep {
-                ledger: world.clone(),
-                open_runs: world.clone(),
-                queues: world.clone(),
-                clock: world.clone(),
-            },
-        };
+        let handlers = Handlers::new(setup.fleet, &world);
         Ok(Self {
             world,
             handlers: Arc::new(handlers),
@@ -180,7 +121,7 @@ impl Simulation {
     /// The event can't be read, or opens no run.
     pub fn release(&self, event: String, delay: Span) -> Result<(), SimulationError> {
         let envelope = decode_event(&event)?;
-        let told = check_release(&self.handlers.dispatch.fleet, &envelope)?;
+        let told = check_release(self.handlers.fleet(), &envelope)?;
         self.world.know_release(told.execution.clone(), release_facts(told));
         self.world.deliver(Inbox::Dispatch, event, delay);
         Ok(())
@@ -190,6 +131,12 @@ impl Simulation {
     #[must_use]
     pub fn world(&self) -> &World {
         &self.world
+    }
+
+    /// The fleet.
+    #[must_use]
+    pub fn fleet(&self) -> &Fleet {
+        self.handlers.fleet()
     }
 
     /// How many events did not belong to any target.
@@ -272,48 +219,15 @@ impl Simulation {
     fn invoke(&mut self, letters: Vec<Letter>) {
         let Some(first) = letters.first() else { return };
         let inbox = first.inbox;
-        let sent = self.world.now().as_millis().to_string();
-        let records: Vec<serde_json::Value> = letters
-            .iter()
-            .map(|letter| {
-                json!({
-                    "messageId": letter.id,
-                    "body": letter.body,
-                    "attributes": {
-                        "ApproximateReceiveCount": (letter.receives + 1).to_string(),
-                        "SentTimestamp": sent,
-                    },
-                })
-            })
-            .collect();
-        let input = json!({ "Records": records });
-        let deadline = self.world.now().plus(TIMEOUT);
-        let handlers = Arc::clone(&self.handlers);
-        let future: Handling<Answer> = match inbox {
-            Inbox::Dispatch => {
-                Box::pin(async move { handlers.dispatch.handle(&input, deadline).await.map(Answered::from) })
-            }
-            Inbox::Deploy => {
-                Box::pin(async move { handlers.deploy.handle(&input, deadline).await.map(Answered::from) })
-            }
-            Inbox::Collect => Box::pin(async move {
-                let (done, report) = handlers.collect.handle(&input, deadline).await?;
-                Ok(Answered { stray: report.counted("stray"), ..done.into() })
-            }),
-            Inbox::Summarize => {
-                Box::pin(async move { handlers.summarize.handle(&input, deadline).await.map(Answered::from) })
-            }
-        };
+        let now = self.world.now();
+        let deadline = now.plus(TIMEOUT);
+        let future = self.handlers.invoke(inbox, &letters, now, deadline);
         self.begin(Task { function: inbox.function(), letters, future, deadline });
     }
 
     fn tick(&mut self) {
-        let handlers = Arc::clone(&self.handlers);
         let deadline = self.world.now().plus(TIMEOUT);
-        let future: Handling<Answer> = Box::pin(async move {
-            let overdue = handlers.sweep.tick(deadline).await.map_or(0, |tick| tick.sent);
-            Ok(Answered { overdue, ..Answered::default() })
-        });
+        let future = self.handlers.tick(deadline);
         self.begin(Task { function: "sweep", letters: Vec::new(), future, deadline });
     }
 
@@ -352,14 +266,11 @@ impl Simulation {
         };
         let Some(task) = self.tasks.remove(&id) else { return };
         self.world.end(id);
-        let failed: BTreeSet<String> = match answer {
-            Ok(Answered { response, stray, overdue }) => {
-                self.stray_events += stray;
-                self.overdue += overdue;
-                response.failed().map(str::to_owned).collect()
-            }
-            Err(_) => task.letters.iter().map(|letter| letter.id.clone()).collect(),
-        };
+        let failed = failed(&answer, &task.letters);
+        if let Ok(Answered { stray, overdue, .. }) = answer {
+            self.stray_events += stray;
+            self.overdue += overdue;
+        }
         for letter in task.letters {
             if failed.contains(&letter.id) {
                 self.world.give_back(letter);

@@ -4,7 +4,7 @@
 //! others run, events arrive, and a handler can be killed at any of its awaits.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
@@ -29,6 +29,7 @@ use serde_json::Value;
 use crate::behaviour::{Beat, Behaviour, Behaviours};
 use crate::envelope::Subject;
 use crate::faults::{Agenda, Faults, Harm, Met, Stage};
+use crate::steps::Moment;
 use crate::tale;
 
 /// How long a received message stays hidden from other workers; six times the functions' timeout of 60 s, as AWS
@@ -78,6 +79,13 @@ pub struct Letter {
     pub receives: u32,
 }
 
+impl Letter {
+    /// What makes it another message than another one: not its id.
+    fn sense(&self) -> (Inbox, &str, u32) {
+        (self.inbox, &self.body, self.receives)
+    }
+}
+
 /// One call of Slack's API, exactly as posted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SlackCall {
@@ -123,14 +131,14 @@ pub struct ReleaseFacts {
     pub trigger: Trigger,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Due {
     Letter(Letter),
     Tick,
     Wake(u64),
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Inner {
     now: Timestamp,
     sequence: u64,
@@ -155,6 +163,8 @@ struct Inner {
     killed: BTreeMap<u64, &'static str>,
     invocations: BTreeMap<u64, Invocation>,
     unrecorded_posts: usize,
+    /// It moves only as it is told to: see [`crate::steps`].
+    stepped: bool,
     touched: BTreeSet<RunId>,
     lost: BTreeSet<ExecutionId>,
     tale: Option<Vec<Told>>,
@@ -257,6 +267,7 @@ impl World {
             killed: BTreeMap::new(),
             invocations: BTreeMap::new(),
             unrecorded_posts: 0,
+            stepped: false,
             touched: BTreeSet::new(),
             lost: BTreeSet::new(),
             tale: None,
@@ -531,6 +542,97 @@ impl World {
         self.lock().killed.contains_key(&task)
     }
 
+    /// A copy of the world that goes its own way.
+    pub(crate) fn fork(&self) -> Self {
+        Self(Arc::new(Mutex::new(self.lock().clone())))
+    }
+
+    /// From now on it moves only as it is told to.
+    pub(crate) fn be_stepped(&self) {
+        self.lock().stepped = true;
+    }
+
+    /// The messages that are due, each once.
+    pub(crate) fn due(&self) -> Vec<Letter> {
+        let inner = self.lock();
+        let mut due: Vec<Letter> =
+            inner.letters().filter(|(at, _)| *at <= inner.now).map(|(_, it)| it.clone()).collect();
+        due.sort_by(|one, other| one.sense().cmp(&other.sense()));
+        due.dedup_by(|one, other| one.sense() == other.sense());
+        due
+    }
+
+    /// Takes a message out of its queue.
+    pub(crate) fn take(&self, letter: &Letter) {
+        let mut inner = self.lock();
+        let is_it = |due: &Due| matches!(due, Due::Letter(other) if other.sense() == letter.sense());
+        if let Some(key) = inner.agenda.iter().find(|(_, due)| is_it(due)).map(|(key, _)| *key) {
+            inner.agenda.remove(&key);
+        }
+    }
+
+    /// Loses an event on its way: its execution is known to be one of which something was lost.
+    pub(crate) fn lose(&self, letter: &Letter) {
+        self.take(letter);
+        let mut inner = self.lock();
+        let subject = inner.executions.iter().find(|known| letter.body.contains(known.id.as_str()));
+        let subject = subject.map(|execution| execution.id.clone());
+        inner.lost.extend(subject);
+    }
+
+    /// Puts a message into its queue.
+    pub(crate) fn put(&self, letter: Letter) {
+        let mut inner = self.lock();
+        let now = inner.now;
+        inner.at(now, Due::Letter(letter));
+    }
+
+    /// Has time pass until something is due.
+    pub(crate) fn pass_time(&self) -> Moment {
+        if self.is_settled() {
+            return Moment::Nothing;
+        }
+        let mut inner = self.lock();
+        let Some((&(at, sequence), due)) = inner.agenda.first_key_value() else { return Moment::Nothing };
+        let is_tick = matches!(due, Due::Tick);
+        inner.now = inner.now.max(at);
+        if is_tick {
+            inner.agenda.remove(&(at, sequence));
+            inner.at(at.plus(SWEEP_EVERY), Due::Tick);
+        }
+        inner.tell(|| "time passes".to_owned());
+        if is_tick { Moment::Tick } else { Moment::Letters }
+    }
+
+    /// The task that is not polled any more is killed where it is.
+    pub(crate) fn killed_here(&self, task: u64) {
+        let mut inner = self.lock();
+        inner.task = task;
+        inner.meet("where it is", Harm::Killed);
+        inner.task = NOBODY;
+    }
+
+    /// All that can make a difference to what happens from here on. The marks of workers do not, once they have ended.
+    pub(crate) fn essence(&self) -> String {
+        use std::fmt::Write;
+
+        let inner = self.lock();
+        let mut essence = format!("{}", inner.now.as_millis());
+        let mut add = |part: std::fmt::Arguments<'_>| essence.write_fmt(part).unwrap_or_default();
+        for ((partition, sort), record) in &inner.records {
+            add(format_args!("\n{partition} {sort} {} {:?}", record.version, unmarked(record.item.clone())));
+        }
+        let mut letters: Vec<_> = inner.letters().map(|(at, letter)| (at, letter.sense())).collect();
+        letters.sort();
+        add(format_args!("\n{letters:?} {:?}", inner.sessions));
+        let mut executions: Vec<_> = inner.executions.iter().map(|known| (&known.token, &known.id)).collect();
+        executions.sort();
+        add(format_args!("\n{executions:?} {:?}", inner.refusals));
+        let shown: BTreeMap<_, _> = inner.slack.iter().map(|call| (&call.ts, &call.body)).collect();
+        add(format_args!("\n{shown:?} {} {}", inner.dead_letters.len(), inner.unrecorded_posts));
+        essence
+    }
+
     /// Takes a message back that was not done: it comes again, or becomes a dead letter.
     pub(crate) fn give_back(&self, letter: Letter) {
         let mut inner = self.lock();
@@ -560,9 +662,18 @@ impl World {
                 Some(Harm::Killed | Harm::Refused | Harm::Mistaken | Harm::Lost | Harm::Twice | Harm::Late(_))
                 | None => Span::from_millis(0),
             };
-            let millis = inner.random.i64(least..=most);
+            let millis = if inner.stepped { 0 } else { inner.random.i64(least..=most) };
             (inner.now.plus(Span::from_millis(millis)).plus(slower), harm)
         };
+        if self.lock().stepped {
+            let mut waited = false;
+            poll_fn(|context| {
+                context.waker().wake_by_ref();
+                if std::mem::replace(&mut waited, true) { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+            return harm;
+        }
         if harm == Some(Harm::Killed) {
             // The task is dropped by the loop: what follows never happens.
             return std::future::pending().await;
@@ -608,6 +719,13 @@ impl Inner {
             .map(|(_, record)| record)
     }
 
+    fn letters(&self) -> impl Iterator<Item = (Timestamp, &Letter)> {
+        self.agenda.iter().filter_map(|((at, _), due)| match due {
+            Due::Letter(letter) => Some((*at, letter)),
+            Due::Tick | Due::Wake(_) => None,
+        })
+    }
+
     fn at(&mut self, at: Timestamp, due: Due) -> u64 {
         let sequence = self.sequence;
         self.sequence += 1;
@@ -617,6 +735,18 @@ impl Inner {
 
     fn hex(&mut self, digits: usize) -> String {
         (0..digits).map(|_| char::from_digit(self.random.u32(0..16), 16).unwrap_or('0')).collect()
+    }
+
+    /// The so-many-th execution of a token. Its name says so where nothing may depend on the way to a state.
+    fn execution_id(&mut self, token: &str) -> String {
+        if !self.stepped {
+            return self.uuid();
+        }
+        let twins = self.executions.iter().filter(|known| known.token == token).count();
+        let hash = token
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+        format!("{:08x}-0000-4000-8000-{:012x}", hash >> 32, (hash & 0xffff_ffff) * 100 + twins as u64)
     }
 
     fn uuid(&mut self) -> String {
@@ -641,6 +771,11 @@ impl Inner {
 
     /// Has an event arrive at the hub, some time after it happened, unless it is lost.
     fn emit(&mut self, happens_in: Span, event: &Value, execution: &Execution, kind: &'static str) {
+        if self.stepped {
+            // Whoever holds the world decides when it arrives, or whether.
+            self.deliver(Inbox::Collect, event.to_string(), Span::from_millis(0), None);
+            return;
+        }
         let forwarded = Span::from_millis(self.random.i64(300..=2500));
         let harm = self.meet_on_its_way("event", kind, Some(execution.run.clone()));
         if harm == Some(Harm::Lost) || (self.faults.lost > 0.0 && self.random.f64() < self.faults.lost) {
@@ -735,10 +870,12 @@ impl Inner {
             execution: execution.id.clone(),
             started_at: self.now,
         };
-        let took = Span::from_millis(self.random.i64(90_000..=240_000));
+        let took = Span::from_millis(if self.stepped { 0 } else { self.random.i64(90_000..=240_000) });
         let began = self.now;
-        for (after, beat) in behaviour.script(took, self.faults.started_untold) {
-            let (id, at) = (self.uuid(), began.plus(after));
+        for (number, (after, beat)) in behaviour.script(took, self.faults.started_untold).into_iter().enumerate() {
+            // Where no time passes, an execution takes none.
+            let at = if self.stepped { began } else { began.plus(after) };
+            let id = if self.stepped { format!("{}-{number}", execution.id) } else { self.uuid() };
             match beat {
                 Beat::State(state, attempt) => {
                     let by = (state == PipelineState::Started).then_some(session);
@@ -762,6 +899,26 @@ impl Inner {
                 }
             }
         }
+    }
+}
+
+/// An item without the marks of the workers that wrote it.
+fn unmarked(item: Item) -> Item {
+    let Ok(nobody) = "nobody".parse::<Nonce>() else { return item };
+    match item {
+        Item::Target(mut target) => {
+            if let Some(claim) = &mut target.claim {
+                claim.nonce = nobody;
+            }
+            Item::Target(target)
+        }
+        Item::Summary(mut posting) => {
+            if let Some(lease) = &mut posting.lease {
+                lease.nonce = nobody;
+            }
+            Item::Summary(posting)
+        }
+        other @ (Item::Head(_) | Item::Plan(_) | Item::Link(_) | Item::Queue(_) | Item::Open(_)) => other,
     }
 }
 
@@ -934,7 +1091,7 @@ impl Queues for World {
                     continue;
                 }
                 let harm = inner.meet_on_its_way("message", kind, None);
-                let underway = inner.random.i64(10..=80);
+                let underway = if inner.stepped { 0 } else { inner.random.i64(10..=80) };
                 let delay = Span::from_millis(message.delay.as_millis() + underway);
                 inner.deliver(inbox, body, delay, harm);
             }
@@ -1099,7 +1256,7 @@ impl Inner {
             | Behaviour::AccessDenied
             | Behaviour::UnknownState => {}
         }
-        let id: ExecutionId = self.uuid().parse().map_err(|error| Refusal::Permanent {
+        let id: ExecutionId = self.execution_id(&token).parse().map_err(|error| Refusal::Permanent {
             outcome: Outcome::Failed,
             reason: reason("The simulation made no execution id".to_owned(), &format!("{error}")),
         })?;
@@ -1200,6 +1357,3 @@ impl Slack for World {
         Ok(())
     }
 }
-
-/// A future of a handler.
-pub(crate) type Handling<T> = std::pin::Pin<Box<dyn Future<Output = T> + Send>>;

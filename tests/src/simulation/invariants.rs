@@ -12,7 +12,6 @@ use manifold_core::ledger::{Item, Key};
 use manifold_core::run::{Head, Outcome, Phase, Status, Tally, Target, Verdict};
 use manifold_core::summary::{Summary, slack};
 use manifold_core::time::{Span, Timestamp};
-use manifold_local::simulation::Simulation;
 use manifold_local::world::{Execution, SlackCall, World};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -88,7 +87,7 @@ fn hold(holds: bool, law: Law, how: impl FnOnce() -> String) -> Check {
 }
 
 /// Watches one story, step by step.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Watch {
     executions: usize,
     calls: usize,
@@ -110,8 +109,7 @@ impl Watch {
     ///
     /// # Errors
     /// A law that does not hold.
-    pub fn after_step(&mut self, simulation: &Simulation) -> Result<(), Broken> {
-        let world = simulation.world();
+    pub fn after_step(&mut self, world: &World) -> Result<(), Broken> {
         self.check_step(world).map_err(|(law, how)| Broken { law, how, at: world.time() })
     }
 
@@ -177,8 +175,7 @@ impl Watch {
     ///
     /// # Errors
     /// A law that does not hold.
-    pub fn at_the_end(&self, simulation: &Simulation) -> Result<(), Broken> {
-        let world = simulation.world();
+    pub fn at_the_end(&self, world: &World) -> Result<(), Broken> {
         check_end(world).map_err(|(law, how)| Broken { law, how, at: world.time() })
     }
 }
