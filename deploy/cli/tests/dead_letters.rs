@@ -578,6 +578,7 @@ fn what_can_not_be_looked_at_at_all_is_a_usage_error() {
         told(World::new(&example), &[]),
         told(World::new(&example), &redrive(&[])),
         told(World::new(&example), &[&LIST[..], &["--queue", "deploy"]].concat()),
+        told(World::new(&example), &[&LIST[..], &["--region", "eu-west-1"]].concat()),
         told(World { account: PROD, ..World::new(&example) }, &LIST),
         told(World { is_installed: false, ..World::new(&example) }, &LIST),
     ];

@@ -91,6 +91,9 @@ pub(crate) fn dead_letters(options: &DeadLetters) -> Result<ExitCode> {
     let path = options.fleet.as_ref().ok_or_else(|| {
         advise("--fleet is missing", "name the fleet file, whose hub is looked at: --fleet fleet.yaml")
     })?;
+    if !options.members && (!options.regions.is_empty() || options.rule_prefix.is_some()) {
+        return Err(advise("--region and --rule-prefix choose among the members' queues", "give --members, too"));
+    }
     if let Some(Action::Redrive(redrive)) = &options.action
         && !redrive.all
         && redrive.ids.is_empty()

@@ -49,10 +49,10 @@ pub(crate) struct DeadLetters {
     #[arg(long, global = true)]
     pub(crate) members: bool,
     /// With --members, only this Region. May be given more than once
-    #[arg(long = "region", value_name = "REGION", requires = "members", global = true)]
+    #[arg(long = "region", value_name = "REGION", global = true)]
     pub(crate) regions: Vec<String>,
-    /// What the names of the forwarding rules and their queues begin with [default: as --prefix]
-    #[arg(long, value_name = "PREFIX", requires = "members", global = true)]
+    /// With --members, what the names of the forwarding rules and their queues begin with [default: as --prefix]
+    #[arg(long, value_name = "PREFIX", global = true)]
     pub(crate) rule_prefix: Option<String>,
     /// The role to assume in the member accounts, with its path if it has one
     #[arg(long, value_name = "NAME", default_value = "OrganizationAccountAccessRole", global = true)]
