@@ -12,7 +12,7 @@ use insta::assert_snapshot;
 use manifold_aws::clock::SystemClock;
 use manifold_core::event::decode_event;
 use manifold_core::ids::{Attempt, ExecutionRef, RunId, TargetKey};
-use manifold_core::ledger::{Item, Key, PlanChunk};
+use manifold_core::ledger::{Item, Key, Link, LinkOwner, PlanChunk};
 use manifold_core::message::{Message, Payload};
 use manifold_core::plan::Plan;
 use manifold_core::release::{Release, Trigger};
@@ -88,6 +88,9 @@ impl Example {
         example.store(&Key::Queue(run.app()), Item::Queue(queue));
         example.store(&Key::Plan(run.clone(), 0), Item::Plan(PlanChunk { targets: example.plan.targets.clone() }));
         for target in step.targets {
+            let owner = Some(LinkOwner { run: run.clone(), attempt: target.attempt });
+            let link = Key::Link(target.execution_ref().unwrap());
+            example.store(&link, Item::Link(Link { owner, early: Vec::new() }));
             example.store(&Key::Target(run.clone(), target.key.clone()), Item::Target(Box::new(target)));
         }
         example

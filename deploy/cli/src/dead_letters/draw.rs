@@ -1,5 +1,6 @@
 //! What is told of dead letters: for people by case, for scripts as one document.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
@@ -13,7 +14,7 @@ use super::{Entry, Outcome, Sight, Verb};
 use crate::paint;
 use crate::words::{counted, grouped};
 
-/// How many letters of one case are named for people.
+/// How many different letters of one case are named for people.
 const MOST_NAMED: usize = 8;
 
 /// Letters of one queue whose case is the same.
@@ -85,7 +86,7 @@ fn render(text: &mut String, sight: &Sight) -> std::fmt::Result {
         writeln!(text, "  {} {:width$}  {number:>6}{notes}", if count == 0 { "✔" } else { "✖" }, shelf.name)?;
     }
     for (queue, reason) in &sight.hub.troubles {
-        writeln!(text, "  ? {queue:width$}  could not be read: {reason}")?;
+        writeln!(text, "  ? {queue:width$}  could not be read\n      {}", reason.replace('\n', "\n    "))?;
     }
     explain(text, sight, sight.entries.iter())
 }
@@ -97,19 +98,36 @@ fn explain<'a>(text: &mut String, sight: &Sight, entries: impl Iterator<Item = &
         let shelf = &sight.hub.shelves[group.shelf];
         let count = counted(group.entries.len(), "letter");
         writeln!(text, "\n{} {}, {count}: {}", sign(told.redrive), shelf.name, told.why)?;
-        for entry in group.entries.iter().take(MOST_NAMED) {
-            let times = counted(usize::try_from(entry.found.received).unwrap_or(usize::MAX), "time");
-            let age = entry.found.sent_at.map(|at| format!("{} old, ", sight.now.since(at))).unwrap_or_default();
-            writeln!(text, "    {}", entry.judgement.what)?;
-            writeln!(text, "      {}, {age}received {times}", entry.found.id)?;
-        }
-        if group.entries.len() > MOST_NAMED {
-            writeln!(text, "    and {} more", grouped(group.entries.len() - MOST_NAMED))?;
-        }
+        name(text, sight, &group.entries)?;
         if let Some(cause) = reason(sight, &group) {
             writeln!(text, "    Why it is here: {cause}")?;
         }
         writeln!(text, "    To do: {}", told.advice)?;
+    }
+    Ok(())
+}
+
+/// Names letters of one case, what is the same once.
+fn name(text: &mut String, sight: &Sight, entries: &[&Entry]) -> std::fmt::Result {
+    let mut alike: Vec<(&Entry, usize)> = Vec::new();
+    let mut places: HashMap<&str, usize> = HashMap::new();
+    for entry in entries {
+        let place = *places.entry(entry.judgement.what.as_str()).or_insert(alike.len());
+        match alike.get_mut(place) {
+            Some((_, count)) => *count += 1,
+            None => alike.push((entry, 1)),
+        }
+    }
+    for (first, count) in alike.iter().take(MOST_NAMED) {
+        let times = counted(usize::try_from(first.found.received).unwrap_or(usize::MAX), "time");
+        let age = first.found.sent_at.map(|at| format!("{} old, ", sight.now.since(at))).unwrap_or_default();
+        let more = if *count > 1 { format!(", and {} like it", grouped(count - 1)) } else { String::new() };
+        writeln!(text, "    {}", first.judgement.what)?;
+        writeln!(text, "      {}, {age}received {times}{more}", first.found.id)?;
+    }
+    let rest: usize = alike.iter().skip(MOST_NAMED).map(|(_, count)| count).sum();
+    if rest > 0 {
+        writeln!(text, "    and {} more", grouped(rest))?;
     }
     Ok(())
 }
@@ -210,11 +228,7 @@ pub(super) fn outcome(
         write!(out, ", {} not", grouped(failed))?;
     }
     if !outcome.skipped.is_empty() {
-        write!(
-            out,
-            ", {} left where they are (--force redrives them, too; drop deletes them)",
-            grouped(outcome.skipped.len())
-        )?;
+        write!(out, ", {} left in place (drop deletes them)", grouped(outcome.skipped.len()))?;
     }
     writeln!(out, ".")
 }
