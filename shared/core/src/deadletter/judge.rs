@@ -86,8 +86,8 @@ struct Case {
 const DROP: &str = "drop it; redriven, it is taken in and changes nothing";
 const DROP_POISON: &str = "drop it; redriven, it would come back here";
 const DROP_STRAY: &str = "drop it: nothing says where it could be redriven to";
-const MEND: &str = "mend what the log tells, then redrive it";
-const MEND_OR_WAIT: &str = "mend what the log tells, then redrive it; the sweep sends the same again meanwhile";
+const MEND: &str = "mend the cause, then redrive it";
+const MEND_OR_WAIT: &str = "mend the cause, then redrive it; the sweep sends the same again meanwhile";
 const UPDATE: &str = "update the hub with manifold install, then redrive it; this version would refuse it again";
 
 impl Case {
