@@ -115,6 +115,14 @@ pub(crate) enum Command {
     #[cfg(not(feature = "aws"))]
     #[command(after_help = WITHOUT_AWS)]
     Doctor(WithoutAws),
+    /// What the hub gave up on: lists, explains and redrives dead letters and undelivered events.
+    #[cfg(feature = "aws")]
+    #[command(after_help = crate::dead_letters::options::HELP)]
+    DeadLetters(crate::dead_letters::options::DeadLetters),
+    /// What the hub gave up on (not in this build: it needs the feature "aws").
+    #[cfg(not(feature = "aws"))]
+    #[command(after_help = WITHOUT_AWS)]
+    DeadLetters(WithoutAws),
 }
 
 /// How to get the commands that talk to AWS.

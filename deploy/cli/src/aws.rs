@@ -76,6 +76,33 @@ impl Session {
         Self::of(in_region(&config, region)).await.map_err(|refusal| self.not_assumed(&refusal, &role, account))
     }
 
+    /// The credentials for a member account of this hub: those of its profile, by the account's name or id, if one was
+    /// given for it; else the role's, assumed with these.
+    ///
+    /// # Errors
+    /// There are none.
+    pub(crate) async fn of_member(
+        &self,
+        account: &AccountId,
+        name: &str,
+        role: &str,
+        profiles: &[(String, String)],
+        region: &Region,
+    ) -> Result<Self> {
+        if *account == self.account {
+            return Ok(self.clone());
+        }
+        // The last one that was given for it counts.
+        match profiles.iter().rev().find(|(of, _)| of == name || of == account.as_str()) {
+            Some((_, profile)) => {
+                let session = Self::load(Some(profile), region).await?;
+                session.expect_account(account, name)?;
+                Ok(session)
+            }
+            None => self.assume(account, role, region).await,
+        }
+    }
+
     /// The same credentials in another Region.
     pub(crate) fn in_region(&self, region: &Region) -> Self {
         Self { config: in_region(&self.config, region), account: self.account.clone(), arn: self.arn.clone() }

@@ -4,6 +4,10 @@ mod args;
 #[cfg(feature = "aws")]
 mod aws;
 #[cfg(feature = "aws")]
+mod confirm;
+#[cfg(feature = "aws")]
+mod dead_letters;
+#[cfg(feature = "aws")]
 mod doctor;
 mod input;
 #[cfg(feature = "aws")]
@@ -33,6 +37,12 @@ fn main() -> ExitCode {
         Command::Install(options) => install::install(&options),
         #[cfg(not(feature = "aws"))]
         Command::Doctor(_) => Err(anyhow::anyhow!("\"manifold doctor\" is not in this build\n{}", args::WITHOUT_AWS)),
+        #[cfg(not(feature = "aws"))]
+        Command::DeadLetters(_) => {
+            Err(anyhow::anyhow!("\"manifold dead-letters\" is not in this build\n{}", args::WITHOUT_AWS))
+        }
+        #[cfg(feature = "aws")]
+        Command::DeadLetters(options) => dead_letters::dead_letters(&options),
         #[cfg(feature = "aws")]
         Command::Doctor(options) => doctor::doctor(&options),
         #[cfg(not(feature = "aws"))]
@@ -52,4 +62,11 @@ fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         done => done.context("failed to write to standard output"),
     }
+}
+
+/// One line on standard error.
+#[cfg(feature = "aws")]
+fn say(words: &str) {
+    // Nobody may be listening any more.
+    let _ = writeln!(io::stderr().lock(), "{words}");
 }

@@ -48,6 +48,24 @@ pub(crate) fn schema() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Reads the fleet file of a command that needs a good one. Its problems are told, and `so` is what became of the command.
+///
+/// # Errors
+/// It can't be read, or has problems.
+#[cfg(feature = "aws")]
+pub(crate) fn read(path: &std::path::Path, so: &str) -> Result<(String, Fleet)> {
+    let text = input::read(path, FLEET)?;
+    let name = input::name(path);
+    match Fleet::parse(&name, &text) {
+        Ok(fleet) => Ok((text, fleet)),
+        Err(problems) => {
+            // Where the problems can't be written the count below still says that there are some.
+            let _ = tell(&mut io::stderr().lock(), &Term::stderr(), &text, &problems);
+            anyhow::bail!("{name} has {}; {so}", counted(problems.len(), "problem"))
+        }
+    }
+}
+
 /// Tells every problem: as a compiler would show it on a terminal, a line each elsewhere.
 pub(crate) fn tell(out: &mut dyn Write, to: &Term, text: &str, problems: &Problems) -> io::Result<()> {
     if !to.is_term() {

@@ -298,11 +298,16 @@ fn no_colour_reaches_a_pipe() {
     assert!(!output.stdout.contains(&0x1b) && !output.stderr.contains(&0x1b));
 }
 
-/// `install` and `doctor` are in every build's list; what they say depends on whether the AWS SDK is in the build.
+/// `install`, `doctor` and `dead-letters` are in every build's list; what they say depends on whether the AWS SDK is in the build.
 #[test]
 #[cfg(not(feature = "aws"))]
 fn a_build_without_the_aws_sdk_says_how_to_get_the_commands_that_need_it() {
-    for args in [&["install"][..], &["install", "--fleet", FLEET, "--yes"], &["doctor", "--fleet", FLEET]] {
+    for args in [
+        &["install"][..],
+        &["install", "--fleet", FLEET, "--yes"],
+        &["doctor", "--fleet", FLEET],
+        &["dead-letters", "redrive", "--all"],
+    ] {
         let output = run(args);
         assert_eq!(status(&output), 2);
         assert!(text(&output.stderr).contains("cargo install --path deploy/cli --features aws"), "{output:?}");

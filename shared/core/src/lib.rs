@@ -16,10 +16,12 @@
 //! | [`console`] | links into the AWS consoles of each partition |
 //! | [`summary`] | the model of the one message, and its Slack form |
 //! | [`checkup`] | what the functions are asked about accounts, Regions and Slack, and what their answers mean |
+//! | [`deadletter`] | what dead letters are, why they are there, and whether putting them back would help |
 //! | [`wildcard`] | patterns of names, as IAM and EventBridge read them |
 
 pub mod checkup;
 pub mod console;
+pub mod deadletter;
 pub mod event;
 pub mod ids;
 pub mod ledger;

@@ -3,7 +3,7 @@
 //! [`Summary::of`] derives; the renderers only lay out. [`slack`] is the message as Slack takes it, [`text`] the same
 //! for a terminal.
 
-mod clean;
+pub(crate) mod clean;
 mod layout;
 pub mod payload;
 pub mod slack;

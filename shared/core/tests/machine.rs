@@ -12,6 +12,7 @@ mod machine {
     mod claims;
     mod events;
     mod interleavings;
+    mod letters;
     mod merging;
     mod queues;
     mod refusals;

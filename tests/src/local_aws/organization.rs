@@ -226,10 +226,19 @@ impl Organization {
 
     /// `manifold doctor` with more options.
     pub async fn doctor(&self, options: &[&str]) -> Done {
+        self.manifold_of_the_fleet("doctor", options).await
+    }
+
+    /// `manifold dead-letters` with more options.
+    pub async fn dead_letters(&self, options: &[&str]) -> Done {
+        self.manifold_of_the_fleet("dead-letters", options).await
+    }
+
+    async fn manifold_of_the_fleet(&self, command: &str, options: &[&str]) -> Done {
         let fleet = self.fleet_path();
         let prefix = self.name("");
         let prefix = prefix.trim_end_matches('-');
-        let mut arguments = vec!["doctor", "--fleet", fleet.to_str().expect("a path"), "--prefix", prefix];
+        let mut arguments = vec![command, "--fleet", fleet.to_str().expect("a path"), "--prefix", prefix];
         arguments.extend_from_slice(options);
         self.manifold(&arguments).await
     }

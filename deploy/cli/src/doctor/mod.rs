@@ -7,7 +7,7 @@ pub(crate) mod options;
 
 use std::process::ExitCode;
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use console::Term;
 use futures::{StreamExt, stream};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -16,10 +16,8 @@ use manifold_core::checkup::{
     SpotSeen, State, Subject, judge_bus, judge_channel, judge_fleet_file, judge_function, judge_release, judge_target,
 };
 use manifold_core::plan::{Channel, SecretRef};
-use manifold_fleet::Fleet;
 
 use crate::args::Output;
-use crate::words::counted;
 use crate::{aws, input, print, validate};
 use hub::Hub;
 use inquiry::Inquiry;
@@ -31,13 +29,8 @@ const CHUNK: usize = 48;
 const AT_ONCE: usize = 8;
 
 pub(crate) fn doctor(options: &Doctor) -> Result<ExitCode> {
-    let text = input::read(&options.fleet, validate::FLEET)?;
+    let (_, fleet) = validate::read(&options.fleet, "nothing was looked at")?;
     let name = input::name(&options.fleet);
-    let fleet = Fleet::parse(&name, &text).map_err(|problems| {
-        // Where the problems can't be written the count below still says that there are some.
-        let _ = validate::tell(&mut std::io::stderr().lock(), &Term::stderr(), &text, &problems);
-        anyhow!("{name} has {}; nothing was looked at", counted(problems.len(), "problem"))
-    })?;
     let inquiry = Inquiry::new(&fleet, options)?;
     let report = aws::runtime()?.block_on(async {
         let session = aws::Session::load(options.profile.as_deref(), fleet.hub().region()).await?;

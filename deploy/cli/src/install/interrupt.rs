@@ -7,7 +7,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tokio::sync::watch;
 
-use super::watch::say;
+use crate::say;
 
 /// What a shell reports of a command that Ctrl-C ended: 128 and the signal's number.
 pub(crate) const EXIT_STATUS: u8 = 130;

@@ -26,20 +26,16 @@ mod pattern;
 mod report;
 mod run;
 mod secrets;
-mod stack;
+pub(crate) mod stack;
 mod status;
 mod template;
 mod watch;
 
-use std::io;
 use std::process::ExitCode;
 
 use anyhow::{Result, anyhow};
-use console::Term;
-use manifold_fleet::Fleet;
 
-use crate::words::counted;
-use crate::{aws, input, paint, validate};
+use crate::{aws, paint, validate};
 use desired::Code;
 use options::{Install, Kind};
 use package::Package;
@@ -47,15 +43,7 @@ use template::Template;
 
 /// Reads and checks everything that needs no AWS, then does the rest.
 pub(crate) fn install(options: &Install) -> Result<ExitCode> {
-    let text = input::read(&options.fleet, validate::FLEET)?;
-    let name = input::name(&options.fleet);
-    let fleet = match Fleet::parse(&name, &text) {
-        Ok(fleet) => fleet,
-        Err(problems) => {
-            validate::tell(&mut io::stderr().lock(), &Term::stderr(), &text, &problems)?;
-            return Err(anyhow!("{name} has {}; nothing was deployed", counted(problems.len(), "problem")));
-        }
-    };
+    let (text, fleet) = validate::read(&options.fleet, "nothing was deployed")?;
     let functions: Vec<String> = Template::of(Kind::Hub).functions().map(|(_, function)| function).collect();
     let package = Package::read(&options.package, &functions, options.architecture, &text)?;
     let code = Code {

@@ -180,7 +180,7 @@ impl Install {
     }
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
+pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((account, profile)) if !account.is_empty() && !profile.is_empty() => {
             Ok((account.to_owned(), profile.to_owned()))
@@ -190,7 +190,7 @@ fn pair(text: &str) -> Result<(String, String), String> {
 }
 
 /// As the hub's template demands it of its parameter `Prefix`.
-fn prefix(text: &str) -> Result<String, String> {
+pub(crate) fn prefix(text: &str) -> Result<String, String> {
     let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let good = (2..=31).contains(&text.len())
         && text.starts_with(|c: char| c.is_ascii_lowercase())

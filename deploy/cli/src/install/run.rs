@@ -10,7 +10,6 @@ use futures::stream::{self, StreamExt};
 use indicatif::{ProgressBar, ProgressStyle};
 use manifold_core::ids::AccountId;
 use manifold_fleet::Fleet;
-use tokio::sync::oneshot;
 
 use super::code::Bucket;
 use super::desired::{self, Code, Desired};
@@ -21,12 +20,12 @@ use super::report::{self, End, Entry};
 use super::secrets;
 use super::stack::{self, Outcome, Planned, Source, Stack};
 use super::template::{MOST_INLINE, Template};
-use super::watch::{Watch, label, say};
+use super::watch::{Watch, label};
 use crate::args::Output;
 use crate::aws::Session;
 use crate::input::advise;
-use crate::print;
 use crate::words::counted;
+use crate::{confirm, print, say};
 
 /// How many stacks are worked on at once: what CloudFormation takes without throttling every caller.
 const AT_ONCE: usize = 12;
@@ -150,19 +149,8 @@ impl Run<'_> {
     }
 
     async fn session(&self, hub: &Session, account: &AccountId, name: &str) -> Result<Session> {
-        if *account == hub.account {
-            return Ok(hub.clone());
-        }
-        let region = self.fleet.hub().region();
-        let profiles = self.options.member_profiles.iter().rev();
-        match profiles.into_iter().find(|(of, _)| of == name || of == account.as_str()) {
-            Some((_, profile)) => {
-                let session = Session::load(Some(profile), region).await?;
-                session.expect_account(account, name)?;
-                Ok(session)
-            }
-            None => hub.assume(account, &self.options.member_role, region).await,
-        }
+        let Install { member_role: role, member_profiles: profiles, .. } = self.options;
+        hub.of_member(account, name, role, profiles, self.fleet.hub().region()).await
     }
 
     /// Puts the hub's template where CloudFormation can read it: into the call, or if it is too large for that, into S3.
@@ -240,7 +228,8 @@ impl Run<'_> {
         if changes == 0 || hub_failed {
             return Some(if failed { End::Failed } else { End::NothingToDo });
         }
-        let agreed = self.options.yes || asks && ask(changes, interrupt).await;
+        let agreed = self.options.yes
+            || asks && confirm::ask(&format!("Deploy {}?", counted(changes, "stack")), interrupt.asked()).await;
         if interrupt.is_asked() {
             return Some(End::Interrupted);
         }
@@ -358,25 +347,27 @@ impl Run<'_> {
         let words = match end {
             End::NothingToDo => "Nothing to do: every stack is as the fleet file and the packages want it.".to_owned(),
             End::NotDeployed if self.options.plan => "Only planned, as asked: nothing was deployed.".to_owned(),
-            End::NotDeployed => format!("Nothing was deployed. To deploy without being asked: {} --yes", repeat()),
+            End::NotDeployed => {
+                format!("Nothing was deployed. To deploy without being asked: {} --yes", confirm::repeat())
+            }
             End::Deployed => format!("Deployed {}.", counted(tried, "stack")),
             End::Interrupted if tried == 0 => "Interrupted: nothing was deployed.".to_owned(),
             End::Interrupted => format!(
                 "Interrupted: {failed} of {} failed or were not begun. To carry on: {}",
                 counted(entries.len(), "stack"),
-                repeat()
+                confirm::repeat()
             ),
             End::Failed if failed == 0 => "Nothing was deployed.".to_owned(),
             End::Failed if tried == 0 => format!(
                 "{failed} of {} could not be planned; nothing was deployed. When the cause is mended, repeat: {}",
                 counted(entries.len(), "stack"),
-                repeat()
+                confirm::repeat()
             ),
             End::Failed => format!(
                 "{failed} of {} failed or had to wait; CloudFormation takes back what fails. When the cause is mended, \
                  repeat: {}",
                 counted(entries.len(), "stack"),
-                repeat()
+                confirm::repeat()
             ),
         };
         match self.options.output {
@@ -487,40 +478,4 @@ async fn unstage(staged: &Staged, bucket: &Bucket) {
     if let Err(error) = Box::pin(left).await {
         say(&format!("warning: what the plan put into {} is left behind: {error:#}", bucket.name));
     }
-}
-
-/// Asks once, on the terminal.
-async fn ask(changes: usize, interrupt: &Interrupt) -> bool {
-    let asked = {
-        let mut err = std::io::stderr().lock();
-        write!(err, "\nDeploy {}? [y/N] ", counted(changes, "stack")).and_then(|()| err.flush())
-    };
-    // In a thread of its own, which Ctrl-C leaves waiting: a runtime would not end before its own threads do.
-    let (told, answer) = oneshot::channel();
-    let read = std::thread::Builder::new().name("answer".to_owned()).spawn(move || {
-        let mut line = String::new();
-        // Whoever can't be asked has not agreed.
-        let line = std::io::stdin().read_line(&mut line).map(|_| line).unwrap_or_default();
-        // Nobody waits for it any more after Ctrl-C.
-        let _ = told.send(line);
-    });
-    if asked.is_err() || read.is_err() {
-        return false;
-    }
-    tokio::select! {
-        biased;
-        () = interrupt.asked() => false,
-        line = answer => line.is_ok_and(|line| ["y", "yes"].contains(&line.trim().to_lowercase().as_str())),
-    }
-}
-
-/// The command as it was given, for a shell.
-fn repeat() -> String {
-    let quoted = |arg: String| match arg.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c)) {
-        true if !arg.is_empty() => arg,
-        _ => format!("'{}'", arg.replace('\'', r"'\''")),
-    };
-    let args = std::env::args().skip(1).filter(|arg| arg != "--yes" && arg != "--plan").map(quoted);
-    let command: Vec<String> = std::iter::once("manifold".to_owned()).chain(args).collect();
-    command.join(" ")
 }

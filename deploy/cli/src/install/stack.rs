@@ -325,13 +325,7 @@ impl<'a> Stack<'a> {
 
     /// The stack by its name or id; `None` when there is none.
     pub(crate) async fn describe(&self, name: &str) -> Result<Option<Description>> {
-        match self.client.describe_stacks().stack_name(name).send().await {
-            Ok(output) => Ok(output.stacks.unwrap_or_default().into_iter().next()),
-            Err(error) => match Refusal::of(&error) {
-                refusal if refusal.message.contains("does not exist") => Ok(None),
-                refusal => Err(self.refused("look at the stack", &refusal)),
-            },
-        }
+        describe(&self.client, name).await.map_err(|refusal| self.refused("look at the stack", &refusal))
     }
 
     async fn create_change_set(
@@ -492,6 +486,17 @@ fn with_note(outcome: Outcome, note: &str) -> Outcome {
             Outcome::Failed { status, reason: format!("{reason}\n{note}"), resources }
         }
         other @ (Outcome::Deployed { .. } | Outcome::Skipped { .. }) => other,
+    }
+}
+
+/// A stack by its name or id; `None` when there is none.
+pub(crate) async fn describe(client: &Client, name: &str) -> Result<Option<Description>, Refusal> {
+    match client.describe_stacks().stack_name(name).send().await {
+        Ok(output) => Ok(output.stacks.unwrap_or_default().into_iter().next()),
+        Err(error) => match Refusal::of(&error) {
+            refusal if refusal.message.contains("does not exist") => Ok(None),
+            refusal => Err(refusal),
+        },
     }
 }
 

@@ -148,9 +148,3 @@ fn row(screen: &MultiProgress, name: &str) -> ProgressBar {
     row.enable_steady_tick(FRAME);
     row
 }
-
-/// One line on standard error.
-pub(crate) fn say(words: &str) {
-    // Nobody may be listening any more.
-    let _ = writeln!(std::io::stderr().lock(), "{words}");
-}

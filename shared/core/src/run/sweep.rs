@@ -158,7 +158,7 @@ impl OpenRun {
     pub fn look(mut self, view: View<'_>, now: Timestamp) -> Look {
         let View { head, queue, .. } = view;
         let run = || head.run.clone();
-        let telling = Telling::of(view);
+        let telling = Telling::of(head, view.version, view.posting);
         if telling == Telling::Told {
             let since = *self.told_since.get_or_insert(now);
             let compared_at = view.posting.and_then(|posting| posting.compared_at);
@@ -309,7 +309,7 @@ fn needs(target: &Target, pass: Pass, is_last: bool, overdue: impl Fn(Timestamp)
 
 /// How the one message stands to its run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Telling {
+pub(crate) enum Telling {
     /// The verdict is told, and nothing is expected any more.
     Told,
     /// What can be told by now is.
@@ -319,7 +319,7 @@ enum Telling {
 }
 
 impl Telling {
-    fn of(View { head, version, posting, .. }: View<'_>) -> Self {
+    pub(crate) fn of(head: &Head, version: u64, posting: Option<&Posting>) -> Self {
         let nobody = Posting::default();
         let posting = posting.unwrap_or(&nobody);
         let is_current = match head.channel {
