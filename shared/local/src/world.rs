@@ -246,7 +246,7 @@ impl World {
     pub fn head(&self, run: &RunId) -> Option<Head> {
         match self.record(&Key::Head(run.clone()))?.item {
             Item::Head(head) => Some(*head),
-            Item::Plan(_) | Item::Target(_) | Item::Summary(_) | Item::Link(_) | Item::Queue(_) | Item::Open(_) => None,
+            Item::Plan(_) | Item::Target(_) | Item::Summary(_) | Item::Link(_) | Item::Queue(_) | Item::Open(_) | Item::Pace(_) => None,
         }
     }
 
@@ -345,7 +345,7 @@ impl World {
             .of_partition(&partition)
             .filter_map(|record| match &record.item {
                 Item::Plan(chunk) => Some(chunk.targets.clone()),
-                Item::Head(_) | Item::Target(_) | Item::Summary(_) | Item::Link(_) | Item::Queue(_) | Item::Open(_) => {
+                Item::Head(_) | Item::Target(_) | Item::Summary(_) | Item::Link(_) | Item::Queue(_) | Item::Open(_) | Item::Pace(_) => {
                     None
                 }
             })
@@ -362,7 +362,7 @@ impl World {
             .of_partition(&partition)
             .filter_map(|record| match &record.item {
                 Item::Target(target) => Some(Target::clone(target)),
-                Item::Head(_) | Item::Plan(_) | Item::Summary(_) | Item::Link(_) | Item::Queue(_) | Item::Open(_) => {
+                Item::Head(_) | Item::Plan(_) | Item::Summary(_) | Item::Link(_) | Item::Queue(_) | Item::Open(_) | Item::Pace(_) => {
                     None
                 }
             })
