@@ -226,7 +226,13 @@ impl Ledger for DynamoLedger {
             let (pk, sk) = place(&attributes);
             match decode(attributes)?.item {
                 Item::Target(target) => targets.push(*target),
-                Item::Head(_) | Item::Plan(_) | Item::Summary(_) | Item::Link(_) | Item::Queue(_) | Item::Open(_) | Item::Pace(_) => {
+                Item::Head(_)
+                | Item::Plan(_)
+                | Item::Summary(_)
+                | Item::Link(_)
+                | Item::Queue(_)
+                | Item::Open(_)
+                | Item::Pace(_) => {
                     return Err(unreadable(&pk, &sk, "it is not a target"));
                 }
             }

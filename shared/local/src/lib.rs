@@ -8,11 +8,14 @@
 //! |---|---|
 //! | [`behaviour`] | what a simulated target does when it is started |
 //! | [`world`] | the ledger, queues, engine, release pipeline, Slack and clock that the handlers are given |
+//! | [`limits`] | how often simulated targets may be called |
 //! | [`simulation`] | the loop that delivers messages to the handlers, as SQS and Lambda would |
 //! | [`report`] | what a simulation found, for people and for scripts |
 
 pub mod behaviour;
 mod envelope;
+pub mod limits;
+mod pace;
 pub mod report;
 pub mod simulation;
 pub mod world;

@@ -72,7 +72,7 @@ pub struct Setup {
 
 struct Handlers {
     dispatch: Dispatch<World, World, World, World>,
-    deploy: Deploy<World, World, World, World>,
+    deploy: Deploy<World, World, World, World, World>,
     collect: Collect<World, World, World>,
     summarize: Summarize<World, World, World, World>,
     sweep: Sweep<World, World, World, World>,
@@ -138,6 +138,7 @@ impl Simulation {
             },
             deploy: Deploy {
                 ledger: world.clone(),
+                paces: world.clone(),
                 queues: world.clone(),
                 engine: world.clone(),
                 clock: world.clone(),

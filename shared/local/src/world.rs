@@ -12,6 +12,7 @@ use manifold_core::event::PipelineState;
 use manifold_core::ids::{Attempt, ExecutionId, ExecutionRef, Nonce, PipelineName, RunId, TargetKey};
 use manifold_core::ledger::{Commit, Expect, Item, Key, OPEN, Record};
 use manifold_core::message::{Message, Outgoing, Queue};
+use manifold_core::pace::{Api, Lane};
 use manifold_core::plan::{Channel, PlannedTarget};
 use manifold_core::release::{Revision, Trigger};
 use manifold_core::run::{Head, Outcome, Reason, ReasonSource, Refusal, Standing, Target};
@@ -28,6 +29,7 @@ use serde_json::Value;
 
 use crate::behaviour::{Behaviour, Behaviours};
 use crate::envelope::Subject;
+use crate::limits::{Counted, Limits, Meter};
 
 /// How long a received message stays hidden from other workers; six times the functions' timeout of 60 s, as AWS
 /// recommends (Lambda Developer Guide, "Using Lambda with Amazon SQS").
@@ -133,6 +135,8 @@ pub struct Faults {
     pub started_untold: bool,
     /// The handler that passes this point is killed there, once. Points are counted from 0 over the whole simulation.
     pub kill_at: Option<u64>,
+    /// How often the engine may be called.
+    pub limits: Limits,
     /// How many messages a function receives at once, at most; 10 if it is not told.
     pub largest_batch: Option<usize>,
     /// The handlers that pass a point of this name for these times (counted from 0) are killed there.
@@ -178,6 +182,8 @@ struct Inner {
     named_points: BTreeMap<&'static str, u64>,
     task: u64,
     killed: BTreeMap<u64, &'static str>,
+    meters: BTreeMap<Lane, Meter>,
+    delivered: u64,
 }
 
 /// A handle to the world; clones share it.
@@ -220,6 +226,8 @@ impl World {
             named_points: BTreeMap::new(),
             task: 0,
             killed: BTreeMap::new(),
+            meters: BTreeMap::new(),
+            delivered: 0,
         })));
         world.lock().at(now.plus(SWEEP_EVERY), Due::Tick);
         world
@@ -246,7 +254,13 @@ impl World {
     pub fn head(&self, run: &RunId) -> Option<Head> {
         match self.record(&Key::Head(run.clone()))?.item {
             Item::Head(head) => Some(*head),
-            Item::Plan(_) | Item::Target(_) | Item::Summary(_) | Item::Link(_) | Item::Queue(_) | Item::Open(_) | Item::Pace(_) => None,
+            Item::Plan(_)
+            | Item::Target(_)
+            | Item::Summary(_)
+            | Item::Link(_)
+            | Item::Queue(_)
+            | Item::Open(_)
+            | Item::Pace(_) => None,
         }
     }
 
@@ -292,6 +306,45 @@ impl World {
         self.lock().killed.values().copied().collect()
     }
 
+    /// The calls of each API of each account and Region.
+    #[must_use]
+    pub fn metered(&self) -> BTreeMap<Lane, Counted> {
+        self.lock().meters.iter().map(|(lane, meter)| (lane.clone(), meter.counted)).collect()
+    }
+
+    /// How many messages were received, by whichever function.
+    #[must_use]
+    pub fn delivered(&self) -> u64 {
+        self.lock().delivered
+    }
+
+    /// Lets a call to the engine pass, or throttles it.
+    fn in_limit(&self, api: Api, target: &TargetKey) -> Result<(), Refusal> {
+        let mut inner = self.lock();
+        let (limit, now) = (inner.faults.limits.of(target), inner.now);
+        let meter = inner.meters.entry(api.lane(target)).or_default();
+        if meter.pass(limit, now) { Ok(()) } else { Err(throttled(api)) }
+    }
+
+    /// Replaces what is stored under a key, at once, by what `edit` makes of it; `None` leaves it. Returns what is
+    /// stored then, and whether it was replaced.
+    pub(crate) fn edit(
+        &self,
+        key: &Key,
+        nonce: &Nonce,
+        edit: impl FnOnce(Option<&Item>) -> Option<Item>,
+    ) -> (Option<Item>, bool) {
+        let mut inner = self.lock();
+        let place = (key.partition(), key.sort());
+        let stored = inner.records.get(&place);
+        let Some(item) = edit(stored.map(|record| &record.item)) else {
+            return (stored.map(|record| record.item.clone()), false);
+        };
+        let version = stored.map_or(0, |record| record.version) + 1;
+        inner.records.insert(place, Record { version, nonce: nonce.clone(), item: item.clone() });
+        (Some(item), true)
+    }
+
     /// Takes what is due next, and moves the clock there. A batch is what waits in one inbox within a second.
     pub(crate) fn next(&self) -> Next {
         let mut inner = self.lock();
@@ -326,6 +379,7 @@ impl World {
                 letters.push(letter);
             }
         }
+        inner.delivered += u64::try_from(letters.len()).unwrap_or(0);
         Next::Letters(letters)
     }
 
@@ -345,9 +399,13 @@ impl World {
             .of_partition(&partition)
             .filter_map(|record| match &record.item {
                 Item::Plan(chunk) => Some(chunk.targets.clone()),
-                Item::Head(_) | Item::Target(_) | Item::Summary(_) | Item::Link(_) | Item::Queue(_) | Item::Open(_) | Item::Pace(_) => {
-                    None
-                }
+                Item::Head(_)
+                | Item::Target(_)
+                | Item::Summary(_)
+                | Item::Link(_)
+                | Item::Queue(_)
+                | Item::Open(_)
+                | Item::Pace(_) => None,
             })
             .flatten()
             .collect()
@@ -362,9 +420,13 @@ impl World {
             .of_partition(&partition)
             .filter_map(|record| match &record.item {
                 Item::Target(target) => Some(Target::clone(target)),
-                Item::Head(_) | Item::Plan(_) | Item::Summary(_) | Item::Link(_) | Item::Queue(_) | Item::Open(_) | Item::Pace(_) => {
-                    None
-                }
+                Item::Head(_)
+                | Item::Plan(_)
+                | Item::Summary(_)
+                | Item::Link(_)
+                | Item::Queue(_)
+                | Item::Open(_)
+                | Item::Pace(_) => None,
             })
             .collect()
     }
@@ -393,7 +455,7 @@ impl World {
     }
 
     /// A place where a handler may be killed, and some virtual time.
-    async fn point(&self, name: &'static str, least: i64, most: i64) {
+    pub(crate) async fn point(&self, name: &'static str, least: i64, most: i64) {
         let (wake_at, killed) = {
             let mut inner = self.lock();
             let here = inner.points;
@@ -432,7 +494,7 @@ impl World {
         .await;
     }
 
-    fn count(&self, what: &'static str) {
+    pub(crate) fn count(&self, what: &'static str) {
         *self.lock().calls.entry(what).or_default() += 1;
     }
 }
@@ -662,6 +724,7 @@ impl Queues for World {
                     Queue::Collect => Inbox::Collect,
                     Queue::Summarize => Inbox::Summarize,
                 };
+                let delay = Span::from_seconds(message.delay_seconds());
                 let body = Message::new(message.payload).encode().map_err(|error| SendError {
                     unsent: 1,
                     total,
@@ -671,12 +734,16 @@ impl Queues for World {
                     continue;
                 }
                 let underway = inner.random.i64(10..=80);
-                inner.deliver(inbox, body, Span::from_millis(message.delay.as_millis() + underway));
+                inner.deliver(inbox, body, Span::from_millis(delay.as_millis() + underway));
             }
         }
         self.point("queues.send/after", 1, 5).await;
         Ok(())
     }
+}
+
+pub(crate) fn throttled(api: Api) -> Refusal {
+    Refusal::Throttled { api, reason: reason(format!("Throttled by {}", api.service()), "Simulated: Rate exceeded") }
 }
 
 fn reason(cause: String, detail: &str) -> Reason {
@@ -707,11 +774,16 @@ impl World {
 }
 
 impl Engine for World {
+    fn is_entered(&self, order: Order<'_>) -> bool {
+        self.lock().sessions.contains(&(order.planned.key.account.to_string(), order.run.clone()))
+    }
+
     async fn start(&self, order: Order<'_>) -> Result<ExecutionId, Refusal> {
         let session = self.assume(order).await?;
         let Order { run, planned, attempt } = order;
         self.count("engine.start");
         self.point("engine.start/before", 150, 600).await;
+        self.in_limit(Api::StartPipelineExecution, &planned.key)?;
         let started = self.lock().start(run, planned, attempt, &session);
         self.point("engine.start/after", 20, 60).await;
         started
@@ -726,6 +798,7 @@ impl Engine for World {
         self.assume(order).await?;
         self.count("engine.find");
         self.point("engine.find", 80, 200).await;
+        self.in_limit(Api::ListPipelineExecutions, &order.planned.key)?;
         let inner = self.lock();
         let found = inner
             .executions
@@ -740,6 +813,7 @@ impl Engine for World {
         self.assume(order).await?;
         self.count("engine.explain");
         self.point("engine.explain", 80, 200).await;
+        self.in_limit(Api::ListActionExecutions, &order.planned.key)?;
         let inner = self.lock();
         let code = inner.executions.iter().find(|e| e.id == *execution).and_then(|e| e.error_code.clone());
         Ok(Reason {
@@ -757,6 +831,7 @@ impl Engine for World {
         self.assume(order).await?;
         self.count("engine.ask");
         self.point("engine.ask", 80, 200).await;
+        self.in_limit(Api::ListPipelineExecutions, &order.planned.key)?;
         Ok(self.standing(execution))
     }
 }
@@ -800,7 +875,7 @@ impl Inner {
                 let refused = self.refusals.entry(planned.key.clone()).or_default();
                 *refused += 1;
                 if *refused <= 2 {
-                    return Err(Refusal::Later { reason: reason("Throttled".to_owned(), "Simulated: Rate exceeded") });
+                    return Err(throttled(Api::StartPipelineExecution));
                 }
             }
             Behaviour::Succeeds

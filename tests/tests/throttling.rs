@@ -1,0 +1,112 @@
+//! Accounts that take few calls a second: the fleet waits in line, and is finished all the same.
+
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use manifold_core::ids::TargetKey;
+use manifold_core::pace::Api;
+use manifold_core::run::{Outcome, Status, Verdict};
+use manifold_core::time::{Span, Timestamp};
+use manifold_local::limits::{Counted, Limits};
+use manifold_local::world::Faults;
+use manifold_ports::clock::Clock;
+use manifold_tests::{Story, Told};
+
+/// So many apps, each in these accounts and Regions, and all of one release. Nobody is told in Slack.
+fn fleet(apps: usize, targets: &str) -> String {
+    let mut fleet = r#"version: 1
+hub: { account: "111122223333", region: us-east-1 }
+defaults: { role: ManifoldTarget, slack: silent }
+regions: { us-east-1: {}, ca-central-1: {}, ap-southeast-2: {}, eu-central-1: {}, eu-west-1: {} }
+accounts: { dev: { id: "444455556666" }, prod: { id: "777788889999" } }
+apps:
+"#
+    .to_owned();
+    for app in 0..apps {
+        let engine = format!("{{ codepipeline: {{ name: deploy-{app:04}, source_action: Source }} }}");
+        let release = "{ pipelines: web-release }";
+        let _ = writeln!(
+            fleet,
+            "  app-{app:04}: {{ release: {release}, engine: {engine}, targets: {targets}, waves: [ {{ name: all }} ] }}"
+        );
+    }
+    fleet
+}
+
+const ONE_PLACE: &str = "{ accounts: dev, regions: us-east-1 }";
+const ALL_PLACES: &str = "{}";
+
+fn limited(calls_per_second: u32) -> Faults {
+    Faults { limits: Limits { everywhere: Some(calls_per_second), ..Limits::default() }, ..Faults::default() }
+}
+
+fn starts(told: &Told) -> BTreeMap<TargetKey, Counted> {
+    let metered = told.simulation().world().metered().into_iter();
+    metered
+        .filter(|(lane, _)| lane.api() == Api::StartPipelineExecution)
+        .map(|(lane, counted)| (lane.place().unwrap().clone(), counted))
+        .collect()
+}
+
+/// From the release to the last start, by account and Region.
+fn last_starts(told: &Told) -> BTreeMap<TargetKey, Span> {
+    let world = told.simulation().world();
+    let opened = world.runs().iter().map(|run| world.head(run).unwrap().opened_at).min().unwrap();
+    let mut last: BTreeMap<TargetKey, Timestamp> = BTreeMap::new();
+    for execution in world.executions() {
+        let at = last.entry(execution.target).or_insert(opened);
+        *at = execution.started_at.max(*at);
+    }
+    last.into_iter().map(|(target, at)| (target, at.since(opened))).collect()
+}
+
+/// What came of a story: every target of every run has the release, and nothing was started twice.
+fn check(told: &Told, name: &str, targets: usize) -> Counted {
+    let world = told.simulation().world();
+    let mut succeeded = 0;
+    for run in world.runs() {
+        assert_eq!(world.head(&run).unwrap().verdict(), Some(Verdict::Succeeded), "{run}");
+        for target in world.targets_of(&run) {
+            assert_eq!(target.status(), Status::Ended(Outcome::Succeeded), "{target:?}");
+            succeeded += 1;
+        }
+    }
+    let executions = world.executions();
+    let tokens: std::collections::BTreeSet<&str> = executions.iter().map(|each| each.token.as_str()).collect();
+    assert_eq!((succeeded, executions.len(), tokens.len()), (targets, targets, targets), "{name}");
+    assert!(world.dead_letters().is_empty(), "{name}: {:?}", world.dead_letters());
+    let sum = starts(told).into_values().fold(Counted::default(), |sum, each| Counted {
+        calls: sum.calls + each.calls,
+        throttled: sum.throttled + each.throttled,
+    });
+    let calls = world.calls();
+    println!(
+        "{name:<44} {:>5} calls, {:>3} throttled, {:>4.1} %, last start after {:>4} s, ended after {:>4} s, {:>6} messages, {:>5} pace writes",
+        sum.calls,
+        sum.throttled,
+        sum.throttled as f64 * 100.0 / sum.calls as f64,
+        last_starts(told).into_values().max().unwrap().as_millis() / 1000,
+        world.now().since(world.head(&world.runs()[0]).unwrap().opened_at).as_millis() / 1000,
+        world.delivered(),
+        calls.get("paces.change").copied().unwrap_or(0),
+    );
+    sum
+}
+
+fn at_most_a_tenth(counted: Counted) {
+    assert!(counted.throttled * 10 <= counted.calls, "{counted:?}");
+}
+
+#[test]
+fn a_thousand_targets_behind_one_limit_of_five_calls_a_second_all_get_the_release() {
+    for seed in [1, 2] {
+        let told = Story::new().fleet(fleet(1000, ONE_PLACE)).faults(limited(5)).seed(seed).tell();
+        let counted = check(&told, "1,000 targets in one place (ideal: 200 s)", 1000);
+        at_most_a_tenth(counted);
+        assert!(counted.throttled > 0, "the limit was never met");
+        let last = last_starts(&told).into_values().max().unwrap();
+        assert!(last < Span::from_seconds(400), "twice as long as it must: {last}");
+    }
+}
