@@ -12,6 +12,7 @@ use manifold_aws::credentials::Assumer;
 use manifold_aws::engine::CodePipelineEngine;
 use manifold_aws::ledger::DynamoLedger;
 use manifold_aws::open_runs::DynamoOpenRuns;
+use manifold_aws::pace::DynamoPaces;
 use manifold_aws::queues::SqsQueues;
 use manifold_aws::releases::CodePipelineReleases;
 use manifold_aws::secrets::Secrets;
@@ -213,6 +214,7 @@ async fn functions(standin: &StandIn, fleet: Fleet, calls: &CallCounter) -> Func
         },
         deploy: Deploy {
             ledger: ledger(),
+            paces: DynamoPaces::new(clients.dynamodb(), TABLE),
             queues: queues(&all),
             engine: CodePipelineEngine::new(clients.clone(), Assumer::with_clock(clients.sts(), clock.clone())),
             clock: clock.clone(),

@@ -385,6 +385,7 @@ impl State {
         let changes = matches!(
             operation,
             "dynamodb.PutItem"
+                | "dynamodb.UpdateItem"
                 | "dynamodb.TransactWriteItems"
                 | "sqs.SendMessageBatch"
                 | "codepipeline.StartPipelineExecution"
