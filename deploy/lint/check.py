@@ -84,6 +84,7 @@ FOR_DRIFT_CHECKS = {
 ADAPTERS = {
     "DynamoLedger": "ledger.rs",
     "DynamoOpenRuns": "open_runs.rs",
+    "DynamoPaces": "pace.rs",
     "SqsQueues": "queues.rs",
     "Assumer": "credentials.rs",
     "CodePipelineReleases": "releases.rs",

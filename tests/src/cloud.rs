@@ -55,7 +55,7 @@ type Clocked = SkippingClock;
 /// The functions, as on five warm Lambda instances.
 struct Functions {
     dispatch: Dispatch<DynamoLedger, SqsQueues, CodePipelineReleases, Clocked>,
-    deploy: Deploy<DynamoLedger, SqsQueues, CodePipelineEngine<Clocked>, Clocked>,
+    deploy: Deploy<DynamoLedger, DynamoPaces, SqsQueues, CodePipelineEngine<Clocked>, Clocked>,
     collect: Collect<DynamoLedger, SqsQueues, Clocked>,
     summarize: Summarize<DynamoLedger, SqsQueues, SlackClient<Clocked>, Clocked>,
     sweep: Sweep<DynamoLedger, DynamoOpenRuns, SqsQueues, Clocked>,

@@ -462,4 +462,63 @@ mod tests {
         cut(&mut pace, turn, at(3));
         assert_eq!(count.apply(pace.as_ref()), None);
     }
+
+    proptest::proptest! {
+        /// Whoever takes turns, whenever, with whatever old knowledge, and whoever is throttled meanwhile.
+        #[test]
+        fn turns_are_in_order_and_never_denser_than_the_pace_and_its_allowance(
+            steps in proptest::collection::vec((0_i64..3000, 0_usize..3, proptest::bool::weighted(0.05)), 1..300),
+        ) {
+            let (mut stored, mut now) = (None::<Pace>, at(0));
+            let mut history: Vec<Option<Pace>> = vec![None];
+            let mut given: Vec<Turn> = Vec::new();
+            for (wait, behind, throttled) in steps {
+                now = now.plus(Span::from_millis(wait / 10));
+                let mut known = history[history.len().saturating_sub(1 + behind)].clone();
+                if let (true, Some(turn)) = (throttled, given.last()) {
+                    let before = stored.as_ref().map_or(0, |pace| pace.cuts);
+                    let is_news = cut(&mut stored, *turn, now);
+                    proptest::prop_assert_eq!(is_news, before == turn.cuts);
+                } else {
+                    let mut tries = 0;
+                    let turn = loop {
+                        tries += 1;
+                        let Ask::Take(change) = Pace::ask(StartPipelineExecution, known.as_ref(), now) else {
+                            panic!("a start is never free");
+                        };
+                        match change.apply(stored.as_ref()) {
+                            Some(pace) => { stored = Some(pace); break stored.as_ref().unwrap().turn(StartPipelineExecution) }
+                            None => known = stored.clone(),
+                        }
+                    };
+                    // Alone, it takes two: what was known, and what is.
+                    proptest::prop_assert!(tries <= 2);
+                    given.push(turn);
+                }
+                history.push(stored.clone());
+            }
+            for pair in given.windows(2).filter(|pair| pair[0].cuts == pair[1].cuts) {
+                proptest::prop_assert!(pair[0].at <= pair[1].at, "{:?}", pair);
+            }
+            // However it went: in any stretch of time no more than the highest rate and the allowance.
+            for (first, turn) in given.iter().enumerate() {
+                let until = turn.at.plus(Span::from_seconds(2));
+                let near = given[first..].iter().filter(|other| other.cuts == turn.cuts && other.at < until).count();
+                let most = usize::try_from(ALLOWANCE + 1 + 2 * HIGHEST_RATE / 1000).unwrap();
+                proptest::prop_assert!(near <= most, "{} turns within 2 s", near);
+            }
+        }
+
+        #[test]
+        fn the_time_of_a_turn_is_where_the_pace_has_allowed_it(
+            rate in LOWEST_RATE..=HIGHEST_RATE, cuts in 0_u32..2, calls in 0_u32..20_000,
+        ) {
+            let pace = Pace { cuts, rate, since: at(0), given: calls };
+            let after = pace.after(calls);
+            proptest::prop_assert!(pace.calls_by(after) >= calls);
+            let before = Timestamp::from_millis(after.as_millis() - 1);
+            proptest::prop_assert!(after == at(0) || pace.millionths(before.since(at(0)).as_millis()) < i128::from(calls) * 1_000_000);
+            proptest::prop_assert!(pace.rate_at(after) <= HIGHEST_RATE && pace.rate_at(after) >= rate);
+        }
+    }
 }

@@ -17,5 +17,6 @@ mod machine {
     mod refusals;
     mod starts;
     mod sweep;
+    mod turns;
     mod waves;
 }
