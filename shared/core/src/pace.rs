@@ -466,7 +466,7 @@ mod tests {
     proptest::proptest! {
         /// Whoever takes turns, whenever, with whatever old knowledge, and whoever is throttled meanwhile.
         #[test]
-        fn turns_are_in_order_and_never_denser_than_the_pace_and_its_allowance(
+        fn turns_are_in_order_and_never_denser_than_the_highest_pace_and_the_allowance(
             steps in proptest::collection::vec((0_i64..3000, 0_usize..3, proptest::bool::weighted(0.05)), 1..300),
         ) {
             let (mut stored, mut now) = (None::<Pace>, at(0));

@@ -115,7 +115,7 @@ pub(crate) fn reason(cause: &str) -> Reason {
 }
 
 pub(crate) fn later() -> Refusal {
-    Refusal::Later { reason: reason("Throttled") }
+    Refusal::Later { reason: reason("It did not answer") }
 }
 
 /// Not called, or called and throttled: its next turn is so many seconds later.
