@@ -14,7 +14,7 @@
 //! | `slack` | Slack's Web API and incoming webhooks | docs.slack.dev |
 
 pub mod codepipeline;
-mod dynamodb;
+pub(crate) mod dynamodb;
 mod events;
 mod secrets;
 pub mod slack;

@@ -40,6 +40,10 @@ use tracing::Instrument;
 /// taken for a dead one; shorter than the queue's visibility timeout, so that a redelivery finds it run out.
 pub const LEASE: Span = Span::from_seconds(120);
 
+/// How long after a run was opened the question why an execution failed waits for its turn. After that its message is a
+/// dead letter, as one is whose answer is an error.
+const EXPLAIN_FOR: Span = Span::from_minutes(60 * 24);
+
 /// The function's handler over its ports.
 #[derive(Debug)]
 pub struct Deploy<L, P, Q, E, C> {
@@ -319,6 +323,11 @@ impl<L: Ledger, P: Paces, Q: Queues, E: Engine, C: Clock> Deploy<L, P, Q, E, C> 
         let explain = self.engine.explain(order, execution);
         let entered = self.engine.is_entered(order);
         let reason = match self.paced(key, &known, held).call(Api::ListActionExecutions, entered, explain).await? {
+            Err(Refusal::Wait { throttled, .. })
+                if self.clock.now().since(loaded.run.head().opened_at) > EXPLAIN_FOR =>
+            {
+                return Err(Failure::Asked(throttled.map_or("no turn for a day".to_owned(), |reason| reason.cause)));
+            }
             Err(Refusal::Wait { turn, .. }) => {
                 let (run, target, execution) = (run.clone(), key.clone(), execution.clone());
                 self.later(turn, Payload::Explain { run, target, execution, turn: Some(turn) }).await?;

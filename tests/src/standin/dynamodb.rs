@@ -29,6 +29,9 @@ pub(crate) const OPEN: &str = "#pk = :pk";
 /// The key condition of a run's targets.
 pub(crate) const TARGETS: &str = "#pk = :pk AND begins_with(#sk, :prefix)";
 
+/// All expressions that there are.
+pub(crate) const EXPRESSIONS: [&str; 10] = [ABSENT, VERSION, NONCE, OPEN, TARGETS, COUNT, SET, IN_USE, RESTED, CUTS];
+
 /// "The maximum item size in DynamoDB is 400 KB" (Developer Guide, "Constraints").
 const MAX_ITEM: usize = 400 * 1024;
 /// "A single Query operation can retrieve items up to a maximum data size of 1 MB".
