@@ -1,6 +1,10 @@
 //! Accounts that take few calls a second: the fleet waits in line, and is finished all the same.
 
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a panic is how a test fails, and the table is for its reader"
+)]
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -83,15 +87,18 @@ fn check(told: &Told, name: &str, targets: usize) -> Counted {
         throttled: sum.throttled + each.throttled,
     });
     let calls = world.calls();
+    let last = last_starts(told).into_values().max().unwrap();
+    let took = world.now().since(world.head(&world.runs()[0]).unwrap().opened_at);
+    let turns = calls.get("paces.change").copied().unwrap_or(0);
+    let share = sum.throttled * 1000 / sum.calls;
     println!(
-        "{name:<44} {:>5} calls, {:>3} throttled, {:>4.1} %, last start after {:>4} s, ended after {:>4} s, {:>6} messages, {:>5} pace writes",
+        "{name:<46} {:>5} calls, {:>3} throttled ({}.{} %), last start after {last}, ended after {took}, \
+         {} messages, {turns} turns",
         sum.calls,
         sum.throttled,
-        sum.throttled as f64 * 100.0 / sum.calls as f64,
-        last_starts(told).into_values().max().unwrap().as_millis() / 1000,
-        world.now().since(world.head(&world.runs()[0]).unwrap().opened_at).as_millis() / 1000,
+        share / 10,
+        share % 10,
         world.delivered(),
-        calls.get("paces.change").copied().unwrap_or(0),
     );
     sum
 }
