@@ -144,7 +144,10 @@ async fn every_failure_of_sts_means_something_for_the_target() {
             Refusal::Permanent { outcome: Outcome::Failed, reason } => (Means::Failed, reason),
             Refusal::Later { reason } => (Means::Later, reason),
             Refusal::Throttled { api: Api::AssumeRole, reason } => (Means::Throttled, reason),
-            other => panic!("{code}: {other:?}"),
+            other @ (Refusal::Permanent { .. }
+            | Refusal::Busy { .. }
+            | Refusal::Throttled { .. }
+            | Refusal::Wait { .. }) => panic!("{code}: {other:?}"),
         };
         assert_eq!((means, reason.cause.as_str()), (expected, cause), "{code}");
         assert_eq!(reason.detail, Some(format!("{code} in words")), "{code}");
