@@ -41,6 +41,7 @@ CALLS = {
         "query": {"dynamodb:Query"},
         "delete_item": {"dynamodb:DeleteItem"},
     },
+    "pace.rs": {"update_item": {"dynamodb:UpdateItem"}},
     # "Setting permissions for SendMessage sets permissions for the corresponding batch version" (SQS, batch actions).
     "queues.rs": {"send_message_batch": {"sqs:SendMessage"}},
     "credentials.rs": {"assume_role": {"sts:AssumeRole"}},
@@ -83,6 +84,7 @@ FOR_DRIFT_CHECKS = {
 ADAPTERS = {
     "DynamoLedger": "ledger.rs",
     "DynamoOpenRuns": "open_runs.rs",
+    "DynamoPaces": "pace.rs",
     "SqsQueues": "queues.rs",
     "Assumer": "credentials.rs",
     "CodePipelineReleases": "releases.rs",
@@ -831,6 +833,7 @@ MUTATIONS = [
     ("function_roles", HUB, "Role: !GetAtt CollectRole.Arn", "Role: !GetAtt DeployRole.Arn"),
     ("function_roles", HUB, "dynamodb:PutItem]", "dynamodb:PutItem, dynamodb:DeleteItem]"),
     ("function_roles", HUB, "dynamodb:Query, ", ""),
+    ("function_roles", HUB, "Action: dynamodb:UpdateItem", "Action: dynamodb:DeleteItem"),
     ("function_roles", HUB, "                Resource: !GetAtt SummarizeQueue.Arn\n              - Sid: Ledger", "                Resource: [!GetAtt SummarizeQueue.Arn, !GetAtt DeployQueue.Arn]\n              - Sid: Ledger"),
     ("target_role", ACCOUNT, "codepipeline:StartPipelineExecution", "codepipeline:StopPipelineExecution"),
     ("target_role", "shared/aws/src/credentials.rs", '"codepipeline:ListActionExecutions",', ""),

@@ -12,6 +12,7 @@ use manifold_aws::credentials::Assumer;
 use manifold_aws::engine::CodePipelineEngine;
 use manifold_aws::ledger::DynamoLedger;
 use manifold_aws::open_runs::DynamoOpenRuns;
+use manifold_aws::pace::DynamoPaces;
 use manifold_aws::queues::SqsQueues;
 use manifold_aws::releases::CodePipelineReleases;
 use manifold_aws::secrets::Secrets;
@@ -54,7 +55,7 @@ type Clocked = SkippingClock;
 /// The functions, as on five warm Lambda instances.
 struct Functions {
     dispatch: Dispatch<DynamoLedger, SqsQueues, CodePipelineReleases, Clocked>,
-    deploy: Deploy<DynamoLedger, SqsQueues, CodePipelineEngine<Clocked>, Clocked>,
+    deploy: Deploy<DynamoLedger, DynamoPaces, SqsQueues, CodePipelineEngine<Clocked>, Clocked>,
     collect: Collect<DynamoLedger, SqsQueues, Clocked>,
     summarize: Summarize<DynamoLedger, SqsQueues, SlackClient<Clocked>, Clocked>,
     sweep: Sweep<DynamoLedger, DynamoOpenRuns, SqsQueues, Clocked>,
@@ -213,6 +214,7 @@ async fn functions(standin: &StandIn, fleet: Fleet, calls: &CallCounter) -> Func
         },
         deploy: Deploy {
             ledger: ledger(),
+            paces: DynamoPaces::new(clients.dynamodb(), TABLE),
             queues: queues(&all),
             engine: CodePipelineEngine::new(clients.clone(), Assumer::with_clock(clients.sts(), clock.clone())),
             clock: clock.clone(),
@@ -444,15 +446,9 @@ impl Cloud {
     /// What must hold at the end of every story.
     pub async fn check_invariants(&self) {
         self.check_leftovers();
-        // DynamoDB was given the five expressions of the ledger and no other.
+        // DynamoDB was given the expressions of the ledger and no other.
         for expression in self.standin.expressions() {
-            let known = [
-                "attribute_not_exists(#pk)",
-                "#version = :version",
-                "#nonce = :nonce",
-                "#pk = :pk",
-                "#pk = :pk AND begins_with(#sk, :prefix)",
-            ];
+            let known = crate::standin::dynamodb::EXPRESSIONS;
             assert!(known.contains(&expression.as_str()), "an expression that nobody knows: {expression}");
         }
         for run in self.runs() {

@@ -14,7 +14,7 @@
 //! | `slack` | Slack's Web API and incoming webhooks | docs.slack.dev |
 
 pub mod codepipeline;
-mod dynamodb;
+pub(crate) mod dynamodb;
 mod events;
 mod secrets;
 pub mod slack;
@@ -385,6 +385,7 @@ impl State {
         let changes = matches!(
             operation,
             "dynamodb.PutItem"
+                | "dynamodb.UpdateItem"
                 | "dynamodb.TransactWriteItems"
                 | "sqs.SendMessageBatch"
                 | "codepipeline.StartPipelineExecution"

@@ -10,6 +10,8 @@ use manifold_local::behaviour::{Behaviour, Chosen, InvalidChoice, NAMES};
 
 /// A day is later than anything that AWS delivers on its own.
 const MOST_DISORDER: u32 = 86_400;
+/// More calls a second than Manifold ever makes.
+const MOST_CALLS: u32 = 1000;
 
 /// The command was not understood, or something it needs could not be read.
 pub(crate) const EXIT_USAGE: u8 = 2;
@@ -165,6 +167,9 @@ pub(crate) struct Rehearsal {
     /// The share, 0 to 1, of the targets' events that never arrive: their results are asked for, minutes later
     #[arg(long, default_value_t = 0.0, value_name = "SHARE", value_parser = chance, allow_negative_numbers = true)]
     pub(crate) lose: f64,
+    /// So many calls a second each API of an account and Region takes, as AWS limits them; 1 to 1000 [default: no limit]
+    #[arg(long, value_name = "NUMBER", value_parser = calls, allow_negative_numbers = true)]
+    pub(crate) calls_per_second: Option<u32>,
     /// How many simulated seconds pass in one second of yours; 0 does not wait at all [default: a few seconds for the
     /// whole run on a terminal, else 0]
     #[arg(long, value_name = "FACTOR", value_parser = whole::<u32>, allow_negative_numbers = true)]
@@ -229,6 +234,11 @@ fn whole<N: Whole>(text: &str) -> Result<N, String> {
 fn seconds(text: &str) -> Result<u32, String> {
     let seconds = text.parse().ok().filter(|seconds| *seconds <= MOST_DISORDER);
     seconds.ok_or_else(|| format!("expected whole seconds from 0 to {MOST_DISORDER}"))
+}
+
+fn calls(text: &str) -> Result<u32, String> {
+    let calls = text.parse().ok().filter(|calls| (1..=MOST_CALLS).contains(calls));
+    calls.ok_or_else(|| format!("expected a whole number from 1 to {MOST_CALLS}"))
 }
 
 /// Any word is an error code, so a slip in a known name would quietly mean something else.

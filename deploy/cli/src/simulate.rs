@@ -11,6 +11,7 @@ use manifold_core::summary::{Summary, text};
 use manifold_core::time::Span;
 use manifold_fleet::Fleet;
 use manifold_local::faults::Faults;
+use manifold_local::limits::Limits;
 use manifold_local::report::Report;
 use manifold_local::simulation::{Setup, Simulation, SimulationError};
 
@@ -81,6 +82,7 @@ fn rehearse(given: Given, options: &Rehearsal, hint: &str) -> Result<ExitCode> {
             duplicates: options.duplicates,
             lost: options.lose,
             disorder: Span::from_seconds(i64::from(options.disorder)),
+            limits: Limits { everywhere: options.calls_per_second, ..Limits::default() },
             ..Faults::default()
         },
     };

@@ -236,7 +236,7 @@ impl<L: Ledger, Q: Queues, C: Clock> Collect<L, Q, C> {
         for answer in folded.answer {
             report.count(match answer {
                 Told::Changed | Told::Claimed { .. } => "changed",
-                Told::Duplicate | Told::Held { .. } | Told::TooLate => "duplicate",
+                Told::Duplicate | Told::Held { .. } | Told::Early { .. } | Told::TooLate => "duplicate",
                 Told::Stray(_) => "stray",
             });
         }
@@ -332,7 +332,7 @@ impl<L: Ledger, Q: Queues, C: Clock> Collect<L, Q, C> {
         runs::perform(&self.queues, stepped.effects).await.map_err(RunError::from)?;
         Ok(match stepped.answer {
             Told::Changed | Told::Claimed { .. } => "changed",
-            Told::Duplicate | Told::Held { .. } | Told::TooLate => "duplicate",
+            Told::Duplicate | Told::Held { .. } | Told::Early { .. } | Told::TooLate => "duplicate",
             Told::Stray(_) => "stray",
         })
     }
@@ -372,7 +372,12 @@ fn log(observation: &Observation, told: &Told) {
     let state = observation.state().map_or_else(|| "action failed".to_owned(), ToString::to_string);
     match told {
         Told::Stray(why) => tracing::warn!(%target, %execution, state, why, "stray event"),
-        Told::Changed | Told::Duplicate | Told::Claimed { .. } | Told::Held { .. } | Told::TooLate => {
+        Told::Changed
+        | Told::Duplicate
+        | Told::Claimed { .. }
+        | Told::Held { .. }
+        | Told::Early { .. }
+        | Told::TooLate => {
             tracing::info!(%target, %execution, state, ?told, "event")
         }
     }

@@ -8,6 +8,9 @@
 //!        │ started         │ looks for the execution before it starts one
 //! ```
 //!
+//! Every call takes its turn (`manifold_ports::pace`). A turn that lies ahead is waited for in the queue: the attempt is put
+//! back, and was certainly not started meanwhile.
+//!
 //! It is the only function that may assume a role in a target account, so it also asks why an execution failed, and how
 //! one stands whose events are overdue, and tries for a checkup whether a rollout could work at all.
 
@@ -17,7 +20,8 @@ use manifold_core::checkup::{AccessSeen, Answer, Misunderstood, Question};
 use manifold_core::event::{BatchResponse, DecodeError, SqsRecord, decode_batch};
 use manifold_core::ids::{Attempt, ExecutionId, ExecutionRef, RunId, TargetKey};
 use manifold_core::ledger::{Item, Key, Link, LinkOwner, RUN_RETENTION};
-use manifold_core::message::{Message, MessageError, Payload};
+use manifold_core::message::{Message, MessageError, Outgoing, Payload};
+use manifold_core::pace::{Api, Turn};
 use manifold_core::plan::PlannedTarget;
 use manifold_core::run::{Event, Observation, Reason, ReasonSource, Refusal, Run, Seen, Standing, Target, Told};
 use manifold_core::time::{Span, Timestamp};
@@ -25,7 +29,8 @@ use manifold_ports::batch::{self, OutOfTime, Report};
 use manifold_ports::checkup::{AT_ONCE, Access, out_of_time};
 use manifold_ports::clock::Clock;
 use manifold_ports::engine::{Engine, Order};
-use manifold_ports::ledger::Ledger;
+use manifold_ports::ledger::{Ledger, LedgerError};
+use manifold_ports::pace::{self, Known, Paced, Paces};
 use manifold_ports::queues::Queues;
 use manifold_ports::runs::{self, RunError, Stepped};
 use serde_json::Value;
@@ -35,11 +40,17 @@ use tracing::Instrument;
 /// taken for a dead one; shorter than the queue's visibility timeout, so that a redelivery finds it run out.
 pub const LEASE: Span = Span::from_seconds(120);
 
+/// How long after a run was opened the question why an execution failed waits for its turn. After that its message is a
+/// dead letter, as one is whose answer is an error.
+const EXPLAIN_FOR: Span = Span::from_minutes(60 * 24);
+
 /// The function's handler over its ports.
 #[derive(Debug)]
-pub struct Deploy<L, Q, E, C> {
+pub struct Deploy<L, P, Q, E, C> {
     /// Where the facts are.
     pub ledger: L,
+    /// How fast target accounts may be called.
+    pub paces: P,
     /// Where effects go.
     pub queues: Q,
     /// What does the work in target accounts.
@@ -57,6 +68,8 @@ enum Failure {
     Misplaced(&'static str),
     #[error(transparent)]
     Run(#[from] RunError),
+    #[error(transparent)]
+    Pace(#[from] LedgerError),
     #[error("another worker is starting this target until {until}")]
     Held { until: Timestamp },
     #[error("the engine could not be asked: {0}")]
@@ -65,7 +78,7 @@ enum Failure {
     OutOfTime(#[from] OutOfTime),
 }
 
-impl<L, Q, E: Access, C: Clock> Deploy<L, Q, E, C> {
+impl<L, P, Q, E: Access, C: Clock> Deploy<L, P, Q, E, C> {
     /// Answers a checkup: may this function work in these places? Only this function can tell, as target roles trust
     /// no other. What `deadline` leaves no time for is unanswered.
     ///
@@ -89,7 +102,7 @@ impl<L, Q, E: Access, C: Clock> Deploy<L, Q, E, C> {
     }
 }
 
-impl<L: Ledger, Q: Queues, E: Engine, C: Clock> Deploy<L, Q, E, C> {
+impl<L: Ledger, P: Paces, Q: Queues, E: Engine, C: Clock> Deploy<L, P, Q, E, C> {
     /// Handles one SQS batch. `deadline` is when Lambda ends the invocation.
     ///
     /// # Errors
@@ -124,13 +137,13 @@ impl<L: Ledger, Q: Queues, E: Engine, C: Clock> Deploy<L, Q, E, C> {
                 let span = tracing::info_span!("start", %run, target = %planned.key, %attempt);
                 self.start(&run, &planned, attempt).instrument(span).await
             }
-            Payload::Explain { run, target, execution } => {
+            Payload::Explain { run, target, execution, turn } => {
                 let span = tracing::info_span!("explain", %run, %target, %execution);
-                self.explain(&run, &target, &execution).instrument(span).await
+                self.explain(&run, &target, &execution, turn).instrument(span).await
             }
-            Payload::Ask { run, targets } => {
+            Payload::Ask { run, targets, turn } => {
                 let span = tracing::info_span!("ask", %run, targets = targets.len());
-                self.ask(&run, &targets).instrument(span).await
+                self.ask(&run, &targets, turn).instrument(span).await
             }
             Payload::Summarize { .. } => Err(Failure::Misplaced("summarize")),
             Payload::Activate { .. } => Err(Failure::Misplaced("activate")),
@@ -140,13 +153,14 @@ impl<L: Ledger, Q: Queues, E: Engine, C: Clock> Deploy<L, Q, E, C> {
 
     async fn start(&self, run: &RunId, planned: &PlannedTarget, attempt: Attempt) -> Result<&'static str, Failure> {
         let nonce = self.clock.nonce();
+        let paces = pace::keys(&planned.key);
         let claimed =
-            runs::advance(&self.ledger, &self.clock, run, std::slice::from_ref(&planned.key), &[], |loaded, now| {
+            runs::advance(&self.ledger, &self.clock, run, std::slice::from_ref(&planned.key), &paces, |loaded, now| {
                 let claim =
                     Event::Claim { planned: Box::new(planned.clone()), attempt, nonce: nonce.clone(), lease: LEASE };
                 let (run, told) = loaded.run.step(claim, now);
                 let target = run.target(&planned.key).cloned();
-                Stepped { run, answer: (told, target), writes: Vec::new() }
+                Stepped { run, answer: (told, target, Known::of(loaded.extra)), writes: Vec::new() }
             })
             .await;
         let claimed = match claimed {
@@ -155,16 +169,21 @@ impl<L: Ledger, Q: Queues, E: Engine, C: Clock> Deploy<L, Q, E, C> {
             Err(error) => return Err(error.into()),
         };
         runs::perform(&self.queues, claimed.effects).await.map_err(RunError::from)?;
-        let (look_first, may_start, target) = match claimed.answer {
+        let (told, target, known) = claimed.answer;
+        let (look_first, may_start, target) = match (told, target) {
             (Told::Claimed { look_first, may_start }, Some(target)) => (look_first, may_start, target),
             (Told::Held { until }, _) => return Err(Failure::Held { until }),
+            (Told::Early { until }, _) => {
+                tracing::info!(%until, "its turn has not come");
+                return Ok("early");
+            }
             (Told::Stray(why), _) => {
                 tracing::warn!(why, "not started");
                 return Ok("stray");
             }
             (Told::TooLate | Told::Changed | Told::Duplicate | Told::Claimed { .. }, _) => return Ok("nothing to do"),
         };
-        match self.execution(run, planned, &target, look_first, may_start).await {
+        match self.execution(run, planned, &target, look_first, may_start, &known).await? {
             Ok(Some(execution)) => {
                 tracing::info!(%execution, look_first, "started");
                 self.record(run, planned, attempt, &execution).await?;
@@ -174,6 +193,12 @@ impl<L: Ledger, Q: Queues, E: Engine, C: Clock> Deploy<L, Q, E, C> {
                 tracing::info!("not started: nothing more of this run may be");
                 self.tell(run, &planned.key, Event::NotFound { target: planned.key.clone(), attempt }).await?;
                 Ok("nothing to do")
+            }
+            Err(Refusal::Wait { turn, throttled: None }) => {
+                tracing::info!(at = %turn.at, api = %turn.api, "waits for its turn");
+                let refusal = Refusal::Wait { turn, throttled: None };
+                self.tell(run, &planned.key, Event::Refused { target: planned.key.clone(), attempt, refusal }).await?;
+                Ok("waits")
             }
             Err(refusal) => {
                 tracing::warn!(?refusal, "not started");
@@ -202,19 +227,35 @@ impl<L: Ledger, Q: Queues, E: Engine, C: Clock> Deploy<L, Q, E, C> {
         target: &Target,
         look_first: bool,
         may_start: bool,
-    ) -> Result<Option<ExecutionId>, Refusal> {
+        known: &Known,
+    ) -> Result<Result<Option<ExecutionId>, Refusal>, Failure> {
         let order = Order { run, planned, attempt: target.attempt };
+        let paced = self.paced(&planned.key, known, target.turn);
         if look_first {
             let since = target.first_claimed_at.unwrap_or_else(|| self.clock.now());
             let past: Vec<ExecutionId> = target.past.iter().filter_map(|past| past.execution.clone()).collect();
-            if let Some(found) = self.engine.find(order, since, &past).await? {
-                return Ok(Some(found));
+            let find = self.engine.find(order, since, &past);
+            match paced.call(Api::ListPipelineExecutions, self.engine.is_entered(order), find).await? {
+                Ok(None) => {}
+                found => return Ok(found),
             }
         }
-        match may_start {
-            true => self.engine.start(order).await.map(Some),
-            false => Ok(None),
+        if !may_start {
+            return Ok(Ok(None));
         }
+        let start = self.engine.start(order);
+        let started = paced.call(Api::StartPipelineExecution, self.engine.is_entered(order), start).await?;
+        Ok(started.map(Some))
+    }
+
+    fn paced<'a>(&'a self, target: &'a TargetKey, known: &'a Known, held: Option<Turn>) -> Paced<'a, P, C> {
+        Paced { paces: &self.paces, clock: &self.clock, target, known, held }
+    }
+
+    /// Has a message come again at its turn.
+    async fn later(&self, turn: Turn, payload: Payload) -> Result<(), Failure> {
+        let delay = turn.at.since(self.clock.now());
+        Ok(self.queues.send(vec![Outgoing::after(delay, payload)]).await.map_err(RunError::from)?)
     }
 
     /// Records the start, and folds in what was observed of the execution before anybody knew whose it is.
@@ -257,8 +298,14 @@ impl<L: Ledger, Q: Queues, E: Engine, C: Clock> Deploy<L, Q, E, C> {
         Ok(())
     }
 
-    async fn explain(&self, run: &RunId, key: &TargetKey, execution: &ExecutionId) -> Result<&'static str, Failure> {
-        let loaded = match runs::load(&self.ledger, run, std::slice::from_ref(key), &[]).await {
+    async fn explain(
+        &self,
+        run: &RunId,
+        key: &TargetKey,
+        execution: &ExecutionId,
+        held: Option<Turn>,
+    ) -> Result<&'static str, Failure> {
+        let loaded = match runs::load(&self.ledger, run, std::slice::from_ref(key), &pace::keys(key)).await {
             Ok(loaded) => loaded,
             Err(RunError::Unknown(_)) => return Ok("stray"),
             Err(error) => return Err(error.into()),
@@ -277,7 +324,20 @@ impl<L: Ledger, Q: Queues, E: Engine, C: Clock> Deploy<L, Q, E, C> {
         let attempt = target.seen.as_ref().map_or(1, Seen::attempt);
         let planned = runs::planned(&self.ledger, run, target.index).await?;
         let order = Order { run, planned: &planned, attempt: target.attempt };
-        let reason = match self.engine.explain(order, execution).await {
+        let known = Known::of(loaded.extra);
+        let explain = self.engine.explain(order, execution);
+        let entered = self.engine.is_entered(order);
+        let reason = match self.paced(key, &known, held).call(Api::ListActionExecutions, entered, explain).await? {
+            Err(Refusal::Wait { throttled, .. })
+                if self.clock.now().since(loaded.run.head().opened_at) > EXPLAIN_FOR =>
+            {
+                return Err(Failure::Asked(throttled.map_or("no turn for a day".to_owned(), |reason| reason.cause)));
+            }
+            Err(Refusal::Wait { turn, .. }) => {
+                let (run, target, execution) = (run.clone(), key.clone(), execution.clone());
+                self.later(turn, Payload::Explain { run, target, execution, turn: Some(turn) }).await?;
+                return Ok("waits");
+            }
             Ok(reason) => Reason { attempt, ..reason },
             Err(Refusal::Permanent { reason, .. }) => Reason {
                 cause: format!("Failed, and its reason can't be read: {}", reason.cause),
@@ -285,17 +345,19 @@ impl<L: Ledger, Q: Queues, E: Engine, C: Clock> Deploy<L, Q, E, C> {
                 attempt,
                 ..reason
             },
-            Err(Refusal::Busy { reason } | Refusal::Later { reason }) => return Err(Failure::Asked(reason.cause)),
+            Err(Refusal::Busy { reason } | Refusal::Later { reason } | Refusal::Throttled { reason, .. }) => {
+                return Err(Failure::Asked(reason.cause));
+            }
         };
         self.tell(run, key, Event::Explained { target: key.clone(), execution: execution.clone(), reason }).await?;
         Ok("explained")
     }
 
     /// Asks how executions stand, and folds in what no event has told. An engine that does not answer is no failure of
-    /// the message: whoever sent it comes back, later each time.
-    async fn ask(&self, run: &RunId, keys: &[TargetKey]) -> Result<&'static str, Failure> {
+    /// the message: whoever sent it comes back, later each time. One that asks to slow down is asked again in turn.
+    async fn ask(&self, run: &RunId, keys: &[TargetKey], held: Option<Turn>) -> Result<&'static str, Failure> {
         let targets = runs::targets(&self.ledger, run, keys).await?;
-        let answers = join_all(targets.iter().map(|target| self.standing(run, target))).await;
+        let answers = join_all(targets.iter().map(|target| self.standing(run, target, held))).await;
         let mut observations = Vec::new();
         for (target, answer) in targets.iter().zip(answers) {
             observations.extend(match answer? {
@@ -330,12 +392,20 @@ impl<L: Ledger, Q: Queues, E: Engine, C: Clock> Deploy<L, Q, E, C> {
     }
 
     /// How a target's execution stands, if it has one that has not ended and its engine answers.
-    async fn standing(&self, run: &RunId, target: &Target) -> Result<Option<Standing>, Failure> {
+    async fn standing(&self, run: &RunId, target: &Target, held: Option<Turn>) -> Result<Option<Standing>, Failure> {
         let (Some(execution), None) = (&target.execution, target.status().outcome()) else { return Ok(None) };
         let planned = runs::planned(&self.ledger, run, target.index).await?;
         let order = Order { run, planned: &planned, attempt: target.attempt };
         let started_at = target.first_claimed_at.or(target.started_at).unwrap_or_else(|| self.clock.now());
-        match self.engine.ask(order, execution, started_at).await {
+        let known = Known::read(&self.ledger, &target.key).await.map_err(RunError::from)?;
+        let ask = self.engine.ask(order, execution, started_at);
+        let entered = self.engine.is_entered(order);
+        match self.paced(&target.key, &known, held).call(Api::ListPipelineExecutions, entered, ask).await? {
+            Err(Refusal::Wait { turn, .. }) => {
+                let targets = vec![target.key.clone()];
+                self.later(turn, Payload::Ask { run: run.clone(), targets, turn: Some(turn) }).await?;
+                Ok(None)
+            }
             Ok(Some(standing)) => Ok(Some(standing)),
             Ok(None) => {
                 tracing::warn!(target = %target.key, %execution, "the engine does not list this execution");

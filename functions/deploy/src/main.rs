@@ -5,6 +5,7 @@ use manifold_aws::clock::SystemClock;
 use manifold_aws::credentials::Assumer;
 use manifold_aws::engine::CodePipelineEngine;
 use manifold_aws::ledger::DynamoLedger;
+use manifold_aws::pace::DynamoPaces;
 use manifold_aws::queues::SqsQueues;
 use manifold_aws::{env, lambda};
 use manifold_core::message::Queue;
@@ -17,6 +18,7 @@ async fn main() -> Result<(), lambda::Error> {
         let clients = Clients::from_env().await;
         let deploy = Deploy {
             ledger: DynamoLedger::new(clients.dynamodb(), env::TABLE.required()?),
+            paces: DynamoPaces::new(clients.dynamodb(), env::TABLE.required()?),
             queues: SqsQueues::from_env(clients.sqs(), &[Queue::Deploy, Queue::Collect, Queue::Summarize])?,
             engine: CodePipelineEngine::new(clients.clone(), Assumer::new(clients.sts())),
             clock: SystemClock,

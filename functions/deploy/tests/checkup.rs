@@ -54,7 +54,7 @@ fn place(region: &str) -> Place {
 
 fn ask(question: Question) -> (Result<Answer, Misunderstood>, usize) {
     let accounts = Accounts { now: Mutex::new(Timestamp::from_millis(0)), renewed: Mutex::new(0) };
-    let deploy = Deploy { ledger: (), queues: (), engine: &accounts, clock: &accounts };
+    let deploy = Deploy { ledger: (), paces: (), queues: (), engine: &accounts, clock: &accounts };
     let done = block_on(deploy.checkup(question, Timestamp::from_millis(60_000)));
     let renewed = *accounts.renewed.lock().unwrap();
     (done, renewed)

@@ -1,6 +1,8 @@
 //! The SDK's clients: one configuration, made once at cold start.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,16 +13,21 @@ use aws_sdk_codepipeline::config::IdentityCache;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
 use aws_smithy_runtime_api::client::interceptors::context::{
     BeforeSerializationInterceptorContextRef, BeforeTransmitInterceptorContextRef,
 };
 use aws_smithy_runtime_api::client::interceptors::{Intercept, dyn_dispatch_hint};
 use aws_smithy_runtime_api::client::orchestrator::Metadata;
+use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryAction};
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::ConfigBag;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use manifold_core::ids::Region;
+
+use crate::failure::is_throttling;
 
 /// Makes clients that share connections, retries, time-outs and the hub's credentials.
 #[derive(Debug, Clone)]
@@ -29,7 +36,8 @@ pub struct Clients {
     calls: Option<CallCounter>,
 }
 
-/// The SDK's own retries: three attempts, doubling, for time-outs, 5xx and throttling. The SDK never retries what is
+/// The SDK's own retries: three attempts, doubling, for time-outs, 5xx and, but for calls that have a pace, throttling. The
+/// SDK never retries what is
 /// worth an answer of its own, such as a failed condition.
 #[must_use]
 pub fn retries() -> RetryConfig {
@@ -109,7 +117,8 @@ impl Clients {
     /// AWS STS in an AWS Region").
     #[must_use]
     pub fn sts(&self) -> aws_sdk_sts::Client {
-        aws_sdk_sts::Client::from_conf(config!(self, aws_sdk_sts).build())
+        let told = Told::<aws_sdk_sts::operation::assume_role::AssumeRoleError>::default();
+        aws_sdk_sts::Client::from_conf(config!(self, aws_sdk_sts).retry_classifier(told).build())
     }
 
     /// Secrets Manager in the hub's Region.
@@ -170,13 +179,50 @@ impl Clients {
     /// are kept, and replaced, by [`crate::credentials::Assumer`].
     #[must_use]
     pub fn codepipeline_as(&self, region: &Region, credentials: Credentials) -> aws_sdk_codepipeline::Client {
+        use aws_sdk_codepipeline::operation::{
+            list_action_executions::ListActionExecutionsError, list_pipeline_executions::ListPipelineExecutionsError,
+            start_pipeline_execution::StartPipelineExecutionError,
+        };
         aws_sdk_codepipeline::Client::from_conf(
             config!(self, aws_sdk_codepipeline)
                 .region(aws_config::Region::new(region.as_str().to_owned()))
                 .credentials_provider(SharedCredentialsProvider::new(credentials))
                 .identity_cache(IdentityCache::no_cache())
+                .retry_classifier(Told::<StartPipelineExecutionError>::default())
+                .retry_classifier(Told::<ListPipelineExecutionsError>::default())
+                .retry_classifier(Told::<ListActionExecutionsError>::default())
                 .build(),
         )
+    }
+}
+
+/// Has the SDK tell a throttled call instead of repeating it: the repetition would be one more call that is throttled, and
+/// the account's pace is to know of each (`manifold_core::pace`).
+struct Told<E>(PhantomData<fn() -> E>);
+
+impl<E> Default for Told<E> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<E> fmt::Debug for Told<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Told")
+    }
+}
+
+impl<E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static> ClassifyRetry for Told<E> {
+    fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
+        let error = context.output_or_error().and_then(Result::err).and_then(|error| error.as_operation_error());
+        match error.and_then(|error| error.downcast_ref::<E>()).and_then(ProvideErrorMetadata::code) {
+            Some(code) if is_throttling(code) => RetryAction::RetryForbidden,
+            Some(_) | None => RetryAction::NoActionIndicated,
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        "Told"
     }
 }
 

@@ -16,6 +16,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use aws_credential_types::Credentials;
 use aws_sdk_sts::Client;
 use manifold_core::ids::{PipelineName, RoleArn, RunId};
+use manifold_core::pace::Api;
 use manifold_core::plan::PlannedTarget;
 use manifold_core::run::{Outcome, Refusal};
 use manifold_core::time::{Span, Timestamp};
@@ -133,6 +134,14 @@ impl<C: Clock> Assumer<C> {
         self.session(&Purpose::of(run, planned)).await.map_err(|failure| refusal(&failure, &planned.role))
     }
 
+    /// Whether the cache has credentials for a target of a run, so that nothing is asked of STS.
+    #[must_use]
+    pub fn has(&self, run: &RunId, planned: &PlannedTarget) -> bool {
+        let ends = self.lock().get(&Purpose::of(run, planned)).map(|slot| slot.expires_at.load(Ordering::Acquire));
+        let ends = ends.and_then(|millis| i64::try_from(millis).ok()).map(Timestamp::from_millis);
+        ends.is_some_and(|ends| self.clock.now().plus(REFRESH_BEFORE) < ends)
+    }
+
     /// Credentials for a purpose, from the cache if it has them.
     pub(crate) async fn session(&self, purpose: &Purpose) -> Result<Credentials, Failure> {
         let slot = self.slot(purpose);
@@ -232,7 +241,9 @@ fn refusal(failure: &Failure, role: &RoleArn) -> Refusal {
     let reason = |cause: String| failure.reason(cause);
     let permanent = |outcome, cause| Refusal::Permanent { outcome, reason: reason(cause) };
     match (failure.kind, failure.code.as_str()) {
-        (Kind::Throttled, _) => Refusal::Later { reason: reason("Throttled by STS".to_owned()) },
+        (Kind::Throttled, _) => {
+            Refusal::Throttled { api: Api::AssumeRole, reason: reason("Throttled by STS".to_owned()) }
+        }
         (Kind::Unreached, _) => Refusal::Later { reason: reason("STS did not answer".to_owned()) },
         // A wrong trust policy, a wrong external id and a role that does not exist look the same from outside.
         (Kind::Refused, "AccessDenied" | "AccessDeniedException") => {

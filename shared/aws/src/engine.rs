@@ -16,6 +16,7 @@ use aws_sdk_codepipeline::types::{
 use manifold_core::checkup::{AccessSeen, Place, Tried};
 use manifold_core::event::PipelineState;
 use manifold_core::ids::{ExecutionId, RunId};
+use manifold_core::pace::Api;
 use manifold_core::plan::{PlannedTarget, RevisionKind};
 use manifold_core::run::{Outcome, Reason, ReasonSource, Refusal, Standing};
 use manifold_core::time::Timestamp;
@@ -58,7 +59,7 @@ impl<C: Clock> CodePipelineEngine<C> {
     }
 
     /// Calls CodePipeline with the target's credentials; once more with new ones if it calls them expired.
-    async fn call<T, F, Answer>(&self, order: Order<'_>, operation: &'static str, call: F) -> Result<T, Refusal>
+    async fn call<T, F, Answer>(&self, order: Order<'_>, api: Api, call: F) -> Result<T, Refusal>
     where
         F: Fn(Client) -> Answer,
         Answer: Future<Output = Result<T, Failure>>,
@@ -67,20 +68,20 @@ impl<C: Clock> CodePipelineEngine<C> {
         let credentials = self.assumer.assume(order.run, order.planned).await?;
         let mut result = Box::pin(call(client(credentials))).await;
         if result.as_ref().is_err_and(Failure::is_expired) {
-            tracing::warn!(operation, "assumed credentials have expired; assuming the role again");
+            tracing::warn!(operation = %api, "assumed credentials have expired; assuming the role again");
             self.assumer.forget(order.run, order.planned);
             let credentials = self.assumer.assume(order.run, order.planned).await?;
             result = Box::pin(call(client(credentials))).await;
         }
-        result.map_err(|failure| refusal(&failure, operation, order.planned))
+        result.map_err(|failure| refusal(&failure, api, order.planned))
     }
 }
 
 /// The span of one order: its fields are on every line that is logged within.
-fn span(order: Order<'_>, operation: &'static str) -> tracing::Span {
+fn span(order: Order<'_>, api: Api) -> tracing::Span {
     tracing::info_span!(
         "engine",
-        operation,
+        operation = %api,
         run = %order.run,
         target = %order.planned.key,
         attempt = order.attempt.0,
@@ -88,13 +89,17 @@ fn span(order: Order<'_>, operation: &'static str) -> tracing::Span {
 }
 
 impl<C: Clock> Engine for CodePipelineEngine<C> {
+    fn is_entered(&self, order: Order<'_>) -> bool {
+        self.assumer.has(order.run, order.planned)
+    }
+
     async fn start(&self, order: Order<'_>) -> Result<ExecutionId, Refusal> {
-        const OPERATION: &str = "StartPipelineExecution";
+        const API: Api = Api::StartPipelineExecution;
         let Order { run, planned, attempt } = order;
         let started = async {
-            let variables = variables(planned).map_err(|failure| refusal(&failure, OPERATION, planned))?;
-            let revisions = source_revisions(planned).map_err(|failure| refusal(&failure, OPERATION, planned))?;
-            self.call(order, OPERATION, |client| {
+            let variables = variables(planned).map_err(|failure| refusal(&failure, API, planned))?;
+            let revisions = source_revisions(planned).map_err(|failure| refusal(&failure, API, planned))?;
+            self.call(order, API, |client| {
                 let request = client
                     .start_pipeline_execution()
                     .name(planned.pipeline.as_str())
@@ -108,7 +113,7 @@ impl<C: Clock> Engine for CodePipelineEngine<C> {
             })
             .await
         };
-        started.instrument(span(order, OPERATION)).await
+        started.instrument(span(order, API)).await
     }
 
     async fn find(
@@ -117,9 +122,9 @@ impl<C: Clock> Engine for CodePipelineEngine<C> {
         since: Timestamp,
         except: &[ExecutionId],
     ) -> Result<Option<ExecutionId>, Refusal> {
-        const OPERATION: &str = "ListPipelineExecutions";
+        const API: Api = Api::ListPipelineExecutions;
         let not_before = Timestamp::from_millis(since.as_millis().saturating_sub(CLOCK_SKEW.as_millis()));
-        let found = self.call(order, OPERATION, |client| async move {
+        let found = self.call(order, API, |client| async move {
             let mut earliest: Option<(Timestamp, ExecutionId)> = None;
             let look = |execution: &PipelineExecutionSummary| {
                 if let Some(candidate) = ours(execution, order.run, not_before)
@@ -133,14 +138,14 @@ impl<C: Clock> Engine for CodePipelineEngine<C> {
             executions(&client, order, not_before, usize::MAX, look).await?;
             Ok(earliest.map(|(_, execution)| execution))
         });
-        found.instrument(span(order, OPERATION)).await
+        found.instrument(span(order, API)).await
     }
 
     /// The reason's `attempt` is 0: CodePipeline does not say which attempt of the execution an action belongs to.
     /// The caller, who knows how far the target has been seen, sets it.
     async fn explain(&self, order: Order<'_>, execution: &ExecutionId) -> Result<Reason, Refusal> {
-        const OPERATION: &str = "ListActionExecutions";
-        let explained = self.call(order, OPERATION, |client| async move {
+        const API: Api = Api::ListActionExecutions;
+        let explained = self.call(order, API, |client| async move {
             let filter = ActionExecutionFilter::builder().pipeline_execution_id(execution.as_str()).build();
             let mut pages = client
                 .list_action_executions()
@@ -164,7 +169,7 @@ impl<C: Clock> Engine for CodePipelineEngine<C> {
             }
             Ok(reason(newest.as_ref()))
         });
-        explained.instrument(span(order, OPERATION)).await
+        explained.instrument(span(order, API)).await
     }
 
     /// One page, or a few where a pipeline has had more than a hundred executions since. `GetPipelineExecution` would find
@@ -175,16 +180,16 @@ impl<C: Clock> Engine for CodePipelineEngine<C> {
         execution: &ExecutionId,
         started_at: Timestamp,
     ) -> Result<Option<Standing>, Refusal> {
-        const OPERATION: &str = "ListPipelineExecutions";
+        const API: Api = Api::ListPipelineExecutions;
         let not_before = Timestamp::from_millis(started_at.as_millis().saturating_sub(CLOCK_SKEW.as_millis()));
-        let asked = self.call(order, OPERATION, |client| async move {
+        let asked = self.call(order, API, |client| async move {
             let look = |found: &PipelineExecutionSummary| match found.pipeline_execution_id.as_deref() {
                 Some(id) if id == execution.as_str() => ControlFlow::Break(standing(found)),
                 Some(_) | None => ControlFlow::Continue(()),
             };
             Ok(executions(&client, order, not_before, MOST_PAGES, look).await?.flatten())
         });
-        asked.instrument(span(order, OPERATION)).await
+        asked.instrument(span(order, API)).await
     }
 }
 
@@ -335,13 +340,14 @@ fn reason(action: Option<&ActionExecutionDetail>) -> Reason {
 ///
 /// A cause names nothing of the target but the role's and the pipeline's name, so that the same failure in a hundred
 /// accounts is one line of the summary; the engine's own words are in the detail.
-fn refusal(failure: &Failure, operation: &'static str, planned: &PlannedTarget) -> Refusal {
+fn refusal(failure: &Failure, api: Api, planned: &PlannedTarget) -> Refusal {
+    let operation = api.name();
     let pipeline = &planned.pipeline;
     let role = planned.role.name();
     let reason = |cause: String| failure.reason(cause);
     let permanent = |outcome, cause| Refusal::Permanent { outcome, reason: reason(cause) };
     match (failure.kind, failure.code.as_str()) {
-        (Kind::Throttled, _) => Refusal::Later { reason: reason("Throttled by CodePipeline".to_owned()) },
+        (Kind::Throttled, _) => Refusal::Throttled { api, reason: reason("Throttled by CodePipeline".to_owned()) },
         (Kind::Unreached, _) => Refusal::Later { reason: reason("CodePipeline did not answer".to_owned()) },
         // "Your request cannot be handled because the pipeline is busy handling ongoing activities. Try again later."
         (Kind::Refused, "ConflictException") => {

@@ -61,6 +61,11 @@ const INTERNAL: [&str; 8] = [
     "ServiceUnavailableException",
 ];
 
+/// Whether a code asks to slow down.
+pub(crate) fn is_throttling(code: &str) -> bool {
+    THROTTLING.contains(&code)
+}
+
 impl Failure {
     pub(crate) fn of<E>(error: &SdkError<E, HttpResponse>) -> Self
     where
@@ -115,7 +120,7 @@ impl Failure {
 
 impl Kind {
     fn of(status: u16, code: &str) -> Self {
-        if status == 429 || THROTTLING.contains(&code) {
+        if status == 429 || is_throttling(code) {
             Self::Throttled
         } else if status >= 500 || INTERNAL.contains(&code) {
             Self::Unreached

@@ -226,7 +226,13 @@ impl Ledger for DynamoLedger {
             let (pk, sk) = place(&attributes);
             match decode(attributes)?.item {
                 Item::Target(target) => targets.push(*target),
-                Item::Head(_) | Item::Plan(_) | Item::Summary(_) | Item::Link(_) | Item::Queue(_) | Item::Open(_) => {
+                Item::Head(_)
+                | Item::Plan(_)
+                | Item::Summary(_)
+                | Item::Link(_)
+                | Item::Queue(_)
+                | Item::Open(_)
+                | Item::Pace(_) => {
                     return Err(unreadable(&pk, &sk, "it is not a target"));
                 }
             }
@@ -253,17 +259,17 @@ impl Ledger for DynamoLedger {
 
 pub(crate) const PK: &str = "pk";
 const SK: &str = "sk";
-const SCHEMA_VERSION: &str = "schema";
-const VERSION: &str = "version";
+pub(crate) const SCHEMA_VERSION: &str = "schema";
+pub(crate) const VERSION: &str = "version";
 pub(crate) const NONCE: &str = "nonce";
-const EXPIRES_AT: &str = "expires_at";
-const ITEM: &str = "item";
+pub(crate) const EXPIRES_AT: &str = "expires_at";
+pub(crate) const ITEM: &str = "item";
 
 pub(crate) fn text(value: impl Into<String>) -> AttributeValue {
     AttributeValue::S(value.into())
 }
 
-fn number(value: impl ToString) -> AttributeValue {
+pub(crate) fn number(value: impl ToString) -> AttributeValue {
     AttributeValue::N(value.to_string())
 }
 
@@ -447,7 +453,7 @@ fn place(attributes: &Attributes) -> (String, String) {
     (key(PK), key(SK))
 }
 
-fn unreadable(pk: &str, sk: &str, reason: impl Into<String>) -> LedgerError {
+pub(crate) fn unreadable(pk: &str, sk: &str, reason: impl Into<String>) -> LedgerError {
     LedgerError::Unreadable { key: format!("{pk} {sk}"), reason: reason.into() }
 }
 

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | [`ledger`] | [`manifold_ports::ledger::Ledger`] | DynamoDB |
 //! | [`open_runs`] | [`manifold_ports::ledger::OpenRuns`] | DynamoDB |
+//! | [`pace`] | [`manifold_ports::pace::Paces`] | DynamoDB |
 //! | [`queues`] | [`manifold_ports::queues::Queues`] | SQS |
 //! | [`engine`] | [`manifold_ports::engine::Engine`], [`manifold_ports::checkup::Access`] | CodePipeline in the target accounts |
 //! | [`releases`] | [`manifold_ports::releases::Releases`] | CodePipeline in the hub account |
@@ -34,6 +35,7 @@ pub mod lambda;
 pub mod ledger;
 mod look;
 pub mod open_runs;
+pub mod pace;
 pub mod queues;
 mod random;
 pub mod releases;

@@ -16,8 +16,6 @@ use crate::failure::Failure;
 /// messages" (`SendMessageBatch`).
 const MAX_BATCH_BYTES: usize = 1_048_576;
 const MAX_BATCH: usize = 10;
-/// "Valid values: 0 to 900" (`SendMessage`, `DelaySeconds`).
-const MAX_DELAY_SECONDS: i64 = 900;
 /// How many batches are on their way at the same time, over all queues.
 const CONCURRENT_BATCHES: usize = 8;
 
@@ -124,12 +122,13 @@ impl Queues for SqsQueues {
         let total = messages.len();
         let mut unsent = Unsent::default();
         let mut by_queue: BTreeMap<&str, Vec<Encoded>> = BTreeMap::new();
-        for Outgoing { queue, payload, delay } in messages {
+        for message in messages {
+            let seconds = message.delay_seconds();
+            let Outgoing { queue, payload, .. } = message;
             let Some(url) = self.urls.get(&queue) else {
                 unsent.add(1, format!("{} is not set", env::queue_url(queue).name));
                 continue;
             };
-            let seconds = delay.as_seconds_ceil().clamp(0, MAX_DELAY_SECONDS);
             match (Message::new(payload).encode(), i32::try_from(seconds)) {
                 (Ok(body), Ok(delay)) => by_queue.entry(url).or_default().push(Encoded { body, delay }),
                 (Err(error), _) => unsent.add(1, error.to_string()),

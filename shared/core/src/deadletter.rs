@@ -302,7 +302,7 @@ fn keys_of_message(payload: &Payload, known: &Known) -> Vec<Key> {
             keys.extend(known.planned(run, *index).map(|planned| Key::Target(run.clone(), planned.key.clone())));
         }
         Payload::Explain { run, target, .. } => keys.push(Key::Target(run.clone(), target.clone())),
-        Payload::Ask { run, targets } => {
+        Payload::Ask { run, targets, .. } => {
             keys.extend(targets.iter().map(|target| Key::Target(run.clone(), target.clone())));
         }
         Payload::Summarize { run } => keys.push(Key::Summary(run.clone())),
@@ -345,42 +345,78 @@ trait Facts {
         let record = self.record(&Key::Head(run.clone()))?;
         match &record.item {
             Item::Head(head) => Some((head, record.version)),
-            Item::Plan(_) | Item::Target(_) | Item::Summary(_) | Item::Link(_) | Item::Queue(_) | Item::Open(_) => None,
+            Item::Plan(_)
+            | Item::Target(_)
+            | Item::Summary(_)
+            | Item::Link(_)
+            | Item::Queue(_)
+            | Item::Open(_)
+            | Item::Pace(_) => None,
         }
     }
 
     fn queue(&self, app: &AppName) -> Option<&AppQueue> {
         match &self.record(&Key::Queue(app.clone()))?.item {
             Item::Queue(queue) => Some(queue),
-            Item::Head(_) | Item::Plan(_) | Item::Target(_) | Item::Summary(_) | Item::Link(_) | Item::Open(_) => None,
+            Item::Head(_)
+            | Item::Plan(_)
+            | Item::Target(_)
+            | Item::Summary(_)
+            | Item::Link(_)
+            | Item::Open(_)
+            | Item::Pace(_) => None,
         }
     }
 
     fn target(&self, run: &RunId, key: &TargetKey) -> Option<&Target> {
         match &self.record(&Key::Target(run.clone(), key.clone()))?.item {
             Item::Target(target) => Some(target),
-            Item::Head(_) | Item::Plan(_) | Item::Summary(_) | Item::Link(_) | Item::Queue(_) | Item::Open(_) => None,
+            Item::Head(_)
+            | Item::Plan(_)
+            | Item::Summary(_)
+            | Item::Link(_)
+            | Item::Queue(_)
+            | Item::Open(_)
+            | Item::Pace(_) => None,
         }
     }
 
     fn planned(&self, run: &RunId, index: u32) -> Option<&PlannedTarget> {
         match &self.record(&Key::Plan(run.clone(), chunk_of(index)))?.item {
             Item::Plan(chunk) => chunk.targets.iter().find(|planned| planned.index == index),
-            Item::Head(_) | Item::Target(_) | Item::Summary(_) | Item::Link(_) | Item::Queue(_) | Item::Open(_) => None,
+            Item::Head(_)
+            | Item::Target(_)
+            | Item::Summary(_)
+            | Item::Link(_)
+            | Item::Queue(_)
+            | Item::Open(_)
+            | Item::Pace(_) => None,
         }
     }
 
     fn posting(&self, run: &RunId) -> Option<&Posting> {
         match &self.record(&Key::Summary(run.clone()))?.item {
             Item::Summary(posting) => Some(posting),
-            Item::Head(_) | Item::Plan(_) | Item::Target(_) | Item::Link(_) | Item::Queue(_) | Item::Open(_) => None,
+            Item::Head(_)
+            | Item::Plan(_)
+            | Item::Target(_)
+            | Item::Link(_)
+            | Item::Queue(_)
+            | Item::Open(_)
+            | Item::Pace(_) => None,
         }
     }
 
     fn link(&self, execution: &ExecutionRef) -> Option<&Link> {
         match &self.record(&Key::Link(execution.clone()))?.item {
             Item::Link(link) => Some(link),
-            Item::Head(_) | Item::Plan(_) | Item::Target(_) | Item::Summary(_) | Item::Queue(_) | Item::Open(_) => None,
+            Item::Head(_)
+            | Item::Plan(_)
+            | Item::Target(_)
+            | Item::Summary(_)
+            | Item::Queue(_)
+            | Item::Open(_)
+            | Item::Pace(_) => None,
         }
     }
 

@@ -9,6 +9,7 @@
 //! | execution / link | `execution#<account>#<region>#<id>` | `link` |
 //! | app / queue | `app#<app>` | `queue` |
 //! | open runs | `open` | `run#<run>` |
+//! | pace | `pace#<account>#<region>`, or `pace#hub` | the API's name |
 //!
 //! No item lists all targets, and a target's item is written when it is first claimed: opening a run of 10,000
 //! targets writes the plan, 25 targets an item, and nothing else.
@@ -18,6 +19,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{AppName, Attempt, ExecutionRef, Nonce, RunId, TargetKey};
+use crate::pace::{Lane, Pace};
 use crate::plan::PlannedTarget;
 use crate::run::machine::AppQueue;
 use crate::run::posting::Posting;
@@ -30,6 +32,8 @@ pub const SCHEMA: u32 = 1;
 
 /// How long a finished run stays in the table: CodePipeline keeps its history for 12 months.
 pub const RUN_RETENTION: Span = Span::from_minutes(60 * 24 * 400);
+/// How long a pace is kept that nobody uses: what was learnt of an account is worth a release now and then.
+pub const PACE_RETENTION: Span = Span::from_minutes(60 * 24 * 30);
 /// How long an event of an execution that nobody has claimed is kept.
 pub const ORPHAN_RETENTION: Span = Span::from_minutes(60 * 24 * 2);
 
@@ -50,6 +54,8 @@ pub enum Key {
     Queue(AppName),
     /// A run that is looked after.
     Open(RunId),
+    /// How fast an API may be called.
+    Pace(Lane),
 }
 
 impl Key {
@@ -61,6 +67,10 @@ impl Key {
             Self::Link(ExecutionRef { target, id }) => format!("execution#{}#{}#{id}", target.account, target.region),
             Self::Queue(app) => format!("app#{app}"),
             Self::Open(_) => OPEN.to_owned(),
+            Self::Pace(lane) => match lane.place() {
+                Some(TargetKey { account, region }) => format!("pace#{account}#{region}"),
+                None => "pace#hub".to_owned(),
+            },
         }
     }
 
@@ -71,7 +81,7 @@ impl Key {
             Self::Head(run) | Self::Plan(run, _) | Self::Target(run, _) | Self::Summary(run) | Self::Open(run) => {
                 Some(run)
             }
-            Self::Link(_) | Self::Queue(_) => None,
+            Self::Link(_) | Self::Queue(_) | Self::Pace(_) => None,
         }
     }
 
@@ -86,6 +96,7 @@ impl Key {
             Self::Link(_) => "link".to_owned(),
             Self::Queue(_) => "queue".to_owned(),
             Self::Open(run) => format!("run#{run}"),
+            Self::Pace(lane) => lane.api().name().to_owned(),
         }
     }
 }
@@ -144,6 +155,8 @@ pub enum Item {
     Queue(AppQueue),
     /// Under [`Key::Open`].
     Open(OpenRun),
+    /// Under [`Key::Pace`].
+    Pace(Pace),
 }
 
 /// An item as read, with what is needed to replace it.

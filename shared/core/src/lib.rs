@@ -11,6 +11,7 @@
 //! | [`plan`] | the immutable list of targets of a run, with every choice made |
 //! | [`event`] | the lenient decoder of what AWS sends |
 //! | [`run`] | the state machine: heads, targets, attempts, outcomes, verdicts |
+//! | [`pace`] | how fast an API may be called, learnt from its throttling |
 //! | [`ledger`] | keys and items as they are stored, with their schema version |
 //! | [`message`] | what functions send each other through queues |
 //! | [`console`] | links into the AWS consoles of each partition |
@@ -26,6 +27,7 @@ pub mod event;
 pub mod ids;
 pub mod ledger;
 pub mod message;
+pub mod pace;
 pub mod plan;
 pub mod release;
 pub mod run;

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{Attempt, ExecutionId, RunId, TargetKey};
+use crate::pace::Turn;
 use crate::run::Effect;
 use crate::time::Span;
 
@@ -42,6 +43,9 @@ pub enum Payload {
         target: TargetKey,
         /// The execution.
         execution: ExecutionId,
+        /// The turn that this message waited for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        turn: Option<Turn>,
     },
     /// Ask the engine how executions stand whose events are overdue.
     Ask {
@@ -49,6 +53,9 @@ pub enum Payload {
         run: RunId,
         /// Targets of one account, at most [`MOST_ASKED`]: one role, and one call for each.
         targets: Vec<TargetKey>,
+        /// The turn that this message waited for: then it names one target.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        turn: Option<Turn>,
     },
     /// Bring a run's summary up to date.
     Summarize {
@@ -86,8 +93,26 @@ pub struct Outgoing {
     pub queue: Queue,
     /// What.
     pub payload: Payload,
-    /// Not before this much time has passed. SQS allows at most 900 s (`SendMessage`, `DelaySeconds`).
+    /// Not before this much time has passed, or [`MOST_DELAY`]: what it says is read from the ledger, and what comes too
+    /// early is sent again.
     pub delay: Span,
+}
+
+/// "Valid values: 0 to 900" seconds (`SendMessage`, `DelaySeconds`).
+pub const MOST_DELAY: Span = Span::from_seconds(900);
+
+impl Outgoing {
+    /// A payload for whoever reads it, after a while.
+    #[must_use]
+    pub fn after(delay: Span, payload: Payload) -> Self {
+        Self { delay, ..Self::from(payload) }
+    }
+
+    /// The delay as SQS takes it: whole seconds, rounded up, at most [`MOST_DELAY`].
+    #[must_use]
+    pub fn delay_seconds(&self) -> i64 {
+        self.delay.min(MOST_DELAY).as_seconds_ceil()
+    }
 }
 
 /// Why a body is not a message of ours.
@@ -164,10 +189,10 @@ impl From<Payload> for Outgoing {
 impl From<Effect> for Outgoing {
     fn from(effect: Effect) -> Self {
         match effect {
-            Effect::Start { run, index, attempt, delay } => {
-                Self { delay, ..Self::from(Payload::Start { run, index, attempt }) }
+            Effect::Start { run, index, attempt, delay } => Self::after(delay, Payload::Start { run, index, attempt }),
+            Effect::Explain { run, target, execution } => {
+                Self::from(Payload::Explain { run, target, execution, turn: None })
             }
-            Effect::Explain { run, target, execution } => Self::from(Payload::Explain { run, target, execution }),
             Effect::Summarize { run } => Self::from(Payload::Summarize { run }),
             Effect::Activate { run } => Self::from(Payload::Activate { run }),
         }

@@ -37,4 +37,4 @@ pub use machine::{AppQueue, Effect, Event, Opened, Refusal, Run, Step, Told};
 pub use observation::{Learnt, Observation, Observed, Standing};
 pub use seen::Seen;
 pub use status::{Outcome, Status};
-pub use target::{Reason, ReasonSource, Target};
+pub use target::{Reason, ReasonSource, Target, Throttled};

@@ -312,6 +312,9 @@ fn causes(lines: &[TargetLine]) -> Vec<CauseGroup> {
     groups
 }
 
+/// How many places a line names.
+const MOST_NAMED: usize = 3;
+
 fn waits_for(head: &Head, lines: &[TargetLine], targets: &[Target]) -> Vec<String> {
     if head.verdict().is_some() {
         return Vec::new();
@@ -320,7 +323,15 @@ fn waits_for(head: &Head, lines: &[TargetLine], targets: &[Target]) -> Vec<Strin
         return vec![format!("run {behind} of the same app to finish")];
     }
     let mut put_back: BTreeMap<&str, usize> = BTreeMap::new();
-    for target in targets.iter().filter(|target| target.status() == Status::Queued && target.put_back > 0) {
+    let mut in_line: BTreeMap<&str, Vec<&Target>> = BTreeMap::new();
+    for target in targets.iter().filter(|target| target.status() == Status::Queued) {
+        if let Some(turn) = target.turn {
+            in_line.entry(turn.api.service()).or_default().push(target);
+            continue;
+        }
+        if target.put_back == 0 {
+            continue;
+        }
         let cause = target.reason.as_ref().map_or("the engine did not take it", |reason| reason.cause.as_str());
         *put_back.entry(cause).or_default() += 1;
     }
@@ -334,7 +345,17 @@ fn waits_for(head: &Head, lines: &[TargetLine], targets: &[Target]) -> Vec<Strin
     };
     wait(count(|s| matches!(s, Status::Running)), "execution to finish", "executions to finish");
     wait(count(|s| matches!(s, Status::Stopping)), "execution to stop", "executions to stop");
-    wait(to_start.saturating_sub(put_back.values().sum()), "target to be started", "targets to be started");
+    let told_below = put_back.values().sum::<usize>() + in_line.values().map(Vec::len).sum::<usize>();
+    wait(to_start.saturating_sub(told_below), "target to be started", "targets to be started");
+    for (service, targets) in in_line {
+        let noun = if targets.len() == 1 { "target" } else { "targets" };
+        let named = targets.iter().take(MOST_NAMED).map(|each| format!("{}/{}", each.account_name, each.key.region));
+        let mut places = named.collect::<Vec<_>>().join(", ");
+        if let more @ 1.. = targets.len().saturating_sub(MOST_NAMED) {
+            places.push_str(&format!(" and {more} more"));
+        }
+        waits.push(format!("{} {noun} to have a turn at {service}, which limits calls: {places}", targets.len()));
+    }
     for (cause, count) in put_back {
         let noun = if count == 1 { "target" } else { "targets" };
         waits.push(format!("{count} {noun} to be tried again: {cause}"));

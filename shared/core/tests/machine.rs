@@ -18,5 +18,6 @@ mod machine {
     mod refusals;
     mod starts;
     mod sweep;
+    mod turns;
     mod waves;
 }

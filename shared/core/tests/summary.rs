@@ -167,6 +167,23 @@ fn a_busy_engine_is_named_as_what_is_waited_for() {
 }
 
 #[test]
+fn who_waits_for_a_turn_is_named_with_the_service_that_limits_calls() {
+    let mut story = Story::open(Fleet { waves: vec![("all", 6, 0)], ..Fleet::default() });
+    story.start("dev", "eu-west-1");
+    story.wait_in_line("dev", "us-east-1");
+    let one = "1 target to have a turn at CodePipeline, which limits calls: dev/us-east-1";
+    assert_eq!(story.summary().waits_for[2], one);
+    for (account, region) in [("staging", "eu-west-1"), ("staging", "us-east-1"), ("prod", "eu-west-1")] {
+        story.wait_in_line(account, region);
+    }
+    let summary = story.summary();
+    let four = "4 targets to have a turn at CodePipeline, which limits calls: ";
+    assert!(summary.waits_for[2].starts_with(four), "{:?}", summary.waits_for);
+    assert!(summary.waits_for[2].ends_with(" and 1 more"), "{:?}", summary.waits_for);
+    check("in_line", &summary);
+}
+
+#[test]
 fn a_halted_run_that_is_retried_elsewhere_waits_for_nothing_else() {
     let mut story = Story::open(Fleet { waves: vec![("canary", 2, 0), ("everyone", 4, 0)], ..Fleet::default() });
     story.start_all();

@@ -9,6 +9,8 @@ use std::fmt;
 use manifold_core::ids::RunId;
 use manifold_core::time::Span;
 
+use crate::limits::Limits;
+
 /// The lasting conditions of a world, and what goes wrong in it once.
 #[derive(Debug, Clone, Default)]
 pub struct Faults {
@@ -28,6 +30,8 @@ pub struct Faults {
     pub messages_lost: f64,
     /// No STARTED event arrives (they are best effort): then no event names the run that an execution belongs to.
     pub started_untold: bool,
+    /// How often the engine may be called.
+    pub limits: Limits,
     /// How many messages a function receives at once, at most; 10 if it is not told.
     pub largest_batch: Option<usize>,
     /// How far the clock of an invocation may be off, in either direction.
@@ -127,6 +131,8 @@ pub const POINTS: &[Place] = &[
     ("ledger.commit/after", &[Harm::Killed, Harm::Refused, Harm::Mistaken, SLOW]),
     ("ledger.forget/before", &[Harm::Killed, Harm::Refused, SLOW]),
     ("ledger.forget/after", &[Harm::Killed, Harm::Refused, SLOW]),
+    ("paces.change/before", &[Harm::Killed, Harm::Refused, SLOW]),
+    ("paces.change/after", &[Harm::Killed, Harm::Refused, SLOW]),
     ("queues.send/before", &[Harm::Killed, Harm::Refused, SLOW]),
     ("queues.send/after", &[Harm::Killed, Harm::Refused, SLOW]),
     ("releases.describe", &[Harm::Killed, Harm::Refused, SLOW]),

@@ -23,7 +23,7 @@ pub(crate) type Handling<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// Every function, on the ports of one world.
 pub(crate) struct Handlers {
     dispatch: Dispatch<World, World, World, World>,
-    deploy: Deploy<World, World, World, World>,
+    deploy: Deploy<World, World, World, World, World>,
     collect: Collect<World, World, World>,
     summarize: Summarize<World, World, World, World>,
     sweep: Sweep<World, World, World, World>,
@@ -54,7 +54,7 @@ impl Handlers {
         let world = || world.clone();
         Self {
             dispatch: Dispatch { fleet, ledger: world(), queues: world(), releases: world(), clock: world() },
-            deploy: Deploy { ledger: world(), queues: world(), engine: world(), clock: world() },
+            deploy: Deploy { ledger: world(), paces: world(), queues: world(), engine: world(), clock: world() },
             collect: Collect { ledger: world(), queues: world(), clock: world() },
             summarize: Summarize { ledger: world(), queues: world(), slack: world(), clock: world() },
             sweep: Sweep { ledger: world(), open_runs: world(), queues: world(), clock: world() },

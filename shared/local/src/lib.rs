@@ -9,6 +9,7 @@
 //! | [`behaviour`] | what a simulated target does when it is started |
 //! | [`faults`] | what may go wrong in it |
 //! | [`world`] | the ledger, queues, engine, release pipeline, Slack and clock that the handlers are given |
+//! | [`limits`] | how often simulated targets may be called |
 //! | [`simulation`] | the loop that delivers messages to the handlers, as SQS and Lambda would |
 //! | [`steps`] | a world that moves only as it is told to |
 //! | [`report`] | what a simulation found, for people and for scripts |
@@ -17,6 +18,8 @@ pub mod behaviour;
 mod envelope;
 pub mod faults;
 mod handlers;
+pub mod limits;
+mod pace;
 pub mod report;
 pub mod simulation;
 pub mod steps;

@@ -14,7 +14,7 @@ pub(crate) fn said(body: &str) -> String {
                 format!("start {run} target {index} attempt {attempt}")
             }
             Payload::Explain { run, target, .. } => format!("explain {run} {target}"),
-            Payload::Ask { run, targets } => {
+            Payload::Ask { run, targets, .. } => {
                 let targets: Vec<String> = targets.iter().map(ToString::to_string).collect();
                 format!("ask {run} {}", targets.join(" "))
             }
@@ -60,6 +60,7 @@ pub(crate) fn written(item: &Item) -> String {
             };
             format!("writes the queue: {} is active, {} is next", name(&queue.current), name(&queue.next))
         }
+        Item::Pace(pace) => format!("writes {pace:?}"),
         Item::Open(OpenRun { run, looked_at, .. }) => match looked_at {
             None => format!("has {run} looked after"),
             Some(_) => format!("notes that it looked at {run}"),

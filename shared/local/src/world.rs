@@ -12,6 +12,7 @@ use manifold_core::event::PipelineState;
 use manifold_core::ids::{Attempt, ExecutionId, ExecutionRef, Nonce, PipelineName, RunId, TargetKey};
 use manifold_core::ledger::{Commit, Expect, Item, Key, OPEN, Record};
 use manifold_core::message::{Message, Outgoing, Payload, Queue};
+use manifold_core::pace::{Api, Lane};
 use manifold_core::plan::{Channel, PlannedTarget};
 use manifold_core::release::{Revision, Trigger};
 use manifold_core::run::{Head, Outcome, Phase, Reason, ReasonSource, Refusal, Standing, Target};
@@ -29,6 +30,7 @@ use serde_json::Value;
 use crate::behaviour::{Beat, Behaviour, Behaviours};
 use crate::envelope::Subject;
 use crate::faults::{Agenda, Faults, Harm, Met, Stage};
+use crate::limits::{Counted, Meter};
 use crate::steps::Moment;
 use crate::tale;
 
@@ -165,9 +167,13 @@ struct Inner {
     unrecorded_posts: usize,
     /// It moves only as it is told to: see [`crate::steps`].
     stepped: bool,
+    /// How many messages between functions were lost.
+    purged: usize,
     touched: BTreeSet<RunId>,
     lost: BTreeSet<ExecutionId>,
     tale: Option<Vec<Told>>,
+    meters: BTreeMap<Lane, Meter>,
+    delivered: u64,
 }
 
 /// An invocation of a function, as the world sees it.
@@ -197,7 +203,7 @@ pub struct Told {
 const NOBODY: u64 = u64::MAX;
 
 /// A service's refusal, or its lost answer, on request.
-struct Unwilling;
+pub(crate) struct Unwilling;
 
 const UNWILLING: &str = "simulated: the service did not answer";
 
@@ -268,9 +274,12 @@ impl World {
             invocations: BTreeMap::new(),
             unrecorded_posts: 0,
             stepped: false,
+            purged: 0,
             touched: BTreeSet::new(),
             lost: BTreeSet::new(),
             tale: None,
+            meters: BTreeMap::new(),
+            delivered: 0,
         })));
         world.lock().at(now.plus(SWEEP_EVERY), Due::Tick);
         world
@@ -343,6 +352,12 @@ impl World {
         self.lock().unrecorded_posts
     }
 
+    /// How many messages between functions were lost, which SQS does not do.
+    #[must_use]
+    pub fn purged(&self) -> usize {
+        self.lock().purged
+    }
+
     /// The time, by the world's own clock.
     #[must_use]
     pub fn time(&self) -> Timestamp {
@@ -375,7 +390,13 @@ impl World {
     pub fn head(&self, run: &RunId) -> Option<Head> {
         match self.record(&Key::Head(run.clone()))?.item {
             Item::Head(head) => Some(*head),
-            Item::Plan(_) | Item::Target(_) | Item::Summary(_) | Item::Link(_) | Item::Queue(_) | Item::Open(_) => None,
+            Item::Plan(_)
+            | Item::Target(_)
+            | Item::Summary(_)
+            | Item::Link(_)
+            | Item::Queue(_)
+            | Item::Open(_)
+            | Item::Pace(_) => None,
         }
     }
 
@@ -421,6 +442,45 @@ impl World {
         self.lock().killed.values().copied().collect()
     }
 
+    /// The calls of each API of each account and Region.
+    #[must_use]
+    pub fn metered(&self) -> BTreeMap<Lane, Counted> {
+        self.lock().meters.iter().map(|(lane, meter)| (lane.clone(), meter.counted)).collect()
+    }
+
+    /// How many messages were received, by whichever function.
+    #[must_use]
+    pub fn delivered(&self) -> u64 {
+        self.lock().delivered
+    }
+
+    /// Lets a call to the engine pass, or throttles it.
+    fn in_limit(&self, api: Api, target: &TargetKey) -> Result<(), Refusal> {
+        let mut inner = self.lock();
+        let (limit, now) = (inner.faults.limits.of(target), inner.now);
+        let meter = inner.meters.entry(api.lane(target)).or_default();
+        if meter.pass(limit, now) { Ok(()) } else { Err(throttled(api)) }
+    }
+
+    /// Replaces what is stored under a key, at once, by what `edit` makes of it; `None` leaves it. Returns what is
+    /// stored then, and whether it was replaced.
+    pub(crate) fn edit(
+        &self,
+        key: &Key,
+        nonce: &Nonce,
+        edit: impl FnOnce(Option<&Item>) -> Option<Item>,
+    ) -> (Option<Item>, bool) {
+        let mut inner = self.lock();
+        let place = (key.partition(), key.sort());
+        let stored = inner.records.get(&place);
+        let Some(item) = edit(stored.map(|record| &record.item)) else {
+            return (stored.map(|record| record.item.clone()), false);
+        };
+        let version = stored.map_or(0, |record| record.version) + 1;
+        inner.records.insert(place, Record { version, nonce: nonce.clone(), item: item.clone() });
+        (Some(item), true)
+    }
+
     /// Takes what is due next, and moves the clock there. A batch is what waits in one inbox within a second.
     pub(crate) fn next(&self) -> Next {
         let mut inner = self.lock();
@@ -455,6 +515,7 @@ impl World {
                 letters.push(letter);
             }
         }
+        inner.delivered += u64::try_from(letters.len()).unwrap_or(0);
         Next::Letters(letters)
     }
 
@@ -474,9 +535,13 @@ impl World {
             .of_partition(&partition)
             .filter_map(|record| match &record.item {
                 Item::Plan(chunk) => Some(chunk.targets.clone()),
-                Item::Head(_) | Item::Target(_) | Item::Summary(_) | Item::Link(_) | Item::Queue(_) | Item::Open(_) => {
-                    None
-                }
+                Item::Head(_)
+                | Item::Target(_)
+                | Item::Summary(_)
+                | Item::Link(_)
+                | Item::Queue(_)
+                | Item::Open(_)
+                | Item::Pace(_) => None,
             })
             .flatten()
             .collect()
@@ -491,9 +556,13 @@ impl World {
             .of_partition(&partition)
             .filter_map(|record| match &record.item {
                 Item::Target(target) => Some(Target::clone(target)),
-                Item::Head(_) | Item::Plan(_) | Item::Summary(_) | Item::Link(_) | Item::Queue(_) | Item::Open(_) => {
-                    None
-                }
+                Item::Head(_)
+                | Item::Plan(_)
+                | Item::Summary(_)
+                | Item::Link(_)
+                | Item::Queue(_)
+                | Item::Open(_)
+                | Item::Pace(_) => None,
             })
             .collect()
     }
@@ -649,7 +718,7 @@ impl World {
 
     /// A place where a handler may be killed, or something else may go wrong, and some virtual time. Says what the
     /// caller has to answer for: [`Harm::Refused`] or [`Harm::Mistaken`].
-    async fn point(&self, name: &'static str, least: i64, most: i64) -> Option<Harm> {
+    pub(crate) async fn point(&self, name: &'static str, least: i64, most: i64) -> Option<Harm> {
         let (wake_at, harm) = {
             let mut inner = self.lock();
             let stage = inner.mishaps.asks_for_stage(name).then(|| inner.stage_here());
@@ -697,7 +766,7 @@ impl World {
     }
 
     /// A point where the service may refuse.
-    async fn ask(&self, name: &'static str, least: i64, most: i64) -> Result<(), Unwilling> {
+    pub(crate) async fn ask(&self, name: &'static str, least: i64, most: i64) -> Result<(), Unwilling> {
         match self.point(name, least, most).await {
             Some(Harm::Refused) => Err(Unwilling),
             Some(Harm::Killed | Harm::Mistaken | Harm::Slow(_) | Harm::Lost | Harm::Twice | Harm::Late(_)) | None => {
@@ -706,7 +775,7 @@ impl World {
         }
     }
 
-    fn count(&self, what: &'static str) {
+    pub(crate) fn count(&self, what: &'static str) {
         *self.lock().calls.entry(what).or_default() += 1;
     }
 }
@@ -918,7 +987,9 @@ fn unmarked(item: Item) -> Item {
             }
             Item::Summary(posting)
         }
-        other @ (Item::Head(_) | Item::Plan(_) | Item::Link(_) | Item::Queue(_) | Item::Open(_)) => other,
+        other @ (Item::Head(_) | Item::Plan(_) | Item::Link(_) | Item::Queue(_) | Item::Open(_) | Item::Pace(_)) => {
+            other
+        }
     }
 }
 
@@ -1080,6 +1151,7 @@ impl Queues for World {
                     Queue::Summarize => Inbox::Summarize,
                 };
                 let kind = kind_of(&message.payload);
+                let delay = Span::from_seconds(message.delay_seconds());
                 let body = Message::new(message.payload).encode().map_err(|error| SendError {
                     unsent: 1,
                     total,
@@ -1087,12 +1159,13 @@ impl Queues for World {
                 })?;
                 inner.tell(|| format!("sends {}", tale::said(&body)));
                 if inner.faults.messages_lost > 0.0 && inner.random.f64() < inner.faults.messages_lost {
+                    inner.purged += 1;
                     inner.tell(|| "which is lost".to_owned());
                     continue;
                 }
                 let harm = inner.meet_on_its_way("message", kind, None);
                 let underway = if inner.stepped { 0 } else { inner.random.i64(10..=80) };
-                let delay = Span::from_millis(message.delay.as_millis() + underway);
+                let delay = Span::from_millis(delay.as_millis() + underway);
                 inner.deliver(inbox, body, delay, harm);
             }
         }
@@ -1113,6 +1186,10 @@ const fn kind_of(payload: &Payload) -> &'static str {
         Payload::Activate { .. } => "activate",
         Payload::Deadline { .. } => "deadline",
     }
+}
+
+pub(crate) fn throttled(api: Api) -> Refusal {
+    Refusal::Throttled { api, reason: reason(format!("Throttled by {}", api.service()), "Simulated: Rate exceeded") }
 }
 
 fn reason(cause: String, detail: &str) -> Reason {
@@ -1146,11 +1223,16 @@ impl World {
 }
 
 impl Engine for World {
+    fn is_entered(&self, order: Order<'_>) -> bool {
+        self.lock().sessions.contains(&(order.planned.key.account.to_string(), order.run.clone()))
+    }
+
     async fn start(&self, order: Order<'_>) -> Result<ExecutionId, Refusal> {
         let session = self.assume(order).await?;
         let Order { run, planned, attempt } = order;
         self.count("engine.start");
-        self.ask("engine.start/before", 150, 600).await?;
+        self.ask("engine.start/before", 150, 600).await.map_err(|Unwilling| throttled(Api::StartPipelineExecution))?;
+        self.in_limit(Api::StartPipelineExecution, &planned.key)?;
         let started = self.lock().start(run, planned, attempt, &session);
         self.ask("engine.start/after", 20, 60).await?;
         started
@@ -1164,7 +1246,8 @@ impl Engine for World {
     ) -> Result<Option<ExecutionId>, Refusal> {
         self.assume(order).await?;
         self.count("engine.find");
-        World::ask(self, "engine.find", 80, 200).await?;
+        World::ask(self, "engine.find", 80, 200).await.map_err(|Unwilling| throttled(Api::ListPipelineExecutions))?;
+        self.in_limit(Api::ListPipelineExecutions, &order.planned.key)?;
         let inner = self.lock();
         let found = inner
             .executions
@@ -1178,7 +1261,8 @@ impl Engine for World {
     async fn explain(&self, order: Order<'_>, execution: &ExecutionId) -> Result<Reason, Refusal> {
         self.assume(order).await?;
         self.count("engine.explain");
-        World::ask(self, "engine.explain", 80, 200).await?;
+        World::ask(self, "engine.explain", 80, 200).await.map_err(|Unwilling| throttled(Api::ListActionExecutions))?;
+        self.in_limit(Api::ListActionExecutions, &order.planned.key)?;
         let inner = self.lock();
         let code = inner.executions.iter().find(|e| e.id == *execution).and_then(|e| e.error_code.clone());
         Ok(Reason {
@@ -1195,7 +1279,8 @@ impl Engine for World {
     async fn ask(&self, order: Order<'_>, execution: &ExecutionId, _: Timestamp) -> Result<Option<Standing>, Refusal> {
         self.assume(order).await?;
         self.count("engine.ask");
-        World::ask(self, "engine.ask", 80, 200).await?;
+        World::ask(self, "engine.ask", 80, 200).await.map_err(|Unwilling| throttled(Api::ListPipelineExecutions))?;
+        self.in_limit(Api::ListPipelineExecutions, &order.planned.key)?;
         Ok(self.standing(execution))
     }
 }
@@ -1240,7 +1325,7 @@ impl Inner {
                 let refused = self.refusals.entry(planned.key.clone()).or_default();
                 *refused += 1;
                 if *refused <= 2 {
-                    return Err(Refusal::Later { reason: reason("Throttled".to_owned(), "Simulated: Rate exceeded") });
+                    return Err(throttled(Api::StartPipelineExecution));
                 }
             }
             Behaviour::Succeeds

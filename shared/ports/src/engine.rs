@@ -24,6 +24,9 @@ pub struct Order<'a> {
 
 /// Starts, finds, asks for and explains executions in target accounts, with a role that is assumed there.
 pub trait Engine: Send + Sync {
+    /// Whether the target's role is assumed for this order already, so that the next call costs none besides.
+    fn is_entered(&self, order: Order<'_>) -> bool;
+
     /// Starts the attempt's execution. Called again with the same order, it starts nothing more: the token is
     /// derived from run, target and attempt.
     fn start(&self, order: Order<'_>) -> impl Future<Output = Result<ExecutionId, Refusal>> + Send;
@@ -55,6 +58,9 @@ pub trait Engine: Send + Sync {
 }
 
 impl<T: Engine> Engine for &T {
+    fn is_entered(&self, order: Order<'_>) -> bool {
+        (**self).is_entered(order)
+    }
     fn start(&self, order: Order<'_>) -> impl Future<Output = Result<ExecutionId, Refusal>> + Send {
         (**self).start(order)
     }

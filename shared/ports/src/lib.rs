@@ -11,6 +11,7 @@ pub mod checkup;
 pub mod clock;
 pub mod engine;
 pub mod ledger;
+pub mod pace;
 pub mod queues;
 pub mod releases;
 pub mod runs;

@@ -81,9 +81,13 @@ fn unreadable(key: &Key) -> LedgerError {
 pub fn head_of(key: &Key, record: Record) -> Result<Head, LedgerError> {
     match record.item {
         Item::Head(head) => Ok(*head),
-        Item::Plan(_) | Item::Target(_) | Item::Summary(_) | Item::Link(_) | Item::Queue(_) | Item::Open(_) => {
-            Err(unreadable(key))
-        }
+        Item::Plan(_)
+        | Item::Target(_)
+        | Item::Summary(_)
+        | Item::Link(_)
+        | Item::Queue(_)
+        | Item::Open(_)
+        | Item::Pace(_) => Err(unreadable(key)),
     }
 }
 
@@ -95,27 +99,41 @@ pub fn queue_of(key: &Key, record: Option<Record>) -> Result<AppQueue, LedgerErr
     match record.map(|record| record.item) {
         None => Ok(AppQueue::default()),
         Some(Item::Queue(queue)) => Ok(queue),
-        Some(Item::Head(_) | Item::Plan(_) | Item::Target(_) | Item::Summary(_) | Item::Link(_) | Item::Open(_)) => {
-            Err(unreadable(key))
-        }
+        Some(
+            Item::Head(_)
+            | Item::Plan(_)
+            | Item::Target(_)
+            | Item::Summary(_)
+            | Item::Link(_)
+            | Item::Open(_)
+            | Item::Pace(_),
+        ) => Err(unreadable(key)),
     }
 }
 
 fn target_of(key: &Key, record: Record) -> Result<Target, LedgerError> {
     match record.item {
         Item::Target(target) => Ok(*target),
-        Item::Head(_) | Item::Plan(_) | Item::Summary(_) | Item::Link(_) | Item::Queue(_) | Item::Open(_) => {
-            Err(unreadable(key))
-        }
+        Item::Head(_)
+        | Item::Plan(_)
+        | Item::Summary(_)
+        | Item::Link(_)
+        | Item::Queue(_)
+        | Item::Open(_)
+        | Item::Pace(_) => Err(unreadable(key)),
     }
 }
 
 fn chunk_in(key: &Key, record: Record) -> Result<PlanChunk, LedgerError> {
     match record.item {
         Item::Plan(chunk) => Ok(chunk),
-        Item::Head(_) | Item::Target(_) | Item::Summary(_) | Item::Link(_) | Item::Queue(_) | Item::Open(_) => {
-            Err(unreadable(key))
-        }
+        Item::Head(_)
+        | Item::Target(_)
+        | Item::Summary(_)
+        | Item::Link(_)
+        | Item::Queue(_)
+        | Item::Open(_)
+        | Item::Pace(_) => Err(unreadable(key)),
     }
 }
 
@@ -126,9 +144,15 @@ pub fn posting_of(record: Option<Record>) -> Posting {
         Some(Item::Summary(posting)) => posting,
         // The key of a summary holds nothing else; were it so, the conditional write would replace it.
         None
-        | Some(Item::Head(_) | Item::Plan(_) | Item::Target(_) | Item::Link(_) | Item::Queue(_) | Item::Open(_)) => {
-            Posting::default()
-        }
+        | Some(
+            Item::Head(_)
+            | Item::Plan(_)
+            | Item::Target(_)
+            | Item::Link(_)
+            | Item::Queue(_)
+            | Item::Open(_)
+            | Item::Pace(_),
+        ) => Posting::default(),
     }
 }
 
@@ -139,9 +163,15 @@ pub fn link_of(record: Option<Record>) -> Link {
         Some(Item::Link(link)) => link,
         // The key of a link holds nothing else; were it so, the conditional write would replace it.
         None
-        | Some(Item::Head(_) | Item::Plan(_) | Item::Target(_) | Item::Summary(_) | Item::Queue(_) | Item::Open(_)) => {
-            Link::default()
-        }
+        | Some(
+            Item::Head(_)
+            | Item::Plan(_)
+            | Item::Target(_)
+            | Item::Summary(_)
+            | Item::Queue(_)
+            | Item::Open(_)
+            | Item::Pace(_),
+        ) => Link::default(),
     }
 }
 

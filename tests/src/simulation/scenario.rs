@@ -6,6 +6,7 @@ use manifold_core::time::Span;
 use manifold_fleet::Fleet;
 use manifold_local::behaviour::Behaviour;
 use manifold_local::faults::{At, DELIVERIES, Faults, Harm, Mishap, POINTS, Stage};
+use manifold_local::limits::Limits;
 use manifold_local::simulation::{Setup, Simulation};
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -254,10 +255,11 @@ fn faults() -> impl Strategy<Value = Faults> {
     let disorder = prop_oneof![4 => Just(0), 2 => Just(20), 1 => Just(300), 1 => Just(2_400_i64)];
     let messages_lost = prop_oneof![8 => Just(0.0), 1 => Just(0.3)];
     let lasting = (share(), share(), disorder, any::<bool>(), any::<bool>(), messages_lost);
-    let handed = (1..=2_usize, prop_oneof![Just(1_usize), Just(3), Just(10)], prop_oneof![Just(0), 1..=10_i64]);
+    let limit = prop_oneof![3 => Just(None), 1 => Just(Some(1))];
+    let handed = (1..=2_usize, prop_oneof![Just(1_usize), Just(3), Just(10)], prop_oneof![Just(0), 1..=10_i64], limit);
     (lasting, handed, mishaps()).prop_map(|(lasting, handed, mishaps)| {
         let (lost, duplicates, disorder, tokens_forgotten, started_untold, messages_lost) = lasting;
-        let (sweeps, largest_batch, skew) = handed;
+        let (sweeps, largest_batch, skew, calls_per_second) = handed;
         Faults {
             duplicates,
             disorder: Span::from_seconds(disorder),
@@ -268,6 +270,7 @@ fn faults() -> impl Strategy<Value = Faults> {
             started_untold,
             largest_batch: Some(largest_batch),
             skew: Span::from_seconds(skew),
+            limits: Limits { everywhere: calls_per_second, ..Limits::default() },
             mishaps,
         }
     })
@@ -315,6 +318,7 @@ impl Display for Scenario {
             started_untold,
             largest_batch,
             skew,
+            limits,
             mishaps,
         } = &self.faults;
         let (sweeps, batch) = (sweeps.unwrap_or(1), largest_batch.unwrap_or(10));
@@ -323,6 +327,9 @@ impl Display for Scenario {
             "  weather    {duplicates} doubled, {lost} lost, {messages_lost} of the messages, late by {disorder}"
         )?;
         writeln!(f, "             {sweeps} sweeps at once, batches of {batch}, clocks off by {skew}")?;
+        if let Some(limit) = limits.everywhere {
+            writeln!(f, "             {limit} call a second of each API in each account and Region")?;
+        }
         if *tokens_forgotten {
             writeln!(f, "             the engine forgets its tokens")?;
         }

@@ -21,8 +21,8 @@ use crate::wire::events::pipeline_arn;
 pub const PIPELINE: &str = "svc-deploy";
 /// The pipeline that releases.
 const RELEASE_PIPELINE: &str = "web-release";
-/// How many requests a throttling engine refuses: the SDK tries three times, so two attempts fail.
-const THROTTLED_REQUESTS: u32 = 6;
+/// How many requests a throttling engine refuses.
+const THROTTLED_REQUESTS: u32 = 2;
 /// How long an event takes from the target's Region to the hub.
 const FORWARDING: Span = Span::from_seconds(1);
 

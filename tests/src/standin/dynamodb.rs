@@ -1,4 +1,4 @@
-//! DynamoDB: one table, and the six operations and five expressions that the ledger uses.
+//! DynamoDB: one table, and the seven operations and the few expressions that the ledger uses.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,10 +13,24 @@ pub(crate) const ABSENT: &str = "attribute_not_exists(#pk)";
 pub(crate) const VERSION: &str = "#version = :version";
 /// The condition of an item that must be as its last writer left it.
 pub(crate) const NONCE: &str = "#nonce = :nonce";
+/// The update that counts one more turn of a pace, and the one that sets a pace.
+pub(crate) const COUNT: &str = "SET #item.#data.#given = #item.#data.#given + :one, #version = #version + :one, \
+     #nonce = :nonce, #expires_at = :expires_at";
+pub(crate) const SET: &str = "SET #item = :item, #schema = :schema, #version = if_not_exists(#version, :zero) + :one, \
+     #nonce = :nonce, #expires_at = :expires_at";
+/// The conditions of both: on a pace that is in use, that rested, or that was cut so often.
+pub(crate) const IN_USE: &str =
+    "#item.#data.#cuts = :cuts AND #item.#data.#since = :since AND #item.#data.#given >= :given";
+pub(crate) const RESTED: &str =
+    "#item.#data.#cuts = :cuts AND #item.#data.#since = :since AND #item.#data.#given < :given";
+pub(crate) const CUTS: &str = "#item.#data.#cuts = :cuts";
 /// The key condition of the open runs.
 pub(crate) const OPEN: &str = "#pk = :pk";
 /// The key condition of a run's targets.
 pub(crate) const TARGETS: &str = "#pk = :pk AND begins_with(#sk, :prefix)";
+
+/// All expressions that there are.
+pub(crate) const EXPRESSIONS: [&str; 10] = [ABSENT, VERSION, NONCE, OPEN, TARGETS, COUNT, SET, IN_USE, RESTED, CUTS];
 
 /// "The maximum item size in DynamoDB is 400 KB" (Developer Guide, "Constraints").
 const MAX_ITEM: usize = 400 * 1024;
@@ -58,6 +72,7 @@ impl State {
             "Query" => self.table.query(body, page),
             "PutItem" => self.table.put_item(body),
             "DeleteItem" => self.table.delete_item(body),
+            "UpdateItem" => self.table.update_item(body),
             "TransactWriteItems" => self.table.transact_write_items(body),
             other => Err(format!("the ledger does not call {other}")),
         }
@@ -160,6 +175,80 @@ impl Table {
         }
         self.items.insert(put.place, put.item);
         Ok(ok(&json!({})))
+    }
+
+    /// Of a pace. "Use of an update expression that names what is not there" fails by its condition, which is looked at first.
+    fn update_item(&mut self, body: &Value) -> Answered {
+        let allowed = [
+            "TableName",
+            "Key",
+            "UpdateExpression",
+            "ConditionExpression",
+            "ExpressionAttributeNames",
+            "ExpressionAttributeValues",
+            "ReturnValues",
+            "ReturnValuesOnConditionCheckFailure",
+        ];
+        let body = fields(body, &allowed)?;
+        own_table(body)?;
+        let place = place(body.get("Key").unwrap_or(&Value::Null))?;
+        if !place.0.starts_with("pace#") {
+            return Err(format!("nothing but paces is updated, not {place:?}"));
+        }
+        if text(body, "ReturnValues")? != "ALL_NEW" || text(body, "ReturnValuesOnConditionCheckFailure")? != "ALL_OLD" {
+            return Err("an update that does not tell what is stored".to_owned());
+        }
+        let (update, condition) = (text(body, "UpdateExpression")?, text(body, "ConditionExpression")?);
+        self.expressions.extend([update.to_owned(), condition.to_owned()]);
+        for (part, sign) in [("ExpressionAttributeNames", '#'), ("ExpressionAttributeValues", ':')] {
+            let given = body.get(part).and_then(Value::as_object).ok_or_else(|| format!("no {part}"))?;
+            // "Value unused in expressions" is an error, and so is one that is not defined.
+            let used: BTreeSet<&str> = update
+                .split([' ', ',', '.', '(', ')'])
+                .chain(condition.split([' ', '.', '(', ')']))
+                .filter(|word| word.starts_with(sign))
+                .collect();
+            let given: BTreeSet<&str> = given.keys().map(String::as_str).collect();
+            if used != given {
+                return Err(format!("{part} {given:?}, and used are {used:?}"));
+            }
+        }
+        let value = |name: &str| body["ExpressionAttributeValues"].get(name).cloned().unwrap_or(Value::Null);
+        let stored = self.items.get(&place);
+        let is = |field: &str| stored.map(|item| item["item"]["M"]["data"]["M"][field].clone());
+        let given = |value: Option<&Value>| value?.get("N")?.as_str()?.parse::<u64>().ok();
+        let same = |field: &str| is(field) == Some(value(&format!(":{field}")));
+        let in_use = given(is("given").as_ref()) >= given(Some(&value(":given")));
+        let holds = match condition {
+            ABSENT => stored.is_none(),
+            CUTS => same("cuts"),
+            IN_USE => same("cuts") && same("since") && in_use,
+            RESTED => same("cuts") && same("since") && !in_use,
+            other => return Err(format!("the ledger has no condition {other}")),
+        };
+        if !holds {
+            let code = "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException";
+            let item = stored.map_or_else(|| json!({}), |item| json!({ "Item": item }));
+            return Ok(error(400, code, "The conditional request failed", &item));
+        }
+        let number = |value: u64| json!({"N": value.to_string()});
+        let version = stored.and_then(|item| given(item.get("version"))).unwrap_or(0);
+        let mut item = Value::from(stored.cloned().unwrap_or_default());
+        (item["pk"], item["sk"]) = (json!({"S": place.0}), json!({"S": place.1}));
+        match update {
+            COUNT => {
+                let turns = given(is("given").as_ref()).ok_or("a pace without a number of turns")?;
+                item["item"]["M"]["data"]["M"]["given"] = number(turns + 1);
+            }
+            SET => (item["item"], item["schema"]) = (value(":item"), value(":schema")),
+            other => return Err(format!("the ledger has no update {other}")),
+        }
+        (item["version"], item["nonce"]) = (number(version + 1), value(":nonce"));
+        item["expires_at"] = value(":expires_at");
+        let Value::Object(item) = item else { return Err("an item is an object".to_owned()) };
+        weight(&item)?;
+        self.items.insert(place, item.clone());
+        Ok(ok(&json!({ "Attributes": item })))
     }
 
     fn delete_item(&mut self, body: &Value) -> Answered {

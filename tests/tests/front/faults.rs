@@ -34,15 +34,14 @@ async fn sts_is_throttled_in_its_own_words_and_for_one_account() {
 }
 
 #[tokio::test]
-async fn the_sdk_gets_over_two_throttled_calls_and_the_engine_puts_off_the_third() {
+async fn a_throttled_start_is_told_at_once_and_not_repeated_by_the_sdk() {
     let stage = Stage::set().await;
-    stage.front.faults().inject(TARGET, "codepipeline.StartPipelineExecution", Fault::Throttled, Which::Next(2));
     stage.deploy().await.unwrap();
-    stage.front.faults().inject(TARGET, "codepipeline", Fault::Throttled, Which::Next(3));
+    stage.front.faults().inject(TARGET, "codepipeline", Fault::Throttled, Which::Next(1));
     let refusal = stage.deploy().await.unwrap_err();
-    assert!(matches!(refusal, Refusal::Later { .. }), "{refusal:?}");
+    assert!(matches!(refusal, Refusal::Throttled { .. }), "{refusal:?}");
     assert!(words(&refusal).contains("Throttled by CodePipeline"), "{refusal:?}");
-    assert_eq!(stage.front.calls(TARGET)["codepipeline.StartPipelineExecution"], 6);
+    assert_eq!(stage.front.calls(TARGET)["codepipeline.StartPipelineExecution"], 2);
 }
 
 #[tokio::test]

@@ -85,12 +85,12 @@ async fn what_is_refused_is_told_in_the_services_words() {
 async fn a_throttled_look_is_tried_again_and_then_nothing_is_known() {
     let stub = Stub::start().await;
     stub.then("AssumeRole", assumed("ASIATARGET", IN_AN_HOUR));
-    // The SDK tries three times before the look's own patience begins.
+    // The SDK repeats none of them: the look's own patience has five tries.
     for _ in 0..4 {
         stub.error("ListPipelineExecutions", 400, "ThrottlingException");
     }
     stub.json("ListPipelineExecutions", json!({"pipelineExecutionSummaries": []}));
-    for _ in 0..15 {
+    for _ in 0..5 {
         stub.error("ListActionExecutions", 400, "ThrottlingException");
     }
     let seen = try_access(&stub).await;

@@ -6,6 +6,7 @@ use aws_credential_types::Credentials;
 use aws_smithy_types::timeout::TimeoutConfig;
 use manifold_aws::clients::{self, Clients};
 use manifold_aws::credentials::Assumer;
+use manifold_core::pace::Api;
 use manifold_core::plan::PlannedTarget;
 use manifold_core::run::{Outcome, ReasonSource, Refusal};
 use manifold_core::time::Span;
@@ -115,6 +116,7 @@ enum Means {
     Unreachable,
     Failed,
     Later,
+    Throttled,
 }
 
 #[tokio::test]
@@ -125,7 +127,7 @@ async fn every_failure_of_sts_means_something_for_the_target() {
         (400, "MalformedPolicyDocument", 1, Means::Failed, "MalformedPolicyDocument for role ManifoldTarget"),
         (400, "PackedPolicyTooLarge", 1, Means::Failed, "PackedPolicyTooLarge for role ManifoldTarget"),
         (400, "ValidationError", 1, Means::Failed, "ValidationError for role ManifoldTarget"),
-        (400, "Throttling", 3, Means::Later, "Throttled by STS"),
+        (400, "Throttling", 1, Means::Throttled, "Throttled by STS"),
         (500, "InternalFailure", 3, Means::Later, "STS did not answer"),
         (503, "ServiceUnavailable", 3, Means::Later, "STS did not answer"),
         (403, "ExpiredToken", 1, Means::Later, "ExpiredToken on role ManifoldTarget"),
@@ -141,7 +143,11 @@ async fn every_failure_of_sts_means_something_for_the_target() {
             Refusal::Permanent { outcome: Outcome::Unreachable, reason } => (Means::Unreachable, reason),
             Refusal::Permanent { outcome: Outcome::Failed, reason } => (Means::Failed, reason),
             Refusal::Later { reason } => (Means::Later, reason),
-            other @ (Refusal::Permanent { .. } | Refusal::Busy { .. }) => panic!("{code}: {other:?}"),
+            Refusal::Throttled { api: Api::AssumeRole, reason } => (Means::Throttled, reason),
+            other @ (Refusal::Permanent { .. }
+            | Refusal::Busy { .. }
+            | Refusal::Throttled { .. }
+            | Refusal::Wait { .. }) => panic!("{code}: {other:?}"),
         };
         assert_eq!((means, reason.cause.as_str()), (expected, cause), "{code}");
         assert_eq!(reason.detail, Some(format!("{code} in words")), "{code}");

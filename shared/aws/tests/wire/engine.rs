@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use manifold_aws::credentials::Assumer;
 use manifold_aws::engine::CodePipelineEngine;
 use manifold_core::event::PipelineState;
+use manifold_core::pace::Api;
 use manifold_core::plan::PlannedTarget;
 use manifold_core::run::{Outcome, Reason, ReasonSource, Refusal, Standing};
 use manifold_ports::engine::Engine;
@@ -68,6 +69,7 @@ enum Means {
     Unreachable,
     Busy,
     Later,
+    Throttled,
 }
 
 #[tokio::test]
@@ -96,7 +98,7 @@ async fn every_failure_of_codepipeline_means_something_for_the_target() {
             Means::Failed,
             "AccessDenied for StartPipelineExecution in role ManifoldTarget",
         ),
-        (400, "ThrottlingException", 3, Means::Later, "Throttled by CodePipeline"),
+        (400, "ThrottlingException", 1, Means::Throttled, "Throttled by CodePipeline"),
         (500, "InternalFailure", 3, Means::Later, "CodePipeline did not answer"),
         (503, "ServiceUnavailable", 3, Means::Later, "CodePipeline did not answer"),
         (
@@ -120,7 +122,10 @@ async fn every_failure_of_codepipeline_means_something_for_the_target() {
             Refusal::Permanent { outcome: Outcome::Unreachable, reason } => (Means::Unreachable, reason),
             Refusal::Busy { reason } => (Means::Busy, reason),
             Refusal::Later { reason } => (Means::Later, reason),
-            other @ Refusal::Permanent { .. } => panic!("{code}: {other:?}"),
+            Refusal::Throttled { api: Api::StartPipelineExecution, reason } => (Means::Throttled, reason),
+            other @ (Refusal::Permanent { .. } | Refusal::Throttled { .. } | Refusal::Wait { .. }) => {
+                panic!("{code}: {other:?}")
+            }
         };
         assert_eq!((means, reason.cause.as_str()), (expected, cause), "{code}");
         assert_eq!(reason.detail, Some(format!("{code} in words")));

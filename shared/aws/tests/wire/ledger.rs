@@ -6,6 +6,7 @@ use manifold_aws::ledger::DynamoLedger;
 use manifold_core::event::PipelineState;
 use manifold_core::ids::{Attempt, ExecutionRef};
 use manifold_core::ledger::{Commit, Expect, Item, Key, Link, LinkOwner, PlanChunk, Record, Write};
+use manifold_core::pace::{Api, Pace};
 use manifold_core::run::machine::{AppQueue, Newest};
 use manifold_core::run::posting::{Lease, Posted, Posting};
 use manifold_core::run::sweep::{Behind, OpenRun, Pass, Turns};
@@ -131,6 +132,7 @@ fn one_of_each() -> Vec<(Key, Item)> {
     };
     let newest = Newest { run: run(), released_at: at("2026-10-26T13:49:39Z") };
     let queues = AppQueue { current: Some(run()), next: None, newest: Some(newest) };
+    let pace = Pace { cuts: 1, rate: 2_500, since: at("2026-10-26T13:49:40.208Z"), given: 7 };
     let head = Head::open(run(), "web".parse().unwrap(), release(), &plan(), None, at("2026-10-26T13:49:41.123Z"));
     vec![
         (Key::Head(run()), Item::Head(Box::new(head))),
@@ -140,6 +142,7 @@ fn one_of_each() -> Vec<(Key, Item)> {
         (Key::Link(ExecutionRef { ..source }), Item::Link(link)),
         (queue("web"), Item::Queue(queues)),
         (Key::Open(run()), Item::Open(looked_at())),
+        (Key::Pace(Api::AssumeRole.lane(&planned().key)), Item::Pace(pace)),
     ]
 }
 

@@ -13,6 +13,7 @@ mod engine;
 mod inspect;
 mod ledger;
 mod open_runs;
+mod pace;
 mod queues;
 mod releases;
 mod samples;

@@ -209,10 +209,10 @@ fn message_in_words(payload: &Payload, known: &Known) -> String {
             ),
             None => format!("start target {index} of run {run}, attempt {attempt}"),
         },
-        Payload::Explain { run, target, execution } => {
+        Payload::Explain { run, target, execution, .. } => {
             format!("ask why execution {execution} in {target} failed, for run {run}")
         }
-        Payload::Ask { run, targets } => match targets.as_slice() {
+        Payload::Ask { run, targets, .. } => match targets.as_slice() {
             [one] => format!("ask how {one} stands, for run {run}"),
             many => format!("ask how {} targets stand, for run {run}", many.len()),
         },
@@ -255,11 +255,11 @@ impl Look<'_> {
         let Some((head, version)) = self.known.head(run) else { return Case::no_run() };
         match payload {
             Payload::Start { run, index, attempt } => self.start(head, run, *index, *attempt),
-            Payload::Explain { run, target, execution } => {
+            Payload::Explain { run, target, execution, .. } => {
                 let execution = ExecutionRef { target: target.clone(), id: execution.clone() };
                 self.explain(run, &execution)
             }
-            Payload::Ask { run, targets } => self.ask(head, run, targets),
+            Payload::Ask { run, targets, .. } => self.ask(head, run, targets),
             Payload::Summarize { run } => {
                 let posting = self.known.posting(run);
                 match (Telling::of(head, version, posting), posting.and_then(|posting| posting.refused.as_deref())) {
@@ -270,9 +270,15 @@ impl Look<'_> {
             }
             Payload::Activate { .. } => match self.step(head, None, Event::Activated) {
                 (Told::Changed, _) => Case::pending("its run's turn has come, and it has not begun", MEND_OR_WAIT),
-                (Told::Duplicate | Told::Claimed { .. } | Told::Held { .. } | Told::TooLate | Told::Stray(_), _) => {
-                    over_or(head, "its run has begun")
-                }
+                (
+                    Told::Duplicate
+                    | Told::Claimed { .. }
+                    | Told::Held { .. }
+                    | Told::Early { .. }
+                    | Told::TooLate
+                    | Told::Stray(_),
+                    _,
+                ) => over_or(head, "its run has begun"),
             },
             Payload::Deadline { .. } => match (head.verdict(), head.due_at()) {
                 (Some(verdict), _) => Case::over(verdict),
@@ -303,6 +309,7 @@ impl Look<'_> {
         match (told, changed.first().map(Target::status)) {
             (Told::Claimed { .. }, _) => Case::pending("its target waits to be started", MEND_OR_WAIT),
             (Told::Held { .. }, _) => Case::pending("another worker is starting its target just now", MEND_OR_WAIT),
+            (Told::Early { .. }, _) => Case::pending("its target waits for its turn", MEND_OR_WAIT),
             // A target whose turn came and that must not be started any more ends with this message.
             (Told::TooLate, Some(Status::Ended(outcome))) => Case::pending(
                 format!("its target was not started and must not be any more: it is to end as {}", outcome.words()),
@@ -355,7 +362,7 @@ impl Look<'_> {
                 Case::pending(why, MEND)
             }
             (Told::Stray(why), _) => Case::not_ours(why),
-            (Told::Duplicate | Told::Claimed { .. } | Told::Held { .. } | Told::TooLate, _) => {
+            (Told::Duplicate | Told::Claimed { .. } | Told::Held { .. } | Told::Early { .. } | Told::TooLate, _) => {
                 over_or(head, &format!("the ledger knows what it tells: its target {}", self.stands(&run, &key)))
             }
         }

@@ -11,9 +11,10 @@ use super::head::{Closing, Head, Phase};
 use super::observation::{Learnt, Observation, Observed};
 use super::seen::Seen;
 use super::status::{Outcome, Status};
-use super::target::{Claim, GaveUp, PastAttempt, Reason, ReasonSource, Target, Unlocked};
+use super::target::{Claim, GaveUp, PastAttempt, Reason, ReasonSource, Target, Throttled, Unlocked};
 use crate::event::PipelineState;
 use crate::ids::{AppName, Attempt, ExecutionId, Nonce, RunId, TargetKey};
+use crate::pace::{Api, Turn};
 use crate::plan::{Plan, PlannedTarget};
 use crate::release::Release;
 use crate::time::{Span, Timestamp};
@@ -21,6 +22,9 @@ use crate::time::{Span, Timestamp};
 /// How long an attempt is put back and tried again while its account does not answer, before the target is
 /// declared unreachable. A *busy* engine is waited for until the run's deadline.
 const UNREACHABLE_AFTER: Span = Span::from_minutes(30);
+/// So many calls in a row must have been throttled as well: one that waits an hour for its turn among a thousand others
+/// and meets the limit again was not refused for an hour.
+const UNREACHABLE_CALLS: u32 = 10;
 /// The first wait before an attempt that was put back is tried again; it doubles each time.
 const FIRST_BACKOFF: Span = Span::from_seconds(5);
 /// The longest such wait.
@@ -61,7 +65,21 @@ pub enum Refusal {
         /// In the engine's words.
         reason: Reason,
     },
-    /// Throttled, timed out or not reached: try again, but not for ever.
+    /// A call was throttled, so that nothing was done.
+    Throttled {
+        /// Which.
+        api: Api,
+        /// In the engine's words.
+        reason: Reason,
+    },
+    /// The attempt waits for its turn to make a call. What was called before did nothing.
+    Wait {
+        /// Its turn.
+        turn: Turn,
+        /// In the engine's words, if a call was throttled.
+        throttled: Option<Reason>,
+    },
+    /// Timed out or not reached: try again, but not for ever.
     Later {
         /// In the engine's words.
         reason: Reason,
@@ -145,6 +163,11 @@ pub enum Told {
     /// Another worker is at it until then; come back later.
     Held {
         /// The end of its lease.
+        until: Timestamp,
+    },
+    /// It waits for its turn until then; its message is sent again.
+    Early {
+        /// When its turn is.
         until: Timestamp,
     },
     /// There is nothing left to start: it was started, it ended, or the run is over.
@@ -407,6 +430,13 @@ impl Run {
             self.skip(target, now);
             return Told::TooLate;
         }
+        if let (Status::Queued, Some(turn)) = (target.status(), target.turn)
+            && turn.at > now
+            && may_start
+        {
+            self.start_at(&target, turn.at, now);
+            return Told::Early { until: turn.at };
+        }
         target.first_claimed_at.get_or_insert(now);
         target.claim = Some(Claim { nonce, at: now, lease_until: now.plus(lease) });
         self.put(target);
@@ -449,8 +479,10 @@ impl Run {
     fn time_out(&self, target: &mut Target, now: Timestamp) {
         target.gave_up = Some(GaveUp { outcome: Outcome::TimedOut, at: now });
         if target.reason.is_none() {
+            let waited = target.turn.filter(|_| target.execution.is_none());
+            let what = waited.map_or("answer".to_owned(), |turn| format!("turn at {}", turn.api.service()));
             target.reason = Some(Reason {
-                cause: format!("No answer before the deadline of {}", self.head.deadline),
+                cause: format!("No {what} before the deadline of {}", self.head.deadline),
                 detail: None,
                 link: None,
                 source: ReasonSource::Manifold,
@@ -482,6 +514,7 @@ impl Run {
                 let before = target.status();
                 target.execution = Some(execution);
                 target.started_at.get_or_insert(now);
+                target.turn = None;
                 self.settle(target, before, now);
                 Told::Changed
             }
@@ -494,12 +527,33 @@ impl Run {
             return Told::TooLate;
         }
         let before = target.status();
-        target.unanswered_since = match &refusal {
-            Refusal::Later { .. } => target.unanswered_since.or(Some(now)),
+        let is_throttled = match &refusal {
+            Refusal::Later { .. } => {
+                target.unanswered_since = target.unanswered_since.or(Some(now));
+                false
+            }
             // A busy engine does answer.
-            Refusal::Busy { .. } | Refusal::Permanent { .. } => None,
+            Refusal::Busy { .. } | Refusal::Permanent { .. } => {
+                target.unanswered_since = None;
+                false
+            }
+            // Who waits has not asked.
+            Refusal::Wait { throttled, .. } => throttled.is_some(),
+            Refusal::Throttled { .. } => true,
         };
-        let unreachable = target.unanswered_since.is_some_and(|since| now.since(since) >= UNREACHABLE_AFTER);
+        let is_waiting = matches!(refusal, Refusal::Wait { throttled: None, .. });
+        if is_throttled {
+            let before = target.throttled.unwrap_or(Throttled { since: now, calls: 0 });
+            target.throttled = Some(Throttled { calls: before.calls.saturating_add(1), ..before });
+        } else if !is_waiting {
+            target.throttled = None;
+        }
+        let long_ago = |since: Timestamp| now.since(since) >= UNREACHABLE_AFTER;
+        let refused_for_long = |known: Throttled| known.calls >= UNREACHABLE_CALLS && long_ago(known.since);
+        let unreachable = match is_throttled {
+            true => target.throttled.is_some_and(refused_for_long),
+            false => target.unanswered_since.is_some_and(long_ago),
+        };
         let past_due = self.head.due_at().is_some_and(|due| due <= now);
         match refusal {
             Refusal::Permanent { outcome, reason } => {
@@ -509,7 +563,11 @@ impl Run {
                 target.reason = Some(reason);
                 target.gave_up = Some(GaveUp { outcome, at: now });
             }
-            Refusal::Later { reason } if unreachable || past_due => {
+            Refusal::Later { reason }
+            | Refusal::Throttled { reason, .. }
+            | Refusal::Wait { throttled: Some(reason), .. }
+                if unreachable || past_due =>
+            {
                 target.reason = Some(reason);
                 target.gave_up = Some(GaveUp { outcome: Outcome::Unreachable, at: now });
             }
@@ -517,9 +575,26 @@ impl Run {
                 target.reason = Some(reason);
                 target.gave_up = Some(GaveUp { outcome: Outcome::TimedOut, at: now });
             }
-            Refusal::Busy { reason } | Refusal::Later { reason } => {
+            Refusal::Wait { turn, throttled } => {
+                target.reason = throttled.or(target.reason.take());
+                target.claim = None;
+                target.turn = Some(turn);
+                target.start_due_at = Some(turn.at);
+                if turn.api == Api::StartPipelineExecution {
+                    // Whatever may have been started before was looked for, and nothing was found.
+                    target.taken_over = false;
+                    target.put_back = 0;
+                }
+                if past_due {
+                    self.time_out(&mut target, now);
+                } else {
+                    self.start_at(&target, turn.at, now);
+                }
+            }
+            Refusal::Busy { reason } | Refusal::Later { reason } | Refusal::Throttled { reason, .. } => {
                 target.reason = Some(reason);
                 target.claim = None;
+                target.turn = None;
                 let delay = backoff(&self.head.run, key, target.put_back);
                 target.put_back = target.put_back.saturating_add(1);
                 target.start_due_at = Some(now.plus(delay));
@@ -528,6 +603,16 @@ impl Run {
         }
         self.settle(target, before, now);
         Told::Changed
+    }
+
+    /// Has the attempt's message come at a time.
+    fn start_at(&mut self, target: &Target, at: Timestamp, now: Timestamp) {
+        self.effects.insert(Effect::Start {
+            run: self.head.run.clone(),
+            index: target.index,
+            attempt: target.attempt,
+            delay: at.since(now),
+        });
     }
 
     fn observed(&mut self, observation: Observation, now: Timestamp) -> Told {
@@ -630,6 +715,8 @@ impl Run {
             target.claim = None;
             target.taken_over = false;
             target.start_due_at = Some(now);
+            target.turn = None;
+            target.throttled = None;
             target.started_at = None;
             target.seen = None;
         }
@@ -664,7 +751,8 @@ impl Run {
     /// The effects that follow from a target's facts, whether they are new or told again.
     fn derive_again(&mut self, target: &Target) {
         self.emit_starts(target.unlocked);
-        if target.attempt > Attempt::FIRST && target.status() == Status::Queued && target.put_back == 0 {
+        let is_waiting = target.put_back > 0 || target.turn.is_some();
+        if target.attempt > Attempt::FIRST && target.status() == Status::Queued && !is_waiting {
             self.effects.insert(Effect::Start {
                 run: self.head.run.clone(),
                 index: target.index,

@@ -252,11 +252,11 @@ impl OpenRun {
         }
         asked.sort();
         for account in asked.chunk_by(|one, other| one.account == other.account) {
-            payloads.extend(
-                account
-                    .chunks(MOST_ASKED)
-                    .map(|targets| Payload::Ask { run: head.run.clone(), targets: targets.to_vec() }),
-            );
+            payloads.extend(account.chunks(MOST_ASKED).map(|targets| Payload::Ask {
+                run: head.run.clone(),
+                targets: targets.to_vec(),
+                turn: None,
+            }));
         }
         payloads.into_iter().map(Outgoing::from).collect()
     }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::seen::Seen;
 use super::status::{Outcome, Status};
 use crate::ids::{Attempt, ExecutionId, ExecutionRef, Nonce, PipelineName, TargetKey};
+use crate::pace::Turn;
 use crate::plan::PlannedTarget;
 use crate::time::Timestamp;
 
@@ -89,6 +90,15 @@ pub struct Unlocked {
     pub end: u32,
 }
 
+/// The calls of an attempt that were throttled, one after the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Throttled {
+    /// Since when.
+    pub since: Timestamp,
+    /// How many.
+    pub calls: u32,
+}
+
 /// The facts about one target of one run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Target {
@@ -138,6 +148,12 @@ pub struct Target {
     /// sent again.
     #[serde(default)]
     pub start_due_at: Option<Timestamp>,
+    /// The turn that the current attempt waits for, to make its next call. It was not started meanwhile.
+    #[serde(default)]
+    pub turn: Option<Turn>,
+    /// What came of the calls of the current attempt, if they were throttled.
+    #[serde(default)]
+    pub throttled: Option<Throttled>,
     /// How many of its ends were learnt by asking the engine, as their events had not arrived.
     #[serde(default)]
     pub asked_for: u32,
@@ -169,6 +185,8 @@ impl Target {
             unlocked: None,
             reopened_after_close: false,
             start_due_at: None,
+            turn: None,
+            throttled: None,
             asked_for: 0,
         }
     }

@@ -9,12 +9,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use manifold_core::event::PipelineState;
 use manifold_core::ids::Attempt;
+use manifold_core::pace::Api;
 use manifold_core::run::{Effect, Event, Observation, Outcome, Reason, ReasonSource, Refusal, Told};
 use manifold_core::time::Span;
 use proptest::prelude::*;
 
 use super::merging::states;
-use super::play::{Answer, LEASE, Play, WaveOf, busy, execution, key, later, permanent};
+use super::play::{Answer, LEASE, Play, WaveOf, busy, execution, key, later, permanent, wait};
 
 /// What waits in a queue.
 #[derive(Debug, Clone)]
@@ -40,6 +41,10 @@ enum Engine {
     IsBusy,
     SeemsToFail,
     Refuses,
+    /// The turn to look, or to start, lies ahead.
+    WaitsToLook,
+    WaitsToStart,
+    Throttles,
 }
 
 #[derive(Debug, Clone)]
@@ -73,6 +78,9 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         1 => Just(Engine::IsBusy),
         1 => Just(Engine::SeemsToFail),
         1 => Just(Engine::Refuses),
+        1 => Just(Engine::WaitsToLook),
+        1 => Just(Engine::WaitsToStart),
+        1 => Just(Engine::Throttles),
     ];
     let deliver = (any::<prop::sample::Index>(), prop::bool::weighted(0.2), dies, engine)
         .prop_map(|(which, twice, dies, engine)| Op::Deliver { which, twice, dies, engine });
@@ -178,7 +186,7 @@ impl Model {
         let (look_first, may_start) = match claimed.told {
             Told::Claimed { look_first, may_start } => (look_first, may_start),
             Told::Held { .. } => return false,
-            Told::TooLate => return self.send(&claimed, dies),
+            Told::TooLate | Told::Early { .. } => return self.send(&claimed, dies),
             Told::Changed | Told::Duplicate | Told::Stray(_) => panic!("{claimed:?}"),
         };
         if dies == Dies::AfterClaim {
@@ -186,6 +194,11 @@ impl Model {
         }
         let target = key(index);
         let refused = |refusal: Refusal| Event::Refused { target: key(index), attempt: Attempt(attempt), refusal };
+        let waits = |api: Api, throttled: bool| wait(api, self.play.now, 50, throttled);
+        if let (true, Engine::WaitsToLook) = (look_first, engine) {
+            let answer = self.play.tell(refused(waits(Api::ListPipelineExecutions, false)));
+            return self.send(&answer, dies);
+        }
         let found = look_first && self.executions.contains(&(index, attempt));
         if !found && !may_start {
             let answer = self.play.tell(Event::NotFound { target, attempt: Attempt(attempt) });
@@ -193,12 +206,14 @@ impl Model {
         }
         if !found {
             let refusal = match engine {
-                Engine::Starts => None,
+                Engine::Starts | Engine::WaitsToLook => None,
                 Engine::IsBusy => Some(busy()),
                 Engine::SeemsToFail => Some(later()),
                 Engine::Refuses => Some(permanent(Outcome::Failed)),
+                Engine::WaitsToStart => Some(waits(Api::StartPipelineExecution, false)),
+                Engine::Throttles => Some(waits(Api::StartPipelineExecution, true)),
             };
-            if let Engine::Starts | Engine::SeemsToFail = engine {
+            if let Engine::Starts | Engine::WaitsToLook | Engine::SeemsToFail = engine {
                 let head = &self.play.head;
                 assert!(!head.is_closed() && head.wave_over_tolerance().is_none(), "started in a halted run");
                 assert!(head.due_at().is_some_and(|due| self.play.now < due), "started past the deadline");

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use manifold_core::event::PipelineState;
 use manifold_core::ids::{AppName, Attempt, ExecutionId, ExecutionRef, RunId, TargetKey};
+use manifold_core::pace::{Api, Turn};
 use manifold_core::plan::{Channel, Plan, PlannedTarget, PlannedWave};
 use manifold_core::release::{Release, Trigger};
 use manifold_core::run::{
@@ -114,7 +115,13 @@ pub(crate) fn reason(cause: &str) -> Reason {
 }
 
 pub(crate) fn later() -> Refusal {
-    Refusal::Later { reason: reason("Throttled") }
+    Refusal::Later { reason: reason("It did not answer") }
+}
+
+/// Not called, or called and throttled: its next turn is so many seconds later.
+pub(crate) fn wait(api: Api, now: Timestamp, seconds: i64, throttled: bool) -> Refusal {
+    let turn = Turn { api, at: now.plus(Span::from_seconds(seconds)), cuts: 0 };
+    Refusal::Wait { turn, throttled: throttled.then(|| reason("Throttled by CodePipeline")) }
 }
 
 pub(crate) fn busy() -> Refusal {
@@ -236,7 +243,9 @@ impl Play {
             Told::Changed => assert!(changed, "nothing changed"),
             Told::Claimed { .. } => {}
             Told::TooLate => {}
-            Told::Duplicate | Told::Held { .. } | Told::Stray(_) => assert!(!changed, "{told:?} changed {step:?}"),
+            Told::Duplicate | Told::Held { .. } | Told::Early { .. } | Told::Stray(_) => {
+                assert!(!changed, "{told:?} changed {step:?}")
+            }
         }
         if let Told::Stray(_) | Told::Held { .. } = told {
             assert_eq!(step.effects, [], "{told:?} has effects");

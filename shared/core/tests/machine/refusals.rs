@@ -83,7 +83,7 @@ fn an_account_that_does_not_answer_for_half_an_hour_is_unreachable() {
     let given_up = play.refused(0, 1, later());
     assert_eq!(given_up.effects, ["summarize"]);
     assert_eq!(play.status(0), Status::Ended(Outcome::Unreachable));
-    assert_eq!(play.target(0).reason.as_ref().unwrap().cause, "Throttled");
+    assert_eq!(play.target(0).reason.as_ref().unwrap().cause, "It did not answer");
     assert_eq!(play.verdict(), Some(Verdict::Failed));
 }
 
@@ -97,7 +97,7 @@ fn a_busy_engine_answers_and_is_waited_for_until_the_deadline() {
     }
     play.claim(0);
     play.refused(0, 1, later());
-    assert_eq!(play.status(0), Status::Queued, "one call was throttled, after the engine had answered for hours");
+    assert_eq!(play.status(0), Status::Queued, "one call got no answer, after the engine had answered for hours");
     play.claim_as(0, 1, "b");
     play.wait(Span::from_minutes(15));
     play.refused(0, 1, busy());

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use manifold_core::event::PipelineState;
 use manifold_core::ids::{AppName, Attempt, ExecutionId, ExecutionRef, RunId, TargetKey};
+use manifold_core::pace::{Api, Turn};
 use manifold_core::plan::{Channel, Plan, PlannedTarget, PlannedWave};
 use manifold_core::release::{Release, Revision, Trigger};
 use manifold_core::run::machine::AppQueue;
@@ -239,6 +240,14 @@ impl Story {
             attempt: 0,
         };
         self.tell(Event::Refused { target: planned.key, attempt: Attempt::FIRST, refusal: Refusal::Busy { reason } });
+    }
+
+    /// The target waits for its turn to be started.
+    pub(crate) fn wait_in_line(&mut self, account: &str, region: &str) {
+        let planned = self.claim(account, region);
+        let turn = Turn { api: Api::StartPipelineExecution, at: self.now.plus(Span::from_seconds(90)), cuts: 1 };
+        let refusal = Refusal::Wait { turn, throttled: None };
+        self.tell(Event::Refused { target: planned.key, attempt: Attempt::FIRST, refusal });
     }
 
     /// The engine tells of a state, known or not.
