@@ -55,7 +55,7 @@ impl<'a> Table<'a> {
                 let owner = owned.map(|target| LinkOwner { run: head.run.clone(), attempt: target.attempt });
                 owner.map(|owner| Item::Link(Link { owner: Some(owner), early: Vec::new() }))
             }
-            Key::Plan(..) | Key::Target(..) | Key::Open(_) => None,
+            Key::Plan(..) | Key::Target(..) | Key::Open(_) | Key::Pace(_) => None,
         };
         let nonce = "somebody".parse().unwrap();
         item.map_or(Fact::Absent, |item| Fact::Stored(Box::new(Record { version: 7, nonce, item })))
@@ -188,10 +188,10 @@ fn what_nobody_else_would_ask_or_tell_again_helps() {
     let mut play = Play::of(&[(1, 1, 0)]);
     let run = play.head.run.clone();
     play.start(0);
-    let explain = Payload::Explain { run: run.clone(), target: key(0), execution: execution(0, 1) };
+    let explain = Payload::Explain { run: run.clone(), target: key(0), execution: execution(0, 1), turn: None };
     let known = "why its target failed is known, or it did not fail";
     check(&Table::of(&play).message(explain.clone()), Kind::Done, Redrive::ChangesNothing, known);
-    let ask = Payload::Ask { run: run.clone(), targets: vec![key(0)] };
+    let ask = Payload::Ask { run: run.clone(), targets: vec![key(0)], turn: None };
     let open = "its targets have not ended, as far as is known";
     check(&Table::of(&play).message(ask.clone()), Kind::Pending, Redrive::Helps, open);
     play.observe(0, PipelineState::Failed);
