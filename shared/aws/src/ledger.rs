@@ -34,6 +34,7 @@ use aws_sdk_dynamodb::types::{
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use futures::stream::{self, StreamExt, TryStreamExt};
+use manifold_core::brief::brief;
 use manifold_core::ids::{Nonce, RunId};
 use manifold_core::ledger::{Commit, Expect, Item, Key, Record, SCHEMA, TARGET_PREFIX, Write};
 use manifold_core::run::Target;
@@ -448,7 +449,7 @@ fn place(attributes: &Attributes) -> (String, String) {
 }
 
 fn unreadable(pk: &str, sk: &str, reason: impl Into<String>) -> LedgerError {
-    LedgerError::Unreadable { key: format!("{pk} {sk}"), reason: reason.into() }
+    LedgerError::Unreadable { key: brief(&format!("{pk} {sk}")), reason: brief(&reason.into()) }
 }
 
 pub(crate) fn decode(mut attributes: Attributes) -> Result<Record, LedgerError> {

@@ -5,6 +5,7 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | [`brief`] | words from outside, as an error shows them |
 //! | [`ids`] | validated names: accounts, regions, apps, runs, targets |
 //! | [`time`] | [`time::Timestamp`], the only notion of time |
 //! | [`release`] | what is deployed, and who released it |
@@ -18,6 +19,7 @@
 //! | [`checkup`] | what the functions are asked about accounts, Regions and Slack, and what their answers mean |
 //! | [`wildcard`] | patterns of names, as IAM and EventBridge read them |
 
+pub mod brief;
 pub mod checkup;
 pub mod console;
 pub mod event;
