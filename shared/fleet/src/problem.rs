@@ -211,7 +211,7 @@ pub(crate) struct Sink {
 }
 
 /// The most problems that are told of one file. Nobody reads more at once, and a few aliases could make millions.
-const MOST_PROBLEMS: usize = 2_000;
+const MOST_PROBLEMS: usize = 25_000;
 
 impl Sink {
     pub(crate) fn report(&mut self, span: Span, path: &Path<'_>, draft: Draft) {
@@ -235,9 +235,10 @@ impl Sink {
 
     /// Places every problem in the text; `None` when there is none.
     pub(crate) fn finish(self, file: &str, text: &str) -> Option<Problems> {
-        let lines = Lines::of(text);
-        let mut problems: Vec<Problem> = self
-            .drafts
+        let mut lines = Lines::of(text);
+        let mut drafts = self.drafts;
+        drafts.sort_by_key(|(span, ..)| (span.line, span.column));
+        let mut problems: Vec<Problem> = drafts
             .into_iter()
             .map(|(span, path, draft)| {
                 let (line, column, range) = lines.locate(span);
@@ -275,6 +276,8 @@ fn one_line(text: String) -> String {
 struct Lines<'t> {
     text: &'t str,
     lines: Vec<Range<usize>>,
+    /// The place that was located last: its line, how many characters come before it there, and how many bytes.
+    last: (usize, usize, usize),
 }
 
 impl<'t> Lines<'t> {
@@ -299,24 +302,29 @@ impl<'t> Lines<'t> {
             }
         }
         lines.push(start..bytes.len());
-        Self { text, lines }
+        Self { text, lines, last: (0, 0, 0) }
     }
 
     /// Clamps a span into the text: a scanner may point just past the end of a line or of the file.
-    fn locate(&self, span: Span) -> (u32, u32, Range<usize>) {
+    fn locate(&mut self, span: Span) -> (u32, u32, Range<usize>) {
         let last = self.lines.len();
         let line = usize::try_from(span.line).unwrap_or(last).clamp(1, last);
         let bytes = self.lines[line - 1].clone();
         let content = &self.text[bytes.clone()];
         let skip = usize::try_from(span.column).unwrap_or(1).max(1) - 1;
         let length = usize::try_from(span.length).unwrap_or(usize::MAX).max(1);
-        // Counting characters is slow where a file is one long line with many problems.
-        let (column, from) = if content.is_ascii() {
-            (skip.min(content.len()), skip.min(content.len()))
-        } else {
-            let offsets = content.char_indices().map(|(at, _)| at).chain([content.len()]);
-            offsets.enumerate().take(skip.saturating_add(1)).last().unwrap_or((0, 0))
+        // A file may be one long line with many problems: counting goes on from the one before.
+        let (mut column, mut from) = match self.last {
+            (same, column, from) if same == line && column <= skip => (column, from),
+            _ => (0, 0),
         };
+        while column < skip
+            && let Some(c) = content[from..].chars().next()
+        {
+            column += 1;
+            from += c.len_utf8();
+        }
+        self.last = (line, column, from);
         let rest = &content[from..];
         let to = from + rest.char_indices().nth(length).map_or(rest.len(), |(at, _)| at);
         let number = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
