@@ -14,7 +14,7 @@ use std::sync::OnceLock;
 
 use manifold_core::brief::brief;
 use manifold_core::checkup::{self, Question};
-use manifold_core::event::{self, Input, decode_event, decode_input, decode_input_str};
+use manifold_core::event::{self, DecodeError, Input, decode_event, decode_input, decode_input_str};
 use manifold_core::ids::{AccountId, AppName, ExecutionId, InvalidId, Nonce, PipelineName, Region, RoleArn, RunId};
 use manifold_core::ledger::Item;
 use manifold_core::message::{Message, SCHEMA};
@@ -122,7 +122,12 @@ pub fn job(data: &[u8]) {
             Ok(Input::Batch(_) | Input::Event(_) | Input::Schedule(_)) => {}
             Err(error) => {
                 is_clear(&error);
-                assert!(!is_job || !error.to_string().contains('"'), "an error about a job quotes it: {error}");
+                // Of an object that is nothing, which a blank job is too, the keys are named.
+                let names_keys = matches!(error, DecodeError::UnknownInput { .. });
+                assert!(
+                    !is_job || names_keys || !error.to_string().contains('"'),
+                    "an error about a job quotes it: {error}"
+                );
             }
         }
     }
@@ -204,7 +209,7 @@ pub fn item(data: &[u8]) {
 fn step(head: Head, targets: Vec<Target>, event: Event, now: Timestamp) {
     let run = Run::load(head, AppQueue::default(), targets);
     let (run, _) = run.step(event, now);
-    black_box(run.finish());
+    let _ = black_box(run.finish());
 }
 
 fn look_after(head: &Head, queue: AppQueue, plan: &[PlannedTarget], targets: &[Target]) {
@@ -247,7 +252,7 @@ pub fn fleet(data: &[u8]) {
     let problems = match Fleet::parse("fleet.yaml", &text) {
         Ok(fleet) => {
             for app in fleet.apps() {
-                assert!(app.targets().len() > 0, "an app without targets");
+                assert!(!app.targets().is_empty(), "an app without targets");
             }
             return;
         }
@@ -419,11 +424,13 @@ fn sample() -> &'static Sample {
         let records = left["records"].as_array().cloned().unwrap_or_default();
         let (mut head, mut plan, mut targets) = (None, Vec::new(), Vec::new());
         for record in records {
-            match serde_json::from_value(record["item"].clone()).expect("an item") {
-                Item::Head(found) => head = Some(*found),
-                Item::Plan(chunk) => plan.extend(chunk.targets),
-                Item::Target(target) => targets.push(*target),
-                _ => {}
+            let item: Item = serde_json::from_value(record["item"].clone()).expect("an item");
+            if let Item::Head(found) = item {
+                head = Some(*found);
+            } else if let Item::Plan(chunk) = item {
+                plan.extend(chunk.targets);
+            } else if let Item::Target(target) = item {
+                targets.push(*target);
             }
         }
         Sample { head: head.expect("a head"), plan, targets }

@@ -45,9 +45,9 @@ fn has_gap(left: &Left) -> bool {
     let known: BTreeSet<&str> = left
         .records
         .iter()
-        .filter_map(|record| match &record.item {
-            Item::Summary(posting) => posting.message.as_ref()?.ts.as_deref(),
-            _ => None,
+        .filter_map(|record| {
+            let Item::Summary(posting) = &record.item else { return None };
+            posting.message.as_ref()?.ts.as_deref()
         })
         .collect();
     let mut posted =
@@ -57,16 +57,13 @@ fn has_gap(left: &Left) -> bool {
 
 /// The messages that need not be edited any more: of runs whose verdict was given, and their replies.
 fn told(left: &Left) -> BTreeSet<String> {
-    let ended = left.records.iter().filter_map(|record| match &record.item {
-        Item::Head(head) if head.verdict().is_some() => Some(&record.pk),
-        _ => None,
-    });
+    let has_verdict = |item: &Item| matches!(item, Item::Head(head) if head.verdict().is_some());
+    let ended = left.records.iter().filter(|record| has_verdict(&record.item)).map(|record| &record.pk);
     let ended: BTreeSet<&String> = ended.collect();
-    let messages =
-        left.records.iter().filter(|record| ended.contains(&record.pk)).filter_map(|record| match &record.item {
-            Item::Summary(posting) => Some([&posting.message, &posting.thread]),
-            _ => None,
-        });
+    let messages = left.records.iter().filter(|record| ended.contains(&record.pk)).filter_map(|record| {
+        let Item::Summary(posting) = &record.item else { return None };
+        Some([&posting.message, &posting.thread])
+    });
     messages.flatten().flatten().filter_map(|posted| posted.ts.clone()).collect()
 }
 
