@@ -5,6 +5,8 @@
 //! |---|---|
 //! | [`simulation`] | thousands of stories, each from a seed, checked after every step |
 //! | [`story`] | the embedded run: everything in one process and in virtual time |
+//! | [`stored`] | what earlier versions left in the middle of a run |
+//! | [`fuzzing`] | what must hold of any input, however bad: for fuzzers and tests |
 //! | [`standin`] | AWS and Slack over HTTP, as far as the adapters use them, and not a step further |
 //! | [`cloud`] | the five functions on the real adapters, fed as Scheduler, SQS and Lambda feed them |
 //! | [`local_aws`] | a local AWS, for the functions as Lambda runs them |
@@ -15,11 +17,13 @@
 
 #[cfg(feature = "aws")]
 pub mod cloud;
+pub mod fuzzing;
 #[cfg(feature = "aws")]
 pub mod local_aws;
 pub mod simulation;
 #[cfg(feature = "aws")]
 pub mod standin;
+pub mod stored;
 pub mod story;
 #[cfg(feature = "aws")]
 pub mod wire;

@@ -10,7 +10,7 @@ use manifold_core::time::Span;
 use manifold_fleet::Fleet;
 use manifold_local::faults::Faults;
 use manifold_local::simulation::{Setup, Simulation};
-use manifold_local::world::SlackCall;
+use manifold_local::world::{Left, SlackCall};
 
 use crate::{EVENT, FLEET};
 
@@ -88,19 +88,28 @@ impl Story {
     /// Sets the story up without letting it happen.
     #[must_use]
     pub fn begin(self) -> Simulation {
-        let (first, more) = self.events.split_first().expect("a story has an event");
-        let setup = Setup {
+        let more = self.events.iter().skip(1).cloned().collect::<Vec<_>>();
+        let simulation = Simulation::new(self.set_up()).expect("the story's event opens a run");
+        for event in more {
+            simulation.release(event, Span::from_seconds(5)).expect("a release event");
+        }
+        simulation
+    }
+
+    /// Sets the story up to go on from what another version left of it. Events that were not delivered are there already.
+    #[must_use]
+    pub fn resume(self, left: Left) -> Simulation {
+        Simulation::resume(self.set_up(), left).expect("the story's event opens a run")
+    }
+
+    fn set_up(self) -> Setup {
+        Setup {
             fleet: Fleet::parse("fleet.yaml", &self.fleet).expect("the story's fleet has no problem"),
-            event: first.clone(),
+            event: self.events.into_iter().next().expect("a story has an event"),
             chosen: self.fails.iter().map(|choice| choice.parse().expect("a choice")).collect(),
             seed: self.seed,
             faults: self.faults,
-        };
-        let simulation = Simulation::new(setup).expect("the story's event opens a run");
-        for event in more {
-            simulation.release(event.clone(), Span::from_seconds(5)).expect("a release event");
         }
-        simulation
     }
 
     /// Lets it happen.
@@ -214,9 +223,11 @@ impl Told {
                 if let Some(ts) = posting.message.and_then(|message| message.ts) {
                     let summary = Summary::of(&head, &world.plan(&run), &targets);
                     let shown = world.slack_calls().into_iter().rfind(|call| call.ts.as_ref() == Some(&ts));
-                    let shown = shown.expect("what was posted").body["blocks"].clone();
                     let blocks = serde_json::Value::from(slack::message(&summary).blocks);
-                    assert_eq!(shown, blocks, "{run}: what stands in Slack is not how it is");
+                    // What an older version posted, in its own words, stands as long as nothing changes.
+                    if let Some(shown) = shown.expect("what was posted").body.get("blocks") {
+                        assert_eq!(*shown, blocks, "{run}: what stands in Slack is not how it is");
+                    }
                 }
             }
         }

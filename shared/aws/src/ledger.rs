@@ -34,6 +34,7 @@ use aws_sdk_dynamodb::types::{
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use futures::stream::{self, StreamExt, TryStreamExt};
+use manifold_core::brief::brief;
 use manifold_core::ids::{Nonce, RunId};
 use manifold_core::ledger::{Commit, Expect, Item, Key, Record, SCHEMA, TARGET_PREFIX, Write};
 use manifold_core::run::Target;
@@ -454,7 +455,7 @@ fn place(attributes: &Attributes) -> (String, String) {
 }
 
 pub(crate) fn unreadable(pk: &str, sk: &str, reason: impl Into<String>) -> LedgerError {
-    LedgerError::Unreadable { key: format!("{pk} {sk}"), reason: reason.into() }
+    LedgerError::Unreadable { key: brief(&format!("{pk} {sk}")), reason: brief(&reason.into()) }
 }
 
 pub(crate) fn decode(mut attributes: Attributes) -> Result<Record, LedgerError> {
@@ -507,5 +508,86 @@ mod tests {
         assert!(matches!(by(&["None", "ProvisionedThroughputExceeded"]), Cancelled::Throttled));
         assert!(matches!(by(&["ValidationError", "None"]), Cancelled::Otherwise));
         assert!(matches!(by(&[]), Cancelled::Conflict));
+    }
+
+    /// Items of every kind as they are stored, with their keys.
+    fn stored() -> Vec<Attributes> {
+        let left = include_str!("../../../tests/stored/schema-1-sweep/closed.json");
+        let left: serde_json::Value = serde_json::from_str(left).unwrap();
+        let stored = |record: &serde_json::Value| {
+            let words = |name: &str| text(record[name].as_str().unwrap());
+            HashMap::from([
+                (PK.to_owned(), words("pk")),
+                (SK.to_owned(), words("sk")),
+                (SCHEMA_VERSION.to_owned(), number(SCHEMA)),
+                (VERSION.to_owned(), number(&record["version"])),
+                (NONCE.to_owned(), words("nonce")),
+                (ITEM.to_owned(), serde_dynamo::to_attribute_value(&record["item"]).unwrap()),
+            ])
+        };
+        left["records"].as_array().unwrap().iter().map(stored).collect()
+    }
+
+    /// A value that is something else than was meant.
+    fn strange(random: &mut fastrand::Rng) -> AttributeValue {
+        let wide = "x".repeat(300_000);
+        match random.u8(..12) {
+            0 => AttributeValue::Null(true),
+            1 => AttributeValue::Bool(true),
+            2 => AttributeValue::N("-1".to_owned()),
+            3 => AttributeValue::N("99999999999999999999999999999999999999".to_owned()),
+            4 => AttributeValue::N("no number".to_owned()),
+            5 => AttributeValue::N("4294967295".to_owned()),
+            6 => text(""),
+            7 => text(wide),
+            8 => AttributeValue::B(vec![0xff; 9].into()),
+            9 => AttributeValue::L(vec![AttributeValue::Null(true); 9]),
+            10 => AttributeValue::M(HashMap::from([(wide, AttributeValue::Null(false))])),
+            _ => AttributeValue::Ss(vec!["a".to_owned()]),
+        }
+    }
+
+    /// Damages one value somewhere inside: takes it away, or puts another one in its place.
+    fn damage(attributes: &mut Attributes, random: &mut fastrand::Rng) {
+        // A map has no order of its own, and a test must have one.
+        let mut names: Vec<String> = attributes.keys().filter(|name| *name != PK && *name != SK).cloned().collect();
+        names.sort();
+        let Some(name) = (!names.is_empty()).then(|| names.swap_remove(random.usize(..names.len()))) else { return };
+        match attributes.get_mut(&name) {
+            Some(AttributeValue::M(inner)) if random.u8(..10) > 0 => damage(inner, random),
+            Some(AttributeValue::L(inner)) if !inner.is_empty() && random.u8(..10) > 0 => {
+                let at = random.usize(..inner.len());
+                match &mut inner[at] {
+                    AttributeValue::M(deeper) => damage(deeper, random),
+                    value => *value = strange(random),
+                }
+            }
+            Some(value) if random.bool() => *value = strange(random),
+            _ => drop(attributes.remove(&name)),
+        }
+    }
+
+    #[test]
+    fn an_item_that_is_damaged_anywhere_is_refused_by_its_key_in_a_few_words_or_does_no_harm() {
+        let mut random = fastrand::Rng::with_seed(9);
+        let stored = stored();
+        let mut refused = 0;
+        for _ in 0..20_000 {
+            let mut attributes = stored[random.usize(..stored.len())].clone();
+            let (pk, sk) = place(&attributes);
+            for _ in 0..random.usize(1..4) {
+                damage(&mut attributes, &mut random);
+            }
+            match decode(attributes) {
+                Ok(_) => {}
+                Err(LedgerError::Unreadable { key, reason }) => {
+                    refused += 1;
+                    assert_eq!(key, format!("{pk} {sk}"));
+                    assert!(!reason.is_empty() && reason.chars().count() <= 300, "{reason}");
+                }
+                Err(other) => panic!("{other:?}"),
+            }
+        }
+        assert!(refused > 10_000, "{refused}");
     }
 }

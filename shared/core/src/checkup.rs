@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::brief::brief;
 use crate::ids::{AccountId, AppName, PipelineName, Region, RoleArn, RunId, TargetKey};
 use crate::plan::Channel;
 
@@ -180,7 +181,7 @@ pub fn asked(input: &Value) -> Option<Result<Question, Misunderstood>> {
         return Some(Err(Misunderstood::Schema { asked: schema }));
     }
     let question = request.get("checkup").cloned().unwrap_or_default();
-    Some(serde_json::from_value(question).map_err(|error| Misunderstood::Unreadable(error.to_string())))
+    Some(serde_json::from_value(question).map_err(|error| Misunderstood::Unreadable(brief(&error.to_string()))))
 }
 
 /// What a function returns, whether it understood the question or not.
@@ -201,10 +202,10 @@ pub fn answer(response: &Value) -> Result<Answer, NoAnswer> {
         return Err(NoAnswer::Unreadable(format!("it has no \"{KEY}\"")));
     };
     if let Some(why) = response.get("misunderstood").and_then(Value::as_str) {
-        return Err(NoAnswer::Misunderstood(why.to_owned()));
+        return Err(NoAnswer::Misunderstood(brief(why)));
     }
     let answer = response.get("answer").cloned().unwrap_or_default();
-    serde_json::from_value(answer).map_err(|error| NoAnswer::Unreadable(error.to_string()))
+    serde_json::from_value(answer).map_err(|error| NoAnswer::Unreadable(brief(&error.to_string())))
 }
 
 /// The digest of a fleet file's text: SHA-256 in lower-case hexadecimal. The same text has the same digest, whether or

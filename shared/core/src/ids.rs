@@ -10,10 +10,23 @@ use sha2::{Digest, Sha256};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{value:?} is not {expected}")]
 pub struct InvalidId {
-    /// The text that was refused.
+    /// The text that was refused, cut to 80 characters.
     pub value: String,
     /// What would have been accepted, as a noun phrase.
     pub expected: &'static str,
+}
+
+impl InvalidId {
+    /// How much of a refused text is kept, in characters: whatever claims to be a name may be a megabyte.
+    const KEPT: usize = 80;
+
+    fn new(value: &str, expected: &'static str) -> Self {
+        let value = match value.char_indices().nth(Self::KEPT) {
+            None => value.to_owned(),
+            Some((end, _)) => format!("{}…", &value[..end]),
+        };
+        Self { value, expected }
+    }
 }
 
 /// Declares a string newtype that is parsed by a predicate and stored as plain text.
@@ -42,7 +55,7 @@ macro_rules! text_id {
                 if valid(value) {
                     Ok(Self(value.to_owned()))
                 } else {
-                    Err(InvalidId { value: value.to_owned(), expected: Self::EXPECTED })
+                    Err(InvalidId::new(value, Self::EXPECTED))
                 }
             }
         }

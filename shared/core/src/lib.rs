@@ -5,6 +5,7 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | [`brief`] | words from outside, as an error shows them |
 //! | [`ids`] | validated names: accounts, regions, apps, runs, targets |
 //! | [`time`] | [`time::Timestamp`], the only notion of time |
 //! | [`release`] | what is deployed, and who released it |
@@ -20,6 +21,7 @@
 //! | [`deadletter`] | what dead letters are, why they are there, and whether putting them back would help |
 //! | [`wildcard`] | patterns of names, as IAM and EventBridge read them |
 
+pub mod brief;
 pub mod checkup;
 pub mod console;
 pub mod deadletter;

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::brief::brief;
 use crate::ids::{Attempt, ExecutionId, RunId, TargetKey};
 use crate::pace::Turn;
 use crate::run::Effect;
@@ -165,7 +166,7 @@ impl Message {
         struct Versioned {
             schema: u32,
         }
-        let malformed = |error: serde_json::Error| MessageError::Malformed(error.to_string());
+        let malformed = |error: serde_json::Error| MessageError::Malformed(brief(&error.to_string()));
         let Versioned { schema } = serde_json::from_str(body).map_err(malformed)?;
         if schema > SCHEMA {
             return Err(MessageError::TooNew { found: schema });

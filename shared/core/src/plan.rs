@@ -121,6 +121,10 @@ pub enum SecretRef {
 /// The most that one target's rendered variables may weigh, names and values together, in UTF-8 bytes.
 pub const MAX_VARIABLES_BYTES: usize = 8 * 1024;
 
+/// The most targets that all apps of a fleet file may have together, and so the most of a run: ten times what Manifold is
+/// made for.
+pub const MAX_TARGETS: u32 = 100_000;
+
 /// How many planned targets one stored item holds: 25 × (8 KiB of variables + the rest) stays well below
 /// DynamoDB's 400 KB an item.
 pub const TARGETS_PER_CHUNK: u32 = 25;

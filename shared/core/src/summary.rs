@@ -170,7 +170,7 @@ impl Summary {
             },
             waits_for: waits_for(head, &lines, targets),
             reopened: head.reopened,
-            asked_for: targets.iter().map(|target| target.asked_for).sum(),
+            asked_for: targets.iter().fold(0, |sum, target| sum.saturating_add(target.asked_for)),
             opened_at: head.opened_at,
             ended_at,
             due_at: head.due_at(),

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use manifold_core::ids::{AccountId, PipelineName, RoleArn, TargetKey};
-use manifold_core::plan::{Channel, MAX_VARIABLES_BYTES, PlannedWave, RevisionKind};
+use manifold_core::plan::{Channel, MAX_TARGETS, MAX_VARIABLES_BYTES, PlannedWave, RevisionKind};
 use manifold_core::time::Span as TimeSpan;
 use minijinja::value::Value;
 
@@ -23,6 +23,9 @@ use crate::values::{Cell, Levels, Origin, Written};
 /// How many variables `StartPipelineExecution` takes.
 const MAX_PARAMETERS: usize = 50;
 
+/// Every wave of every app is held against each combination of an account and a Region.
+const MAX_PLACES: usize = 1_000_000;
+
 /// How many targets of a wave may be in flight when the file does not say.
 const DEFAULT_MAX_CONCURRENT: u32 = 10;
 
@@ -33,6 +36,11 @@ const DEFAULT_DEADLINE_MINUTES: i64 = 120;
 pub(crate) fn check(file: &File, out: &mut Sink) -> Option<Fleet> {
     let grid = Grid::new(file);
     not_empty(file, out);
+    if grid.accounts.len().saturating_mul(grid.regions.len()) > MAX_PLACES {
+        let draft = Draft::new(format!("more than {MAX_PLACES} combinations of an account and a Region"));
+        out.report(Span::START, &Path::Root, draft.help("divide the fleet among several hubs"));
+        return None;
+    }
     let hub = hub(file.hub.given());
     partitions(&grid, hub.as_ref(), out);
     account_ids(&grid, out);
@@ -49,6 +57,7 @@ pub(crate) fn check(file: &File, out: &mut Sink) -> Option<Fleet> {
         accounts: &accounts,
         templates: Templates::new(),
         used: HashMap::new(),
+        targets: 0,
     };
     let default_slack = file.defaults.given().map(|defaults| &defaults.slack);
     let mut drafts = Vec::new();
@@ -309,6 +318,8 @@ struct Common<'c, 'f> {
     templates: Templates,
     /// Which app uses a pipeline: by account, Region and name.
     used: HashMap<(usize, usize, String), (usize, String)>,
+    /// How many targets the apps have so far.
+    targets: usize,
 }
 
 /// What becomes of an app.
@@ -429,6 +440,7 @@ impl<'c, 'f> AppCheck<'c, 'f> {
         self.engine_fields(&path, out);
         let releases = self.releases(common, &path, out);
         let places = self.places(common, &path, out);
+        common.targets += places.as_ref().map_or(0, Vec::len);
         let waves = self.waves(common, places.as_deref(), &path, out);
         let pipelines = self.pipelines(common, places.as_deref(), &path, out);
         let variables = self.variables(common, places.as_deref(), &path, out);
@@ -560,7 +572,15 @@ impl<'c, 'f> AppCheck<'c, 'f> {
         }
         let all = (0..common.grid.regions.len())
             .flat_map(|region| (0..common.grid.accounts.len()).map(move |account| Place { region, account }));
-        let places: Vec<Place> = all.filter(|place| matcher.selects(place.account, place.region)).collect();
+        let selected = all.filter(|place| matcher.selects(place.account, place.region));
+        let left = usize::try_from(MAX_TARGETS).unwrap_or(usize::MAX).saturating_sub(common.targets);
+        let places: Vec<Place> = selected.take(left.saturating_add(1)).collect();
+        if places.len() > left {
+            let span = self.spec.targets.given().map_or(self.spec.span, |selector| selector.span);
+            let draft = Draft::new(format!("the file has more than {MAX_TARGETS} targets"));
+            out.report(span, &path, draft.help("divide the apps among several hubs"));
+            return None;
+        }
         if places.is_empty() {
             let span = self.spec.targets.given().map_or(self.spec.span, |selector| selector.span);
             let draft = Draft::new("no target is selected")

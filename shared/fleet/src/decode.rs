@@ -122,7 +122,7 @@ impl<T: Leaf> Decode for Spanned<T> {
                 return None;
             }
             Sort::Boolean | Sort::Integer | Sort::Float => {
-                let mut help = format!("put it in quotes: {:?}", scalar.text);
+                let mut help = format!("put it in quotes: {}", quoted(&scalar.text));
                 if scalar.text.starts_with('0') && scalar.text.len() > 1 {
                     help += " (a number loses its leading zeros)";
                 }

@@ -206,11 +206,20 @@ impl Draft {
 #[derive(Debug, Default)]
 pub(crate) struct Sink {
     drafts: Vec<(Span, String, Draft)>,
+    /// How many more there were than are told.
+    untold: usize,
 }
+
+/// The most problems that are told of one file. Nobody reads more at once, and a few aliases could make millions.
+const MOST_PROBLEMS: usize = 25_000;
 
 impl Sink {
     pub(crate) fn report(&mut self, span: Span, path: &Path<'_>, draft: Draft) {
-        self.drafts.push((span, path.to_string(), draft));
+        if self.drafts.len() < MOST_PROBLEMS {
+            self.drafts.push((span, path.to_string(), draft));
+        } else {
+            self.untold += 1;
+        }
     }
 
     /// Whether names may still be suggested for a problem. After many problems they may not: thousands of
@@ -226,9 +235,10 @@ impl Sink {
 
     /// Places every problem in the text; `None` when there is none.
     pub(crate) fn finish(self, file: &str, text: &str) -> Option<Problems> {
-        let lines = Lines::of(text);
-        let mut problems: Vec<Problem> = self
-            .drafts
+        let mut lines = Lines::of(text);
+        let mut drafts = self.drafts;
+        drafts.sort_by_key(|(span, ..)| (span.line, span.column));
+        let mut problems: Vec<Problem> = drafts
             .into_iter()
             .map(|(span, path, draft)| {
                 let (line, column, range) = lines.locate(span);
@@ -249,6 +259,10 @@ impl Sink {
         // An alias is read once for every use; its problem is one problem all the same.
         let mut seen = std::collections::HashSet::new();
         problems.retain(|p| seen.insert((p.range.start, p.message.clone())));
+        if let (Some(last), 1..) = (problems.last(), self.untold) {
+            let message = format!("{} more problems are not told; mend those that are first", self.untold);
+            problems.push(Problem { message, path: String::new(), help: None, did_you_mean: None, ..last.clone() });
+        }
         if problems.is_empty() { None } else { Some(Problems { file: file.to_owned(), problems }) }
     }
 }
@@ -262,6 +276,8 @@ fn one_line(text: String) -> String {
 struct Lines<'t> {
     text: &'t str,
     lines: Vec<Range<usize>>,
+    /// The place that was located last: its line, how many characters come before it there, and how many bytes.
+    last: (usize, usize, usize),
 }
 
 impl<'t> Lines<'t> {
@@ -286,20 +302,31 @@ impl<'t> Lines<'t> {
             }
         }
         lines.push(start..bytes.len());
-        Self { text, lines }
+        Self { text, lines, last: (0, 0, 0) }
     }
 
     /// Clamps a span into the text: a scanner may point just past the end of a line or of the file.
-    fn locate(&self, span: Span) -> (u32, u32, Range<usize>) {
+    fn locate(&mut self, span: Span) -> (u32, u32, Range<usize>) {
         let last = self.lines.len();
         let line = usize::try_from(span.line).unwrap_or(last).clamp(1, last);
         let bytes = self.lines[line - 1].clone();
         let content = &self.text[bytes.clone()];
         let skip = usize::try_from(span.column).unwrap_or(1).max(1) - 1;
         let length = usize::try_from(span.length).unwrap_or(usize::MAX).max(1);
-        let offsets = || content.char_indices().map(|(at, _)| at).chain([content.len()]);
-        let (column, from) = offsets().enumerate().take(skip + 1).last().unwrap_or((0, 0));
-        let to = offsets().nth(column.saturating_add(length)).unwrap_or(content.len());
+        // A file may be one long line with many problems: counting goes on from the one before.
+        let (mut column, mut from) = match self.last {
+            (same, column, from) if same == line && column <= skip => (column, from),
+            _ => (0, 0),
+        };
+        while column < skip
+            && let Some(c) = content[from..].chars().next()
+        {
+            column += 1;
+            from += c.len_utf8();
+        }
+        self.last = (line, column, from);
+        let rest = &content[from..];
+        let to = from + rest.char_indices().nth(length).map_or(rest.len(), |(at, _)| at);
         let number = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
         (number(line), number(column + 1), bytes.start + from..bytes.start + to.max(from))
     }
@@ -308,6 +335,11 @@ impl<'t> Lines<'t> {
 /// The candidate that was probably meant by `name`: close in spelling, or the same but for case.
 pub(crate) fn closest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     const COMPARED: usize = 2000;
+    // Comparing takes time and memory by both lengths, and no name of anything is that long.
+    const LONGEST: usize = 200;
+    if name.len() > LONGEST {
+        return None;
+    }
     let lower = name.to_lowercase();
     // A third of the characters may be off: enough for a typo, too few to turn one word into another.
     let allowed = (name.chars().count() / 3).clamp(1, 3);
@@ -332,6 +364,11 @@ pub(crate) fn quoted(text: &str) -> String {
     } else {
         format!("{text:?}")
     }
+}
+
+/// The same without quotes, for what is no text.
+pub(crate) fn shown(text: &str) -> String {
+    if text.chars().count() > 60 { quoted(text) } else { text.to_owned() }
 }
 
 /// Alternatives as a message lists them: `a, b or c`; cut when there are many.

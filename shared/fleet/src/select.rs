@@ -39,6 +39,9 @@ pub(crate) struct RegionRow<'f> {
     pub(crate) spec: Option<&'f RegionSpec>,
 }
 
+/// Every exclusion is held against every account and Region.
+const MAX_EXCLUSIONS: usize = 1_000;
+
 /// What a selector selects.
 pub(crate) struct Matcher {
     accounts: Vec<bool>,
@@ -234,7 +237,13 @@ impl<'f> Grid<'f> {
         let mut exclude = Vec::new();
         if let Some(list) = selector.exclude.given() {
             sure &= list.intact();
-            for (index, exclusion) in list.given() {
+            let count = list.given().count();
+            if count > MAX_EXCLUSIONS {
+                let draft = Draft::new(format!("{count} exclusions; at most {MAX_EXCLUSIONS} are read"));
+                out.report(selector.span, path, draft.help("leave out by tags"));
+                sure = false;
+            }
+            for (index, exclusion) in list.given().take(MAX_EXCLUSIONS) {
                 let field = path.field("exclude");
                 let here = field.item(index);
                 let criteria = Criteria::from(exclusion);

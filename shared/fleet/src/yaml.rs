@@ -10,7 +10,7 @@ use std::rc::Rc;
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Tag};
 
 use crate::path::Path;
-use crate::problem::{Draft, Sink, Span, quoted};
+use crate::problem::{Draft, Sink, Span, quoted, shown};
 
 /// Nesting beyond this is refused; a fleet file needs nine levels.
 const MAX_DEPTH: usize = 64;
@@ -71,8 +71,8 @@ impl Node {
             Kind::List(_) => "a list".to_owned(),
             Kind::Scalar(scalar) => match scalar.sort {
                 Sort::Null => "nothing".to_owned(),
-                Sort::Boolean => format!("the boolean {}", scalar.text),
-                Sort::Integer | Sort::Float => format!("the number {}", scalar.text),
+                Sort::Boolean => format!("the boolean {}", shown(&scalar.text)),
+                Sort::Integer | Sort::Float => format!("the number {}", shown(&scalar.text)),
                 Sort::Text => format!("the text {}", quoted(&scalar.text)),
             },
         }

@@ -18,7 +18,7 @@ use crate::behaviour::{Behaviours, Chosen};
 use crate::faults::Faults;
 use crate::handlers::{Answer, Answered, Handlers, Handling, failed};
 use crate::tale;
-use crate::world::{Inbox, Letter, Next, ReleaseFacts, World};
+use crate::world::{Inbox, Left, Letter, Next, ReleaseFacts, World};
 
 /// A simulation that goes on for longer than this many steps has a fault of its own.
 const MOST_STEPS: u64 = 50_000_000;
@@ -94,13 +94,39 @@ impl Simulation {
     /// # Errors
     /// The event can't be read or opens no run, or a chosen failure names no target.
     pub fn new(setup: Setup) -> Result<Self, SimulationError> {
+        let event = setup.event.clone();
+        let simulation = Self::prepare(setup)?;
+        simulation.world.deliver(Inbox::Dispatch, event, Span::from_millis(0));
+        Ok(simulation)
+    }
+
+    /// Goes on from what another version left in the middle of a run; `setup` has the release event that its world
+    /// began with.
+    ///
+    /// # Errors
+    /// As [`Simulation::new`].
+    pub fn resume(setup: Setup, left: Left) -> Result<Self, SimulationError> {
+        let simulation = Self::prepare(setup)?;
+        for underway in left.letters.iter().filter(|underway| underway.letter.inbox == Inbox::Dispatch) {
+            simulation.announce(&underway.letter.body)?;
+        }
+        simulation.world.restore(left);
+        Ok(simulation)
+    }
+
+    /// What would be left if the functions were replaced now, and died over what they are doing.
+    #[must_use]
+    pub fn left(&self) -> Left {
+        self.world.left(self.tasks.values().flat_map(|task| &task.letters))
+    }
+
+    fn prepare(setup: Setup) -> Result<Self, SimulationError> {
         let envelope = decode_event(&setup.event)?;
         let told = check_release(&setup.fleet, &envelope)?;
         let behaviours = behaviours(&setup.fleet, &envelope, told, &setup.chosen)?;
         let refused = refused(&setup.fleet, &envelope, told);
         let world = World::new(envelope.at, setup.seed, behaviours, setup.faults);
         world.know_release(told.execution.clone(), release_facts(told));
-        world.deliver(Inbox::Dispatch, setup.event, Span::from_millis(0));
         let handlers = Handlers::new(setup.fleet, &world);
         Ok(Self {
             world,
@@ -120,10 +146,16 @@ impl Simulation {
     /// # Errors
     /// The event can't be read, or opens no run.
     pub fn release(&self, event: String, delay: Span) -> Result<(), SimulationError> {
-        let envelope = decode_event(&event)?;
+        self.announce(&event)?;
+        self.world.deliver(Inbox::Dispatch, event, delay);
+        Ok(())
+    }
+
+    /// Has the release pipeline know of an execution what its event will tell.
+    fn announce(&self, event: &str) -> Result<(), SimulationError> {
+        let envelope = decode_event(event)?;
         let told = check_release(self.handlers.fleet(), &envelope)?;
         self.world.know_release(told.execution.clone(), release_facts(told));
-        self.world.deliver(Inbox::Dispatch, event, delay);
         Ok(())
     }
 

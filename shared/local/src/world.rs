@@ -24,7 +24,7 @@ use manifold_ports::ledger::{CommitError, Ledger, LedgerError, OpenRuns};
 use manifold_ports::queues::{Queues, SendError};
 use manifold_ports::releases::{Details, ReleaseError, Releases};
 use manifold_ports::slack::{MessageRef, Slack, SlackError};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::behaviour::{Beat, Behaviour, Behaviours};
@@ -33,6 +33,10 @@ use crate::faults::{Agenda, Faults, Harm, Met, Stage};
 use crate::limits::{Counted, Meter};
 use crate::steps::Moment;
 use crate::tale;
+
+mod left;
+
+pub use left::{InSlack, Left, Stored, Underway};
 
 /// How long a received message stays hidden from other workers; six times the functions' timeout of 60 s, as AWS
 /// recommends (Lambda Developer Guide, "Using Lambda with Amazon SQS").
@@ -43,7 +47,8 @@ pub const MAX_RECEIVES: u32 = 5;
 pub const SWEEP_EVERY: Span = Span::from_seconds(60);
 
 /// Where a message waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Inbox {
     /// Release events, for `dispatch`.
     Dispatch,
@@ -69,7 +74,7 @@ impl Inbox {
 }
 
 /// A message in an inbox.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Letter {
     /// Its id; a redelivery has the same one.
     pub id: String,
@@ -102,7 +107,7 @@ pub struct SlackCall {
 }
 
 /// An execution in a simulated target.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Execution {
     /// Account and Region.
     pub target: TargetKey,

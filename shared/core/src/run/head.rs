@@ -1,11 +1,12 @@
 //! The run as a whole: its release, waves, counts and verdict.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::status::{Outcome, Status};
 use super::target::Unlocked;
 use crate::ids::{AppName, RunId};
-use crate::plan::{Channel, Plan, PlannedWave};
+use crate::plan::{Channel, MAX_TARGETS, Plan, PlannedWave};
 use crate::release::Release;
 use crate::time::{Span, Timestamp};
 
@@ -50,32 +51,32 @@ impl Tally {
     /// How many ended.
     #[must_use]
     pub const fn ended(&self) -> u32 {
-        self.succeeded + self.without_release()
+        self.succeeded.saturating_add(self.without_release())
     }
 
     /// How many ended without the release: what a wave's failure tolerance bounds.
     #[must_use]
     pub const fn without_release(&self) -> u32 {
-        self.failures() + self.superseded + self.canceled + self.skipped
+        self.failures().saturating_add(self.superseded).saturating_add(self.canceled).saturating_add(self.skipped)
     }
 
     /// How many ended in failure.
     #[must_use]
     pub const fn failures(&self) -> u32 {
-        self.failed + self.timed_out + self.unreachable
+        self.failed.saturating_add(self.timed_out).saturating_add(self.unreachable)
     }
 
     /// The sum of two tallies.
     #[must_use]
     pub const fn plus(self, other: Self) -> Self {
         Self {
-            succeeded: self.succeeded + other.succeeded,
-            failed: self.failed + other.failed,
-            timed_out: self.timed_out + other.timed_out,
-            superseded: self.superseded + other.superseded,
-            canceled: self.canceled + other.canceled,
-            unreachable: self.unreachable + other.unreachable,
-            skipped: self.skipped + other.skipped,
+            succeeded: self.succeeded.saturating_add(other.succeeded),
+            failed: self.failed.saturating_add(other.failed),
+            timed_out: self.timed_out.saturating_add(other.timed_out),
+            superseded: self.superseded.saturating_add(other.superseded),
+            canceled: self.canceled.saturating_add(other.canceled),
+            unreachable: self.unreachable.saturating_add(other.unreachable),
+            skipped: self.skipped.saturating_add(other.skipped),
         }
     }
 }
@@ -113,7 +114,7 @@ impl Wave {
     /// Whether it would be over its tolerance without those that timed out.
     #[must_use]
     const fn is_over_tolerance_before_the_deadline(&self) -> bool {
-        self.tally.without_release() - self.tally.timed_out > self.plan.failure_tolerance
+        self.tally.without_release().saturating_sub(self.tally.timed_out) > self.plan.failure_tolerance
     }
 }
 
@@ -205,6 +206,7 @@ pub struct Head {
     /// The release it deploys.
     pub release: Release,
     /// Its waves, in order.
+    #[serde(deserialize_with = "sound_waves")]
     pub waves: Vec<Wave>,
     /// How many executions one target may get.
     pub max_attempts: u32,
@@ -230,6 +232,20 @@ pub struct Head {
     /// the first step that this version takes.
     #[serde(default)]
     pub watched: bool,
+}
+
+/// Stored waves are counted with, and their targets gone through: a damaged item must not make that without end.
+fn sound_waves<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Wave>, D::Error> {
+    let waves = Vec::<Wave>::deserialize(deserializer)?;
+    let mut first = 0_u32;
+    for Wave { plan, released, tally } in &waves {
+        if plan.first != first || plan.size > MAX_TARGETS - first || *released > plan.size || tally.ended() > plan.size
+        {
+            return Err(D::Error::custom("the counts of its waves contradict each other"));
+        }
+        first += plan.size;
+    }
+    Ok(waves)
 }
 
 impl Head {

@@ -1,12 +1,13 @@
 //! One target of one run: the facts, and the status derived from them.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::seen::Seen;
 use super::status::{Outcome, Status};
 use crate::ids::{Attempt, ExecutionId, ExecutionRef, Nonce, PipelineName, TargetKey};
 use crate::pace::Turn;
-use crate::plan::PlannedTarget;
+use crate::plan::{MAX_TARGETS, PlannedTarget};
 use crate::time::Timestamp;
 
 /// Why a target did not get the release.
@@ -141,6 +142,7 @@ pub struct Target {
     /// Earlier attempts, oldest first.
     pub past: Vec<PastAttempt>,
     /// What its ending made possible.
+    #[serde(default, deserialize_with = "sound_unlocked")]
     pub unlocked: Option<Unlocked>,
     /// Whether it was retried in its own account after the run had closed.
     pub reopened_after_close: bool,
@@ -157,6 +159,17 @@ pub struct Target {
     /// How many of its ends were learnt by asking the engine, as their events had not arrived.
     #[serde(default)]
     pub asked_for: u32,
+}
+
+/// Each of these targets is told to start: a damaged item must not name more than there can be.
+fn sound_unlocked<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Unlocked>, D::Error> {
+    let unlocked = Option::<Unlocked>::deserialize(deserializer)?;
+    match unlocked {
+        Some(Unlocked { first, end }) if first > end || end > MAX_TARGETS => {
+            Err(D::Error::custom("the targets that it unlocked are not targets of a plan"))
+        }
+        sound => Ok(sound),
+    }
 }
 
 impl Target {
