@@ -29,6 +29,8 @@ use scenario::Scenario;
 
 /// How many smaller stories are tried.
 const MOST_TRIES: u32 = 2_000;
+/// A story that goes on for longer never ends: most take a few hundred steps, and the longest some thousand.
+const MOST_STEPS: u64 = 100_000;
 /// How often an operator redrives the dead letters of a story.
 const REDRIVES: u32 = 3;
 /// What each mishap can delay a verdict by: a message is hidden for six minutes, and the sweep comes by every minute.
@@ -74,9 +76,12 @@ fn run(simulation: &mut Simulation, watch: &mut Watch) -> Result<(), Broken> {
         how: "it goes on for ever".to_owned(),
         at: simulation.world().time(),
     };
+    let mut steps = 0;
     for _ in 0..=REDRIVES {
         loop {
+            steps += 1;
             match simulation.step() {
+                Ok(Some(_)) if steps > MOST_STEPS => return Err(unsettled(simulation)),
                 Ok(Some(_)) => watch.after_step(simulation.world())?,
                 Ok(None) => break,
                 Err(_) => return Err(unsettled(simulation)),

@@ -52,7 +52,11 @@ const STEPS: &[Step] = &[
     Step {
         story: "troubled",
         name: "put-back",
-        is_now: |left| any(left, "target", |target| target["put_back"] == 1 && target["claim"].is_null()),
+        is_now: |left| {
+            any(left, "target", |target| {
+                (target["put_back"] == 1 || !target["turn"].is_null()) && target["claim"].is_null()
+            })
+        },
     },
     Step { story: "troubled", name: "running", is_now: |left| seen(left, &["STARTED"]) == 2 },
     Step {

@@ -9,8 +9,9 @@ use manifold_core::ledger::Item;
 use manifold_core::message::{Message, SCHEMA};
 use manifold_core::run::Verdict;
 use manifold_core::time::Span;
+use manifold_local::faults::Faults;
 use manifold_local::simulation::Simulation;
-use manifold_local::world::{Faults, Inbox, Left, Underway};
+use manifold_local::world::{Inbox, Left, Underway};
 use manifold_tests::Told;
 use manifold_tests::stored::{Fixture, Shape, record, recorded, story};
 

@@ -401,6 +401,9 @@ impl<L: Ledger, P: Paces, Q: Queues, E: Engine, C: Clock> Deploy<L, P, Q, E, C> 
         let ask = self.engine.ask(order, execution, started_at);
         let entered = self.engine.is_entered(order);
         match self.paced(&target.key, &known, held).call(Api::ListPipelineExecutions, entered, ask).await? {
+            // Whoever waited once and finds the pace cut leaves it to the sweep's next turn: were it sent again each time,
+            // what is delivered twice would grow without end.
+            Err(Refusal::Wait { .. }) if held.is_some() => Ok(None),
             Err(Refusal::Wait { turn, .. }) => {
                 let targets = vec![target.key.clone()];
                 self.later(turn, Payload::Ask { run: run.clone(), targets, turn: Some(turn) }).await?;
