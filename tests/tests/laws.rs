@@ -110,6 +110,24 @@ fn law_1_and_2_a_handler_may_die_at_any_of_its_awaits() {
 }
 
 #[test]
+fn laws_1_to_3_the_table_may_refuse_or_leave_unanswered_any_of_its_calls() {
+    let calls = Story::new().tell().simulation().world().ledger_calls();
+    assert!(calls > 100, "{calls}");
+    for call in 0..calls {
+        let throttled = Faults { throttled: [call].into(), ..Faults::default() };
+        let unanswered = Faults { unanswered: [call].into(), ..Faults::default() };
+        for faults in [throttled, unanswered] {
+            let told = Story::new().faults(Faults { tokens_forgotten: true, ..faults.clone() }).tell();
+            assert_eq!(told.verdict(), Some(Verdict::Succeeded), "{faults:?}");
+            // One message, too: nobody has died, so that what Slack answered is known.
+            assert_eq!(told.messages().len(), 1, "{faults:?}");
+            told.check_invariants(false);
+            ten_executions(&told);
+        }
+    }
+}
+
+#[test]
 fn law_1_a_duplicate_release_event_opens_no_second_run() {
     let told = Story::new().and_event(EVENT).and_event(EVENT).tell();
     told.check_invariants(false);

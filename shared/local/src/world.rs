@@ -137,6 +137,12 @@ pub struct Faults {
     pub largest_batch: Option<usize>,
     /// The handlers that pass a point of this name for these times (counted from 0) are killed there.
     pub kill_at_named: Option<(&'static str, BTreeSet<u64>)>,
+    /// The calls of the ledger, counted from 0 over the whole simulation, that it refuses for now, after all that an
+    /// adapter tries by itself: a table that is throttled for longer.
+    pub throttled: BTreeSet<u64>,
+    /// The commits, counted among the calls of the ledger, that land and whose answer is lost: whoever commits does not
+    /// know.
+    pub unanswered: BTreeSet<u64>,
 }
 
 /// What a simulated release pipeline tells of its execution.
@@ -172,6 +178,7 @@ struct Inner {
     release: ReleaseFacts,
     slack: Vec<SlackCall>,
     slack_messages: BTreeSet<String>,
+    ledger_calls: u64,
     dead_letters: Vec<Letter>,
     calls: BTreeMap<&'static str, u64>,
     points: u64,
@@ -214,6 +221,7 @@ impl World {
             release,
             slack: Vec::new(),
             slack_messages: BTreeSet::new(),
+            ledger_calls: 0,
             dead_letters: Vec::new(),
             calls: BTreeMap::new(),
             points: 0,
@@ -284,6 +292,23 @@ impl World {
     #[must_use]
     pub fn points(&self) -> u64 {
         self.lock().points
+    }
+
+    /// How many calls of the ledger handlers have made.
+    #[must_use]
+    pub fn ledger_calls(&self) -> u64 {
+        self.lock().ledger_calls
+    }
+
+    /// Counts a call of the ledger. Says whether its answer will be lost.
+    fn ledger_call(&self) -> Result<bool, LedgerError> {
+        let mut inner = self.lock();
+        let call = inner.ledger_calls;
+        inner.ledger_calls += 1;
+        match inner.faults.throttled.contains(&call) {
+            true => Err(LedgerError::Unavailable("throttled on request".to_owned())),
+            false => Ok(inner.faults.unanswered.contains(&call)),
+        }
     }
 
     /// The points at which handlers were killed.
@@ -567,6 +592,7 @@ impl Ledger for World {
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Record>>, LedgerError> {
         self.count("ledger.get");
         self.point("ledger.get", 4, 12).await;
+        self.ledger_call()?;
         let inner = self.lock();
         Ok(keys.iter().map(|key| inner.records.get(&(key.partition(), key.sort())).cloned()).collect())
     }
@@ -574,12 +600,14 @@ impl Ledger for World {
     async fn targets(&self, run: &RunId) -> Result<Vec<Target>, LedgerError> {
         self.count("ledger.targets");
         self.point("ledger.targets", 5, 20).await;
+        self.ledger_call()?;
         Ok(self.targets_of(run))
     }
 
     async fn commit(&self, commit: Commit) -> Result<(), CommitError> {
         self.count("ledger.commit");
         self.point("ledger.commit/before", 4, 10).await;
+        let unanswered = self.ledger_call()?;
         if commit.writes.len() > Commit::MAX_WRITES {
             let reason = format!("{} writes in one transaction", commit.writes.len());
             return Err(LedgerError::Refused(reason).into());
@@ -607,6 +635,9 @@ impl Ledger for World {
             blocking
         };
         self.point("ledger.commit/after", 1, 6).await;
+        if unanswered {
+            return Err(LedgerError::Unavailable("the answer is lost on request".to_owned()).into());
+        }
         if found.is_empty() { Ok(()) } else { Err(CommitError::Conflict { found }) }
     }
 }
@@ -615,12 +646,14 @@ impl OpenRuns for World {
     async fn open_runs(&self) -> Result<Vec<Result<Record, LedgerError>>, LedgerError> {
         self.count("ledger.open_runs");
         self.point("ledger.open_runs", 4, 12).await;
+        self.ledger_call()?;
         Ok(self.lock().of_partition(OPEN).cloned().map(Ok).collect())
     }
 
     async fn forget(&self, run: &RunId, nonce: &Nonce) -> Result<bool, LedgerError> {
         self.count("ledger.forget");
         self.point("ledger.forget/before", 4, 10).await;
+        self.ledger_call()?;
         let key = Key::Open(run.clone());
         let place = (key.partition(), key.sort());
         let forgotten = {
