@@ -306,7 +306,7 @@ impl Shared {
                 process.kill();
                 return connection_closed();
             }
-            Some(Hazard::Throttled) => return dynamodb::throttled(&operation, &body, process.id.is_multiple_of(2)),
+            Some(Hazard::Throttled) => return dynamodb::throttled(&operation, &body),
             Some(Hazard::HalfThrottled | Hazard::Unanswered | Hazard::KilledAfter) | None => {}
         }
         let response = self.answer(asked).await;

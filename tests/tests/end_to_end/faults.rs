@@ -176,6 +176,9 @@ async fn when_functions_are_killed_all_along_the_run_ends_well() {
         struck.iter().for_each(|struck| println!("  {struck}"));
         let dead: BTreeSet<&str> = struck.iter().map(|struck| struck.function.as_str()).collect();
         assert_eq!(dead.len(), COURSES.len(), "not all functions died: {struck:#?}");
+        for hazard in [Hazard::KilledBefore, Hazard::KilledAfter] {
+            assert!(struck.iter().any(|struck| struck.hazard == hazard), "no process was {hazard:?}: {struck:#?}");
+        }
         let most: u64 = COURSES.iter().map(|course| course.most).sum();
         assert!(u64::try_from(struck.len()).unwrap() <= most, "{struck:#?}");
     }))

@@ -14,8 +14,9 @@ const EXCEEDED: &str = "The level of configured provisioned throughput for the t
 const BEYOND_CAPACITY: &str = "Throughput exceeds the current capacity of your table or index. DynamoDB is automatically \
                                scaling your table or index so please try again shortly.";
 
-/// The answer to a call that is throttled: by one of the two codes, and a transaction by being cancelled.
-pub(super) fn throttled(operation: &str, body: &[u8], on_demand: bool) -> Response {
+/// The answer to a call that is throttled: a transaction is cancelled. Of the two codes that there are, one for each table's
+/// kind of capacity, a put has one and reads have the other, so that both are met.
+pub(super) fn throttled(operation: &str, body: &[u8]) -> Response {
     let answer = if operation == "dynamodb.TransactWriteItems" {
         let request: Value = serde_json::from_slice(body).unwrap_or_default();
         let items = request["TransactItems"].as_array().map_or(0, Vec::len);
@@ -27,7 +28,7 @@ pub(super) fn throttled(operation: &str, body: &[u8], on_demand: bool) -> Respon
             "Message": format!("Transaction cancelled, please refer cancellation reasons for specific reasons [{}]", codes.join(", ")),
             "CancellationReasons": reasons,
         })
-    } else if on_demand {
+    } else if operation != "dynamodb.PutItem" {
         json!({"__type": "com.amazon.coral.availability#ThrottlingException", "message": BEYOND_CAPACITY})
     } else {
         let code = "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException";
@@ -58,4 +59,37 @@ pub(super) fn half_processed(body: &[u8], answer: &Bytes) -> Response {
         answer["UnprocessedKeys"][table] = unprocessed;
     }
     plain(StatusCode::OK, KIND, answer.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::to_bytes;
+
+    use super::*;
+
+    async fn body(response: Response) -> Value {
+        serde_json::from_slice(&to_bytes(response.into_body(), usize::MAX).await.unwrap()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_transaction_is_cancelled_with_a_reason_for_each_item() {
+        let request = json!({"TransactItems": [{}, {}]}).to_string();
+        let told = body(throttled("dynamodb.TransactWriteItems", request.as_bytes())).await;
+        assert_eq!(told["CancellationReasons"][0]["Code"], "ThrottlingError");
+        assert_eq!(told["CancellationReasons"][1], json!({"Code": "None"}));
+    }
+
+    #[tokio::test]
+    async fn what_is_left_unprocessed_is_in_no_answer() {
+        let key = |name: &str| json!({"pk": {"S": name}, "sk": {"S": "head"}});
+        let request =
+            json!({"RequestItems": {"ledger": {"Keys": [key("a"), key("b"), key("c")], "ConsistentRead": true}}});
+        let item = |name: &str| json!({"pk": {"S": name}, "sk": {"S": "head"}, "version": {"N": "1"}});
+        let answer = json!({"Responses": {"ledger": [item("c"), item("a")]}, "UnprocessedKeys": {}});
+        let (request, answer) = (request.to_string(), Bytes::from(answer.to_string()));
+        assert_eq!(keys(request.as_bytes()), 3);
+        let told = body(half_processed(request.as_bytes(), &answer)).await;
+        assert_eq!(told["Responses"]["ledger"], json!([item("a")]));
+        assert_eq!(told["UnprocessedKeys"]["ledger"], json!({"Keys": [key("c")], "ConsistentRead": true}));
+    }
 }

@@ -334,3 +334,84 @@ impl Story {
         Some(Ongoing { call, hazard, left, is_grave: false })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEPLOY: Course = Course { function: "deploy", most: 3, within: 10 };
+    const SUMMARIZE: Course = Course { function: "summarize", most: 2, within: 1 };
+
+    fn process(function: &str) -> Process {
+        Process { id: 7, function: format!("m1-{function}") }
+    }
+
+    fn call(hazards: &Hazards, function: &str, operation: &str, id: &str, body: &str, posted: bool) -> Option<Hazard> {
+        let headers = HeaderMap::from_iter([("amz-sdk-invocation-id".parse().unwrap(), id.parse().unwrap())]);
+        let process = process(function);
+        let met = Met { process: &process, operation, headers: &headers, body: body.as_bytes() };
+        let posted = |_: &str| posted.then(|| "1766.5".to_owned());
+        let hazard = hazards.meet(met, posted);
+        if hazard != Some(Hazard::KilledBefore) {
+            hazards.carried_out(met, posted);
+        }
+        match hazard {
+            Some(Hazard::KilledAfter) => hazards.dies(met, posted).then_some(Hazard::KilledAfter),
+            other => other,
+        }
+    }
+
+    fn killed(seed: u64) -> Vec<Option<Hazard>> {
+        let hazards = Hazards::default();
+        hazards.begin("m1", seed, Plan::Kills { workspace: "T1".to_owned() }, &[DEPLOY]);
+        assert_eq!(call(&hazards, "collect", "sqs.SendMessage", "0", "", false), None, "it has no course");
+        (0..100).map(|_| call(&hazards, "deploy", "sqs.SendMessage", "0", "", false)).collect()
+    }
+
+    #[test]
+    fn a_seed_kills_the_same_calls_each_time_and_no_more_than_it_may() {
+        for seed in 0..20 {
+            let once = killed(seed);
+            assert_eq!(once, killed(seed));
+            let calls: Vec<usize> = (0..100).filter(|at| once[*at].is_some()).collect();
+            assert_eq!(calls.len(), 3, "seed {seed}");
+            assert!(calls[2] < 30, "each within ten calls after the last: {calls:?}");
+        }
+        assert_ne!(killed(1), killed(2));
+    }
+
+    #[test]
+    fn whoever_has_posted_the_first_message_lives_until_its_place_is_stored() {
+        for seed in 0..20 {
+            let hazards = Hazards::default();
+            hazards.begin("m1", seed, Plan::Kills { workspace: "T1".to_owned() }, &[SUMMARIZE]);
+            let put = |body: &str, posted| call(&hazards, "summarize", "dynamodb.PutItem", "0", body, posted);
+            assert!(put("lease", false).is_some(), "nothing was posted yet");
+            assert_eq!(call(&hazards, "summarize", "slack.chat.postMessage", "0", "", true), None);
+            assert_eq!(call(&hazards, "summarize", "dynamodb.GetItem", "0", "1766.5", true), None);
+            // The record itself: not before it has landed.
+            let killed: Vec<_> = [put("ts 1766.5", true), put("other", true)].into_iter().flatten().collect();
+            assert_eq!(killed.len(), 1, "{:?}", hazards.struck("m1"));
+        }
+    }
+
+    #[test]
+    fn all_tries_of_a_call_meet_one_hazard_and_a_grave_one_outlasts_them() {
+        let hazards = Hazards::default();
+        hazards.begin("m1", 1, Plan::Throttling, &[Course { most: 1, within: 1, ..DEPLOY }]);
+        let transact = |try_: u32| {
+            let body = format!("{{\"ClientRequestToken\": \"aa-{try_}\", \"TransactItems\": [{{}}, {{}}]}}");
+            call(&hazards, "deploy", "dynamodb.TransactWriteItems", &format!("other{try_}"), &body, false)
+        };
+        let tries: Vec<_> = (1..=6).map(transact).collect();
+        let struck = tries.iter().flatten().count();
+        assert!(struck == 3 || struck == 5, "{tries:?}");
+        assert_eq!(hazards.struck("m1").iter().filter(|struck| struck.is_fatal).count(), 1);
+        let get = |id| call(&hazards, "deploy", "dynamodb.GetItem", id, "{}", false);
+        assert_eq!(get("first"), Some(Hazard::Throttled), "each operation once");
+        let keys = "{\"RequestItems\": {\"t\": {\"Keys\": [{}, {}]}}}";
+        let batch = |id| call(&hazards, "deploy", "dynamodb.BatchGetItem", id, keys, false);
+        assert_eq!((batch("b"), batch("b")), (Some(Hazard::HalfThrottled), None));
+        assert_eq!(call(&hazards, "deploy", "sts.AssumeRole", "s", "", false), None, "the table alone");
+    }
+}
