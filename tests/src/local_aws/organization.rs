@@ -20,6 +20,7 @@ use manifold_ports::clock::Clock;
 use manifold_ports::ledger::Ledger;
 use manifold_ports::runs;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use super::chance::draw;
 use super::front::codepipeline::{Cause, Pipeline, PipelineId, Push, Status};
@@ -48,6 +49,9 @@ const OPERATOR_ROLE: &str = "OrganizationAccountAccessRole";
 
 /// The services that the front answers for, or changes the answers of.
 const FRONTED: [&str; 3] = ["CODEPIPELINE", "STS", "EVENTBRIDGE"];
+
+/// To install is the hardest work that the emulator has: with more at once, the command's calls would time out.
+static INSTALLATIONS: Semaphore = Semaphore::const_new(2);
 
 /// What all stories of a test binary share.
 struct LocalAws {
@@ -300,6 +304,7 @@ impl Organization {
         let prefix = self.prefix();
         arguments.extend([packages.to_str().expect("a path"), "--slack-url", &slack, "--prefix", &prefix]);
         arguments.extend_from_slice(options);
+        let _turn = INSTALLATIONS.acquire().await.expect("nobody closes it");
         self.manifold(&arguments).await
     }
 }

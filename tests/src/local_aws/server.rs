@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use aws_config::timeout::TimeoutConfig;
 use aws_config::{Region, SdkConfig};
 use aws_credential_types::Credentials;
 use manifold_aws::clients;
@@ -127,10 +128,13 @@ impl Server {
         self.own.as_ref().map_or_else(|| format!("see the log of {}", self.url), |own| tail(&own.log))
     }
 
-    /// The SDK's configuration of an account's root user in a Region.
+    /// The SDK's configuration of an account's root user in a Region. More patient than functions are: a machine that is
+    /// busy with many stories is no failure of any.
     #[must_use]
     pub async fn root(&self, account: &str, region: &str) -> SdkConfig {
+        let patient = TimeoutConfig::builder().operation_timeout(Duration::from_secs(300));
         clients::loader()
+            .timeout_config(patient.build())
             .endpoint_url(&self.url)
             .region(Region::new(region.to_owned()))
             .credentials_provider(Credentials::new(account, "test", None, None, "root"))

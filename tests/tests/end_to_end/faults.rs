@@ -28,7 +28,7 @@ impl Drop for Witness<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             let struck: Vec<String> = self.0.struck().iter().map(Struck::to_string).collect();
-            println!("MANIFOLD_TEST_SEED={}\n{}", self.1, struck.join("\n"));
+            println!("MANIFOLD_TEST_SEEDS={}\n{}", self.1, struck.join("\n"));
         }
     }
 }
