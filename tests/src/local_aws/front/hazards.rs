@@ -313,7 +313,7 @@ impl Story {
         state.calls += 1;
         let call = state.calls;
         let number = draw(seed, &format!("call {call} of {function}"));
-        let is_unanswered = met.is_write() && number / 100 % 3 == 0;
+        let is_unanswered = met.is_write() && (number / 100).is_multiple_of(3);
         if state.is_due() {
             state.graves += 1;
             state.draw(seed);
