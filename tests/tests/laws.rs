@@ -120,6 +120,28 @@ fn law_1_and_2_a_handler_may_die_at_any_of_its_awaits() {
 }
 
 #[test]
+fn laws_1_to_3_the_table_may_refuse_or_leave_unanswered_any_of_its_calls() {
+    let mut refused = 0;
+    for name in ["ledger.get", "ledger.targets", "ledger.commit/before", "ledger.commit/after"] {
+        for nth in 0.. {
+            let mishap = Mishap { at: At::Named(name, nth), harm: Harm::Refused };
+            let faults = Faults { mishaps: vec![mishap], tokens_forgotten: true, ..Faults::default() };
+            let told = Story::new().faults(faults).tell();
+            if told.simulation().world().met().is_empty() {
+                break;
+            }
+            refused += 1;
+            assert_eq!(told.verdict(), Some(Verdict::Succeeded), "{mishap}");
+            // One message, too: nobody has died, so that what Slack answered is known.
+            assert_eq!(told.messages().len(), 1, "{mishap}");
+            told.check_invariants(false);
+            ten_executions(&told);
+        }
+    }
+    assert!(refused > 100, "{refused}");
+}
+
+#[test]
 fn law_1_a_duplicate_release_event_opens_no_second_run() {
     let told = Story::new().and_event(EVENT).and_event(EVENT).tell();
     told.check_invariants(false);

@@ -47,7 +47,7 @@ impl World {
         Self {
             account: HUB,
             digest: digest(&std::fs::read_to_string(root().join(FLEET)).unwrap()),
-            functions: vec!["dispatch", "deploy", "collect", "summarize", "inspect"],
+            functions: vec!["dispatch", "deploy", "collect", "summarize", "sweep", "inspect"],
             older: vec![],
             dying: vec![],
             access: |_, _| {},
@@ -291,7 +291,7 @@ fn a_hub_that_is_not_installed_is_one_cause_and_each_function_is_asked_once() {
     let world = World { functions: vec![], ..World::well() };
     let (output, mut invoked) = run_with(world, FLEET, &[]);
     invoked.sort();
-    assert_eq!(invoked, ["collect", "deploy", "dispatch", "inspect", "summarize"]);
+    assert_eq!(invoked, ["collect", "deploy", "dispatch", "inspect", "summarize", "sweep"]);
     assert_snapshot!("not_installed", transcript(&output));
 }
 

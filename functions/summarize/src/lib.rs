@@ -28,7 +28,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tracing::Instrument;
 
-/// How often what Slack answered is stored again after another writer was first.
+/// How often what Slack answered is stored again after another writer was first, or the ledger refused for now.
 const TRIES: u32 = 10;
 
 /// The function's handler over its ports.
@@ -346,23 +346,34 @@ impl<L: Ledger, Q: Queues, S: Slack, C: Clock> Summarize<L, Q, S, C> {
         self.ledger.commit(Commit { writes: vec![write], nonce: self.clock.nonce() }).await
     }
 
-    /// Stores what Slack answered. The lease is ours, so only a promise to look again can have come between.
+    /// Stores what Slack answered. The lease is ours, so only a promise to look again can have come between. And nobody
+    /// else knows the answer: a ledger that refuses for now is asked again as often as one that another writer was
+    /// faster at, for a first message whose place is forgotten is posted once more.
     async fn store_own(&self, run: &RunId, posting: Posting, drafts: &Drafts) -> Result<(), Failure> {
-        let key = Key::Summary(run.clone());
+        let mut failure = Failure::from(RunError::Contended { run: run.clone() });
         for _ in 0..TRIES {
-            let record = self.ledger.get(std::slice::from_ref(&key)).await?.pop().flatten();
-            let mut versions = Versions::default();
-            if let Some(record) = &record {
-                versions.note(key.clone(), record.version);
-            }
-            let promised_at = runs::posting_of(record).promised_at;
-            match self.store(run, &versions, Posting { promised_at, ..posting.clone() }, drafts.expires_at).await {
+            failure = match self.store_over(run, posting.clone(), drafts.expires_at).await {
                 Ok(()) => return Ok(()),
-                Err(CommitError::Conflict { .. }) => {}
-                Err(error @ CommitError::Ledger(_)) => return Err(error.into()),
-            }
+                Err(CommitError::Conflict { .. }) => RunError::Contended { run: run.clone() }.into(),
+                Err(CommitError::Ledger(error @ LedgerError::Unavailable(_))) => error.into(),
+                Err(CommitError::Ledger(error @ (LedgerError::Refused(_) | LedgerError::Unreadable { .. }))) => {
+                    return Err(error.into());
+                }
+            };
         }
-        Err(RunError::Contended { run: run.clone() }.into())
+        Err(failure)
+    }
+
+    /// Stores over what stands there, but for the promise in it.
+    async fn store_over(&self, run: &RunId, posting: Posting, expires_at: Timestamp) -> Result<(), CommitError> {
+        let key = Key::Summary(run.clone());
+        let record = self.ledger.get(std::slice::from_ref(&key)).await?.pop().flatten();
+        let mut versions = Versions::default();
+        if let Some(record) = &record {
+            versions.note(key, record.version);
+        }
+        let promised_at = runs::posting_of(record).promised_at;
+        self.store(run, &versions, Posting { promised_at, ..posting }, expires_at).await
     }
 
     async fn look_again(&self, run: &RunId, delay: Span) -> Result<(), Failure> {

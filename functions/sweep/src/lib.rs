@@ -12,6 +12,7 @@
 
 use std::collections::VecDeque;
 
+use manifold_core::checkup::{Answer, Misunderstood, Question};
 use manifold_core::ids::{Nonce, TargetKey};
 use manifold_core::ledger::{Commit, Item, Key, RUN_RETENTION, Record, Versions};
 use manifold_core::message::Outgoing;
@@ -72,6 +73,20 @@ struct Watched {
     open: OpenRun,
     /// The version of the open item.
     version: u64,
+}
+
+impl<L, O, Q, C> Sweep<L, O, Q, C> {
+    /// Answers a checkup: not at all, as what this function needs is looked at by others. But a question is no tick.
+    ///
+    /// # Errors
+    /// The question is another function's.
+    pub fn checkup(&self, question: &Question) -> Result<Answer, Misunderstood> {
+        match question {
+            Question::Fleet | Question::Access(_) | Question::Inspect(_) | Question::Slack(_) => {
+                Err(Misunderstood::Misplaced { function: "sweep" })
+            }
+        }
+    }
 }
 
 impl<L: Ledger, O: OpenRuns, Q: Queues, C: Clock> Sweep<L, O, Q, C> {
@@ -242,4 +257,15 @@ impl<L: Ledger, O: OpenRuns, Q: Queues, C: Clock> Sweep<L, O, Q, C> {
 fn failed(run: &manifold_core::ids::RunId, error: &RunError, tick: &mut Tick) {
     tick.failed += 1;
     tracing::warn!(%run, error = %Chain(error), "failed to look at an open run");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checkups_question_is_refused_and_is_no_tick() {
+        let sweep = Sweep { ledger: (), open_runs: (), queues: (), clock: () };
+        assert_eq!(sweep.checkup(&Question::Fleet), Err(Misunderstood::Misplaced { function: "sweep" }));
+    }
 }

@@ -21,7 +21,10 @@ async fn main() -> Result<(), lambda::Error> {
             clock: SystemClock,
         };
         // What the schedule sends says nothing that the ledger does not.
-        Ok(async move |_: Value, deadline| lambda::answer(sweep.tick(deadline).await))
+        Ok(async move |input: Value, deadline| {
+            let tick = async |_: &Value| lambda::answer(sweep.tick(deadline).await);
+            lambda::either(&input, async |question| sweep.checkup(&question), tick).await
+        })
     })
     .await
 }

@@ -11,12 +11,16 @@
 //! | module | holds |
 //! |---|---|
 //! | [`codepipeline`] | CodePipeline: pipelines that a test defines, and moves |
+//! | `dynamodb` | how DynamoDB throttles |
+//! | [`hazards`] | what befalls the calls of a story's functions, drawn from a seed: throttling, lost answers, death |
 //! | [`faults`] | throttling, answers that are lost or kept back, Regions that are not enabled |
 //! | [`identity`] | whose credentials signed a request |
 //! | `upstream` | the emulator: forwarding, and what it is asked itself |
 
 pub mod codepipeline;
+mod dynamodb;
 pub mod faults;
+pub mod hazards;
 pub mod identity;
 mod upstream;
 
@@ -27,7 +31,7 @@ use std::thread::JoinHandle;
 
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
@@ -39,8 +43,10 @@ use tokio::sync::oneshot;
 
 use self::codepipeline::{Call, Need, Pipelines, Refusal};
 use self::faults::{Fault, Faults, Lost};
+use self::hazards::{Hazard, Hazards, Met};
 use self::identity::{Caller, Sessions};
 use self::upstream::{Decision, Upstream};
+use crate::local_aws::processes::{self, Process};
 use crate::wire::signature::{Scope, scope};
 use crate::wire::{json_error, slack, uuid};
 
@@ -58,9 +64,11 @@ pub struct Front {
 
 #[derive(Debug)]
 struct Shared {
+    address: SocketAddr,
     upstream: Upstream,
     pipelines: Pipelines,
     faults: Faults,
+    hazards: Hazards,
     sessions: Sessions,
     workspaces: Mutex<BTreeMap<String, slack::Workspace>>,
     calls: Mutex<BTreeMap<String, BTreeMap<String, u64>>>,
@@ -103,9 +111,11 @@ impl Front {
         listener.set_nonblocking(true).expect("a socket that does not block");
         let address = listener.local_addr().expect("an address");
         let shared = Arc::new(Shared {
+            address,
             upstream: Upstream::new(aws_url),
             pipelines: Pipelines::default(),
             faults: Faults::default(),
+            hazards: Hazards::default(),
             sessions: Sessions::default(),
             workspaces: Mutex::default(),
             calls: Mutex::default(),
@@ -120,6 +130,7 @@ impl Front {
             runtime.block_on(async {
                 let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
                 let app = Router::new().fallback(respond).with_state(state);
+                let app = app.into_make_service_with_connect_info::<SocketAddr>();
                 tokio::select! {
                     served = axum::serve(listener, app) => served.expect("a server that serves"),
                     // Stopped, or dropped: the same.
@@ -147,6 +158,12 @@ impl Front {
     #[must_use]
     pub fn faults(&self) -> &Faults {
         &self.shared.faults
+    }
+
+    /// What befalls the calls of a story's functions.
+    #[must_use]
+    pub fn hazards(&self) -> &Hazards {
+        &self.shared.hazards
     }
 
     /// Lets a bus tell its policy: the emulator takes one from a template and forgets it.
@@ -246,26 +263,80 @@ struct Asked {
     body: Bytes,
 }
 
-async fn respond(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+async fn respond(
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    State(shared): State<Arc<Shared>>,
+    request: Request,
+) -> Response {
     let (parts, body) = request.into_parts();
     let asked = match to_bytes(body, usize::MAX).await {
         Ok(body) => Asked { parts, body },
         // Whoever hangs up in the middle gets no answer.
         Err(_) => return connection_closed(),
     };
-    if let Some(path) = asked.parts.uri.path().strip_prefix("/slack/") {
-        return shared.slack(&asked, path);
-    }
-    match scope(text(&asked.parts.headers, header::AUTHORIZATION.as_str())) {
-        Ok(scope) => shared.aws(asked, scope).await,
-        Err(why) => {
-            let message = format!("Missing Authentication Token: {why}");
-            asked.error(StatusCode::FORBIDDEN, "MissingAuthenticationTokenException", &message)
-        }
+    let caller = shared.hazards.are_there().then(|| processes::at(peer, shared.address)).flatten();
+    match caller {
+        Some(process) => shared.answer_in_danger(asked, &process).await,
+        None => shared.answer(asked).await,
     }
 }
 
 impl Shared {
+    async fn answer(&self, asked: Asked) -> Response {
+        if let Some(path) = asked.parts.uri.path().strip_prefix("/slack/") {
+            return self.slack(&asked, path);
+        }
+        match scope(text(&asked.parts.headers, header::AUTHORIZATION.as_str())) {
+            Ok(scope) => self.aws(asked, scope).await,
+            Err(why) => {
+                let message = format!("Missing Authentication Token: {why}");
+                asked.error(StatusCode::FORBIDDEN, "MissingAuthenticationTokenException", &message)
+            }
+        }
+    }
+
+    /// Answers a function whose story has hazards.
+    async fn answer_in_danger(&self, asked: Asked, process: &Process) -> Response {
+        let (operation, headers, body) = (asked.name(), asked.parts.headers.clone(), asked.body.clone());
+        let met = Met { process, operation: &operation, headers: &headers, body: &body };
+        let posted = |workspace: &str| self.first_message(workspace);
+        let hazard = self.hazards.meet(met, posted);
+        match hazard {
+            Some(Hazard::KilledBefore) => {
+                process.kill();
+                return connection_closed();
+            }
+            Some(Hazard::Throttled) => return dynamodb::throttled(&operation, &body),
+            Some(Hazard::HalfThrottled | Hazard::Unanswered | Hazard::KilledAfter) | None => {}
+        }
+        let response = self.answer(asked).await;
+        if response.status().is_success() {
+            self.hazards.carried_out(met, posted);
+        }
+        match hazard {
+            Some(Hazard::HalfThrottled) if response.status().is_success() => {
+                match to_bytes(response.into_body(), usize::MAX).await {
+                    Ok(answer) => dynamodb::half_processed(&body, &answer),
+                    Err(_) => connection_closed(),
+                }
+            }
+            Some(Hazard::Unanswered) => connection_closed(),
+            Some(Hazard::KilledAfter) if self.hazards.dies(met, posted) => {
+                process.kill();
+                connection_closed()
+            }
+            Some(Hazard::HalfThrottled | Hazard::Throttled | Hazard::KilledBefore | Hazard::KilledAfter) | None => {
+                response
+            }
+        }
+    }
+
+    /// The `ts` of the first message in a workspace.
+    fn first_message(&self, workspace: &str) -> Option<String> {
+        let workspaces = lock(&self.workspaces);
+        Some(workspaces.get(workspace)?.messages().first()?.ts.clone())
+    }
+
     fn slack(&self, asked: &Asked, path: &str) -> Response {
         let (name, path) = path.find('/').map_or((path, ""), |at| path.split_at(at));
         let mut workspaces = lock(&self.workspaces);
@@ -418,6 +489,16 @@ fn article(word: &str) -> &'static str {
 impl Asked {
     fn is_form(&self) -> bool {
         text(&self.parts.headers, header::CONTENT_TYPE.as_str()).starts_with("application/x-www-form-urlencoded")
+    }
+
+    /// `service.operation`: `dynamodb.PutItem`, `slack.chat.postMessage`.
+    fn name(&self) -> String {
+        let path = self.parts.uri.path();
+        if path.starts_with("/slack/") {
+            return format!("slack.{}", path.rsplit('/').next().unwrap_or_default());
+        }
+        let scope = scope(text(&self.parts.headers, header::AUTHORIZATION.as_str()));
+        format!("{}.{}", scope.map_or_else(|_| NOBODY.to_owned(), |scope| scope.service), self.operation())
     }
 
     /// The operation: as the target says, as `Action` says, or, of a REST API, the method.

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use aws_sdk_lambda::types::{Environment, LastUpdateStatus};
 use aws_sdk_sqs::types::QueueAttributeName;
 use manifold_aws::clients::Clients;
 use manifold_aws::clock::SystemClock;
@@ -19,8 +20,11 @@ use manifold_ports::clock::Clock;
 use manifold_ports::ledger::Ledger;
 use manifold_ports::runs;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
-use super::front::codepipeline::{Cause, Pipeline, PipelineId, Push};
+use super::chance::draw;
+use super::front::codepipeline::{Cause, Pipeline, PipelineId, Push, Status};
+use super::front::hazards::{Course, Plan, Struck};
 use super::front::{Front, Slack};
 use super::patience;
 use super::product::{Done, Product};
@@ -38,11 +42,16 @@ pub const CHANNEL: &str = "C0123456789";
 pub const PIPELINE: &str = "svc-deploy";
 /// The release pipeline, in the hub.
 pub const RELEASE_PIPELINE: &str = "web-release";
+/// The functions of a run.
+const FUNCTIONS: [&str; 5] = ["dispatch", "deploy", "collect", "summarize", "sweep"];
 /// The role with which the operator installs in the member accounts.
 const OPERATOR_ROLE: &str = "OrganizationAccountAccessRole";
 
 /// The services that the front answers for, or changes the answers of.
 const FRONTED: [&str; 3] = ["CODEPIPELINE", "STS", "EVENTBRIDGE"];
+
+/// To install is the hardest work that the emulator has: with more at once, the command's calls would time out.
+static INSTALLATIONS: Semaphore = Semaphore::const_new(2);
 
 /// What all stories of a test binary share.
 struct LocalAws {
@@ -79,10 +88,48 @@ pub enum Weather {
     Fair,
     /// Each arrives twice.
     Doubled,
-    /// What was told last arrives first, and twice: events wait until every execution has ended.
+    /// Events wait until every execution has ended. Then each execution's last one arrives, and is taken in before the
+    /// last but one is sent, and so on.
     Reversed,
     /// None arrives.
     Lost,
+    /// Of a hundred, so many do not arrive: which ones follows from the seed and from what they tell.
+    LostInPart {
+        /// The seed.
+        seed: u64,
+        /// How many of a hundred.
+        of_hundred: u64,
+    },
+}
+
+/// A state change of a target pipeline that the hub's rules are about: of the pipeline, or the failure of an action.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct StateChange {
+    /// `dev/eu-west-1`. A target has one execution.
+    pub target: String,
+    /// `SUCCEEDED 2`: the state, and in which attempt; `action FAILED 1`.
+    pub what: String,
+}
+
+/// The state changes of a story.
+#[derive(Debug, Clone, Default)]
+pub struct Told {
+    /// As they happened.
+    pub happened: Vec<StateChange>,
+    /// As they were delivered.
+    pub delivered: Vec<StateChange>,
+}
+
+impl Told {
+    /// What was told of each target, in order.
+    #[must_use]
+    pub fn by_target(changes: &[StateChange]) -> BTreeMap<&str, Vec<&str>> {
+        let mut told: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for StateChange { target, what } in changes {
+            told.entry(target).or_default().push(what);
+        }
+        told
+    }
 }
 
 /// A hub and its members.
@@ -97,7 +144,9 @@ pub struct Organization {
     directory: PathBuf,
     router: Router,
     weather: Weather,
+    retries: bool,
     held: Mutex<Vec<Value>>,
+    told: Mutex<Told>,
     refused: Mutex<Vec<Delivery>>,
 }
 
@@ -125,7 +174,9 @@ impl Organization {
             directory,
             router: Router::default(),
             weather: Weather::Fair,
+            retries: false,
             held: Mutex::default(),
+            told: Mutex::default(),
             refused: Mutex::default(),
         };
         organization.write_fleet(&organization.fleet());
@@ -156,6 +207,14 @@ impl Organization {
         self
     }
 
+    /// The same with somebody in the target accounts who retries the stage `Deploy` of an execution as soon as its first
+    /// attempt has failed.
+    #[must_use]
+    pub fn retrying(mut self) -> Self {
+        self.retries = true;
+        self
+    }
+
     /// The emulator.
     #[must_use]
     pub fn server(&self) -> &Server {
@@ -178,7 +237,11 @@ impl Organization {
     /// instances of functions of one name in different accounts.
     #[must_use]
     pub fn name(&self, what: &str) -> String {
-        format!("m{}-{what}", self.hub)
+        format!("{}-{what}", self.prefix())
+    }
+
+    fn prefix(&self) -> String {
+        format!("m{}", self.hub)
     }
 
     /// The ARN of the hub's bus.
@@ -236,9 +299,8 @@ impl Organization {
 
     async fn manifold_of_the_fleet(&self, command: &str, options: &[&str]) -> Done {
         let fleet = self.fleet_path();
-        let prefix = self.name("");
-        let prefix = prefix.trim_end_matches('-');
-        let mut arguments = vec![command, "--fleet", fleet.to_str().expect("a path"), "--prefix", prefix];
+        let prefix = self.prefix();
+        let mut arguments = vec![command, "--fleet", fleet.to_str().expect("a path"), "--prefix", &prefix];
         arguments.extend_from_slice(options);
         self.manifold(&arguments).await
     }
@@ -248,10 +310,10 @@ impl Organization {
         let (fleet, packages) = (self.fleet_path(), self.packages());
         let slack = self.slack().url();
         let mut arguments = vec!["install", "--fleet", fleet.to_str().expect("a path"), "--package"];
-        let prefix = self.name("");
-        let prefix = prefix.trim_end_matches('-');
-        arguments.extend([packages.to_str().expect("a path"), "--slack-url", &slack, "--prefix", prefix]);
+        let prefix = self.prefix();
+        arguments.extend([packages.to_str().expect("a path"), "--slack-url", &slack, "--prefix", &prefix]);
         arguments.extend_from_slice(options);
+        let _turn = INSTALLATIONS.acquire().await.expect("nobody closes it");
         self.manifold(&arguments).await
     }
 }
@@ -470,27 +532,158 @@ impl Organization {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The state changes so far.
+    #[must_use]
+    pub fn told(&self) -> Told {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Moves every execution by one step and delivers what is told of it, as the weather lets. Returns how many moved.
     pub async fn advance(&self) -> usize {
         let pipelines = self.front().pipelines();
-        let moved = pipelines.advance(&self.members());
-        let mut events: Vec<Value> = self.members().iter().flat_map(|account| pipelines.take_events(account)).collect();
-        match self.weather {
-            Weather::Fair => {}
-            Weather::Doubled => events = events.iter().flat_map(|event| [event.clone(), event.clone()]).collect(),
-            Weather::Lost => events.clear(),
-            Weather::Reversed => {
-                let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-                held.append(&mut events);
-                if moved == 0 {
-                    events = held.drain(..).rev().flat_map(|event| [event.clone(), event]).collect();
-                }
+        let mut moved = pipelines.advance(&self.members());
+        if self.retries {
+            let executions = self.members().into_iter().flat_map(|account| pipelines.executions(account));
+            for failed in executions.filter(|each| each.status == Status::Failed && each.attempt == 1) {
+                pipelines.retry(&failed.pipeline, &failed.id, "Deploy");
+                moved += 1;
             }
         }
-        for event in &events {
+        let events: Vec<Value> = self.members().iter().flat_map(|account| pipelines.take_events(account)).collect();
+        self.note(&events, |told| &mut told.happened);
+        let mut count = events.len();
+        // An execution that was started since the events were taken is not over either.
+        let mut executions = self.members().into_iter().flat_map(|account| pipelines.executions(account));
+        let are_over = executions.all(|each| !matches!(each.status, Status::InProgress | Status::Stopping));
+        match self.weather {
+            Weather::Fair => self.deliver(&events).await,
+            Weather::Doubled => {
+                for event in &events {
+                    self.deliver(&[event.clone(), event.clone()]).await;
+                }
+            }
+            Weather::Lost => count = 0,
+            Weather::LostInPart { seed, of_hundred } => {
+                let arrives = |event: &&Value| match self.state_change(event) {
+                    Some(StateChange { target, what }) => draw(seed, &format!("{target} {what}")) % 100 >= of_hundred,
+                    None => true,
+                };
+                let events: Vec<Value> = events.iter().filter(arrives).cloned().collect();
+                count = events.len();
+                self.deliver(&events).await;
+            }
+            Weather::Reversed => {
+                let held = {
+                    let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+                    held.extend(events);
+                    if are_over { std::mem::take(&mut *held) } else { Vec::new() }
+                };
+                count = held.len();
+                self.deliver_backwards(held).await;
+            }
+        }
+        moved + count
+    }
+
+    async fn deliver(&self, events: &[Value]) {
+        for event in events {
             self.put(event).await;
         }
-        moved + events.len()
+        self.note(events, |told| &mut told.delivered);
+    }
+
+    /// Of each execution the last event first. What was sent is taken in before what comes before it is.
+    async fn deliver_backwards(&self, events: Vec<Value>) {
+        let mut left: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+        for event in events {
+            left.entry(event["detail"]["execution-id"].to_string()).or_default().push(event);
+        }
+        loop {
+            let last: Vec<Value> = left.values_mut().filter_map(Vec::pop).collect();
+            if last.is_empty() {
+                return;
+            }
+            self.deliver(&last).await;
+            patience::until("collect to take the events in", Duration::from_secs(300), async || {
+                let queues = self.queues().await;
+                if queues.contains_key("collect") { Err(format!("{queues:?}")) } else { Ok(()) }
+            })
+            .await;
+        }
+    }
+
+    fn note(&self, events: &[Value], which: impl Fn(&mut Told) -> &mut Vec<StateChange>) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        which(&mut told).extend(events.iter().filter_map(|event| self.state_change(event)));
+    }
+
+    /// What an event tells, if the hub's rules are about it.
+    fn state_change(&self, event: &Value) -> Option<StateChange> {
+        let detail = &event["detail"];
+        let is_of_pipeline = event["detail-type"] == "CodePipeline Pipeline Execution State Change";
+        let is_failed_action =
+            event["detail-type"] == "CodePipeline Action Execution State Change" && detail["state"] == "FAILED";
+        if !is_of_pipeline && !is_failed_action {
+            return None;
+        }
+        let account = if event["account"] == self.dev.as_str() { "dev" } else { "prod" };
+        let kind = if is_of_pipeline { "" } else { "action " };
+        let (state, attempt) = (detail["state"].as_str()?, detail["pipeline-execution-attempt"].as_f64()?);
+        Some(StateChange {
+            target: format!("{account}/{}", event["region"].as_str()?),
+            what: format!("{kind}{state} {attempt}"),
+        })
+    }
+
+    /// Points the functions to the front for more services: `DYNAMODB`, `SQS`.
+    ///
+    /// # Panics
+    /// Manifold is not installed, or the emulator does not do it.
+    pub async fn over_the_front(&self, services: &[&str]) {
+        let lambda = self.lambda().await;
+        for function in FUNCTIONS {
+            let name = self.name(function);
+            let found = lambda.get_function_configuration().function_name(&name).send().await.expect("a function");
+            let variables = found.environment.and_then(|environment| environment.variables).unwrap_or_default();
+            let more = services.iter().map(|service| (format!("AWS_ENDPOINT_URL_{service}"), self.front().uri()));
+            let environment = Environment::builder().set_variables(Some(variables.into_iter().chain(more).collect()));
+            let update = lambda.update_function_configuration().function_name(&name).environment(environment.build());
+            update.send().await.expect("another environment");
+            patience::until("the function's other environment", Duration::from_secs(60), async || {
+                let found = lambda.get_function_configuration().function_name(&name).send().await.expect("a function");
+                let status = found.last_update_status;
+                if status == Some(LastUpdateStatus::Successful) { Ok(()) } else { Err(format!("{status:?}")) }
+            })
+            .await;
+        }
+    }
+
+    /// Stops Lambda from receiving from a queue, or lets it go on.
+    ///
+    /// # Panics
+    /// The queue is no function's.
+    pub async fn receive(&self, queue: &str, receives: bool) {
+        let lambda = self.lambda().await;
+        let listed = lambda.list_event_source_mappings().function_name(self.name(queue)).send().await;
+        let mappings = listed.expect("mappings").event_source_mappings.unwrap_or_default();
+        let [mapping] = mappings.as_slice() else { panic!("one mapping: {mappings:?}") };
+        let update = lambda.update_event_source_mapping().set_uuid(mapping.uuid.clone()).enabled(receives);
+        update.send().await.expect("the mapping is changed");
+    }
+
+    async fn lambda(&self) -> aws_sdk_lambda::Client {
+        aws_sdk_lambda::Client::new(&self.server().root(&self.hub, HUB_REGION).await)
+    }
+
+    /// Lets hazards befall the functions from now on.
+    pub fn endanger(&self, seed: u64, plan: Plan, courses: &[Course]) {
+        self.front().hazards().begin(&self.prefix(), seed, plan, courses);
+    }
+
+    /// What has befallen the functions.
+    #[must_use]
+    pub fn struck(&self) -> Vec<Struck> {
+        self.front().hazards().struck(&self.prefix())
     }
 
     /// The run of the release with this event.
@@ -561,8 +754,9 @@ impl Organization {
             .collect();
         format!(
             "{moved} executions or events moved; queues (visible, in flight, delayed): {queues:?}; refused events: {:?}\n\
-             executions: {executions:#?}\nrun: {}\nSlack: {:#?}\nemulator: {}",
+             executions: {executions:#?}\nhazards: {:#?}\nrun: {}\nSlack: {:#?}\nemulator: {}",
             self.refused(),
+            self.struck(),
             summary.map_or_else(|| "not opened".to_owned(), text::render),
             self.slack().messages(),
             self.server().log(),
@@ -574,6 +768,7 @@ impl Organization {
 /// already is somebody's.
 impl Drop for Organization {
     fn drop(&mut self) {
+        self.front().hazards().end(&self.prefix());
         let places = self.members().into_iter().flat_map(|account| REGIONS.map(|region| (account, region, "region")));
         let members = self.members().map(|account| (account, HUB_REGION, "member"));
         let places: Vec<_> = places.chain(members).chain([(self.hub.as_str(), HUB_REGION, "hub")]).collect();

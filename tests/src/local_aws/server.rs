@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use aws_config::timeout::TimeoutConfig;
 use aws_config::{Region, SdkConfig};
 use aws_credential_types::Credentials;
 use manifold_aws::clients;
@@ -127,38 +128,13 @@ impl Server {
         self.own.as_ref().map_or_else(|| format!("see the log of {}", self.url), |own| tail(&own.log))
     }
 
-    /// The process ids of a function's instances, if the emulator runs on this machine.
-    #[must_use]
-    pub fn instances(function: &str) -> Vec<u32> {
-        let name = format!("AWS_LAMBDA_FUNCTION_NAME={function}");
-        let mut found = Vec::new();
-        for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-            let Some(id) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-            let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
-            let mut variables = environment.split(|byte| *byte == 0).map(String::from_utf8_lossy);
-            if variables.any(|variable| variable == name.as_str()) {
-                found.push(id);
-            }
-        }
-        found
-    }
-
-    /// Kills every instance of a function with SIGKILL, and says how many there were.
-    ///
-    /// # Panics
-    /// An instance can't be killed.
-    pub fn kill(function: &str) -> usize {
-        let instances = Self::instances(function);
-        for id in &instances {
-            run("kill", &["-KILL", &id.to_string()]);
-        }
-        instances.len()
-    }
-
-    /// The SDK's configuration of an account's root user in a Region.
+    /// The SDK's configuration of an account's root user in a Region. More patient than functions are: a machine that is
+    /// busy with many stories is no failure of any.
     #[must_use]
     pub async fn root(&self, account: &str, region: &str) -> SdkConfig {
+        let patient = TimeoutConfig::builder().operation_timeout(Duration::from_secs(300));
         clients::loader()
+            .timeout_config(patient.build())
             .endpoint_url(&self.url)
             .region(Region::new(region.to_owned()))
             .credentials_provider(Credentials::new(account, "test", None, None, "root"))

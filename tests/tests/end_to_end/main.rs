@@ -5,6 +5,8 @@
 
 mod dead_letters;
 mod doctor;
+mod faults;
 mod forwarding;
 mod install;
 mod rollout;
+mod story;

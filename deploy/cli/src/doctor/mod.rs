@@ -86,9 +86,10 @@ struct Answers {
 }
 
 async fn ask(hub: &Hub, inquiry: &Inquiry, progress: &ProgressBar) -> Answers {
-    let (fleet, collect, slack, (access, access_trouble), (inspected, inspect_trouble)) = futures::join!(
+    let (fleet, collect, sweep, slack, (access, access_trouble), (inspected, inspect_trouble)) = futures::join!(
         hub.ask("dispatch", &Question::Fleet),
         hub.knock("collect"),
+        hub.knock("sweep"),
         ask_slack(hub, inquiry),
         ask_access(hub, inquiry, progress),
         ask_inspect(hub, inquiry, progress),
@@ -111,6 +112,7 @@ async fn ask(hub: &Hub, inquiry: &Inquiry, progress: &ProgressBar) -> Answers {
             ("deploy", access_trouble),
             ("collect", collect.err()),
             ("summarize", slack_trouble),
+            ("sweep", sweep.err()),
             ("inspect", inspect_trouble),
         ],
     }
