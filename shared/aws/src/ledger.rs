@@ -557,9 +557,10 @@ mod tests {
             Some(AttributeValue::M(inner)) if random.u8(..10) > 0 => damage(inner, random),
             Some(AttributeValue::L(inner)) if !inner.is_empty() && random.u8(..10) > 0 => {
                 let at = random.usize(..inner.len());
-                match &mut inner[at] {
-                    AttributeValue::M(deeper) => damage(deeper, random),
-                    value => *value = strange(random),
+                if let AttributeValue::M(deeper) = &mut inner[at] {
+                    damage(deeper, random);
+                } else {
+                    inner[at] = strange(random);
                 }
             }
             Some(value) if random.bool() => *value = strange(random),
