@@ -409,8 +409,8 @@ fn details(line: &TargetLine, now: Option<Timestamp>) -> String {
 mod tests {
     use console::strip_ansi_codes;
     use manifold_fleet::Fleet;
+    use manifold_local::faults::Faults;
     use manifold_local::simulation::Setup;
-    use manifold_local::world::Faults;
 
     use super::*;
     use crate::simulate::{DEMO_EVENT, DEMO_FLEET};

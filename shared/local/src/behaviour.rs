@@ -152,7 +152,8 @@ impl Behaviour {
     }
 
     /// What its next execution does, as one of the same run may have gone before.
-    pub(crate) fn after(self, is_first: bool) -> Self {
+    #[must_use]
+    pub fn after(self, is_first: bool) -> Self {
         match self {
             Self::FailsOnce if !is_first => Self::Succeeds,
             other @ (Self::Succeeds
@@ -173,7 +174,8 @@ impl Behaviour {
     }
 
     /// The error code that the engine will tell when it is asked why an execution failed.
-    pub(crate) fn error_code(&self) -> Option<String> {
+    #[must_use]
+    pub fn error_code(&self) -> Option<String> {
         match self {
             Self::Fails(code) => Some(code.clone()),
             Self::FailsThenRetried | Self::RetriedLate | Self::RetriedInVain | Self::FailsOnce => {

@@ -111,7 +111,8 @@ impl State {
             known.requests += 1;
             return Ok(ok(&json!({"pipelineExecutionId": known.id})));
         }
-        let behaviour = self.setting.behaviours.of(&target);
+        let is_first = self.pipelines.executions.iter().all(|execution| execution.target != target);
+        let behaviour = self.setting.behaviours.of(&target).after(is_first);
         if behaviour == Behaviour::Throttled {
             let refused = self.pipelines.refused.entry(target.clone()).or_default();
             *refused += 1;
@@ -162,6 +163,18 @@ impl State {
             Behaviour::FailsThenRetried => {
                 failure = Some("JobFailed".to_owned());
                 states.extend([("FAILED", end, 1), ("RESUMED", later(1), 2), ("SUCCEEDED", later(2), 2)]);
+            }
+            Behaviour::RetriedLate => {
+                failure = Some("JobFailed".to_owned());
+                states.extend([("FAILED", end, 1), ("RESUMED", later(60), 2), ("SUCCEEDED", later(61), 2)]);
+            }
+            Behaviour::RetriedInVain => {
+                failure = Some("JobFailed".to_owned());
+                states.extend([("FAILED", end, 1), ("RESUMED", later(1), 2), ("FAILED", later(2), 2)]);
+            }
+            Behaviour::FailsOnce => {
+                failure = Some("JobFailed".to_owned());
+                states.push(("FAILED", end, 1));
             }
             Behaviour::Superseded => states.push(("SUPERSEDED", half, 1)),
             Behaviour::Canceled => states.push(("CANCELED", half, 1)),
@@ -221,19 +234,7 @@ impl State {
             "startTime": epoch(execution.started_at), "lastUpdateTime": epoch(execution.started_at),
             "status": "Succeeded", "input": {"actionTypeId": kind("Source", "CodeStarSourceConnection")},
         });
-        let code = match &execution.behaviour {
-            Behaviour::Fails(code) => Some(code.as_str()),
-            Behaviour::FailsThenRetried => Some("JobFailed"),
-            Behaviour::Succeeds
-            | Behaviour::Superseded
-            | Behaviour::Canceled
-            | Behaviour::Stopped
-            | Behaviour::Silent
-            | Behaviour::AccessDenied
-            | Behaviour::PipelineNotFound
-            | Behaviour::Throttled
-            | Behaviour::UnknownState => None,
-        };
+        let code = execution.behaviour.error_code();
         let ended = execution.ends_at <= self.clock.now();
         let mut deploy = json!({
             "pipelineExecutionId": id, "actionExecutionId": uuid(0xac, 2), "stageName": "Deploy", "actionName": "Deploy",
@@ -266,13 +267,14 @@ impl Execution {
     fn status(&self, now: Timestamp) -> &'static str {
         match self.behaviour {
             _ if now < self.ends_at => "InProgress",
-            Behaviour::Fails(_) => "Failed",
+            Behaviour::Fails(_) | Behaviour::FailsOnce | Behaviour::RetriedInVain => "Failed",
             Behaviour::Superseded => "Superseded",
             Behaviour::Canceled => "Cancelled",
             Behaviour::Stopped => "Stopped",
             Behaviour::Silent => "InProgress",
             Behaviour::Succeeds
             | Behaviour::FailsThenRetried
+            | Behaviour::RetriedLate
             | Behaviour::AccessDenied
             | Behaviour::PipelineNotFound
             | Behaviour::Throttled
