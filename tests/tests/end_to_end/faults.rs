@@ -14,9 +14,10 @@ use manifold_tests::local_aws::front::codepipeline::Behaviour;
 use manifold_tests::local_aws::front::hazards::{Course, Hazard, Plan, Struck};
 use manifold_tests::local_aws::organization::{Organization, StateChange, Told, Weather};
 
-use crate::story::{DUPLICATE, LIMIT, one_message, target, ten_executions};
+use crate::story::{DUPLICATE, one_message, target, ten_executions};
 
-/// More than enough for five minutes of silence, or for a few dead workers, each of whom holds its target for two minutes.
+/// More than enough for five minutes of silence, or for a few dead workers, each of whom holds its target for two minutes,
+/// also where many stories are told at once.
 const LONG: Duration = Duration::from_secs(1_200);
 /// A message of a dead worker comes again when its claim has run out.
 const AFTER_THE_LEASE: u32 = 125;
@@ -67,7 +68,7 @@ async fn when_every_event_comes_twice_nothing_happens_twice() {
     let run = story.run_of(&event);
     story.put(&event).await;
     story.put(&event).await;
-    let summary = story.settle(&run, LIMIT).await;
+    let summary = story.settle(&run, LONG).await;
     ended_well(&story, &run, &summary).await;
     let Told { happened, delivered } = story.told();
     assert_eq!((are("STARTED", &happened), are("SUCCEEDED", &happened)), (10, 10), "{happened:#?}");
@@ -88,7 +89,7 @@ async fn when_every_event_comes_in_reverse_order_it_ends_the_same() {
     let event = story.release();
     let run = story.run_of(&event);
     story.put(&event).await;
-    let summary = story.settle(&run, LIMIT).await;
+    let summary = story.settle(&run, LONG).await;
     ended_well(&story, &run, &summary).await;
     let told = story.told();
     let (happened, delivered) = (Told::by_target(&told.happened), Told::by_target(&told.delivered));

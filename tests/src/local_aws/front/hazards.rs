@@ -239,7 +239,8 @@ impl Hazards {
         let Some(story) = stories.get_mut(prefix) else { return false };
         let Plan::Kills { workspace } = &story.plan else { return false };
         let is_posted = posted(workspace).is_some();
-        let is_spared = story.spares(function, is_posted);
+        // It may have died in another of its calls meanwhile.
+        let is_spared = story.spares(function, is_posted) || story.is_dead(met.process);
         let Some(state) = story.functions.get_mut(function) else { return false };
         if is_spared {
             state.graves -= 1;
@@ -269,8 +270,13 @@ impl Story {
         function == "summarize" && is_posted && !self.is_recorded
     }
 
+    /// Whether a process was killed; what it had sent before may still arrive.
+    fn is_dead(&self, process: &Process) -> bool {
+        self.struck.iter().any(|struck| struck.process == process.id)
+    }
+
     fn kill(&mut self, met: Met<'_>, function: &str, is_posted: bool) -> Option<Hazard> {
-        let is_spared = self.spares(function, is_posted);
+        let is_spared = self.spares(function, is_posted) || self.is_dead(met.process);
         let state = self.functions.get_mut(function)?;
         state.calls += 1;
         if is_spared || !state.is_due() {
@@ -342,13 +348,11 @@ mod tests {
     const DEPLOY: Course = Course { function: "deploy", most: 3, within: 10 };
     const SUMMARIZE: Course = Course { function: "summarize", most: 2, within: 1 };
 
-    fn process(function: &str) -> Process {
-        Process { id: 7, function: format!("m1-{function}") }
-    }
-
+    /// A call of a process that has made none before.
     fn call(hazards: &Hazards, function: &str, operation: &str, id: &str, body: &str, posted: bool) -> Option<Hazard> {
         let headers = HeaderMap::from_iter([("amz-sdk-invocation-id".parse().unwrap(), id.parse().unwrap())]);
-        let process = process(function);
+        let id = u32::try_from(hazards.struck("m1").len()).unwrap();
+        let process = Process { id, function: format!("m1-{function}") };
         let met = Met { process: &process, operation, headers: &headers, body: body.as_bytes() };
         let posted = |_: &str| posted.then(|| "1766.5".to_owned());
         let hazard = hazards.meet(met, posted);
@@ -378,6 +382,22 @@ mod tests {
             assert!(calls[2] < 30, "each within ten calls after the last: {calls:?}");
         }
         assert_ne!(killed(1), killed(2));
+    }
+
+    #[test]
+    fn nobody_dies_twice_who_makes_many_calls_at_once() {
+        for seed in 0..20 {
+            let hazards = Hazards::default();
+            hazards.begin("m1", seed, Plan::Kills { workspace: "T1".to_owned() }, &[Course { within: 1, ..DEPLOY }]);
+            let process = Process { id: 7, function: "m1-deploy".to_owned() };
+            let headers = HeaderMap::new();
+            let met = Met { process: &process, operation: "sqs.SendMessage", headers: &headers, body: b"" };
+            let drawn: Vec<_> = (0..3).map(|_| hazards.meet(met, |_| None)).collect();
+            let after = drawn.iter().filter(|hazard| **hazard == Some(Hazard::KilledAfter));
+            let died = after.filter(|_| hazards.dies(met, |_| None)).count();
+            let before = drawn.iter().filter(|hazard| **hazard == Some(Hazard::KilledBefore)).count();
+            assert_eq!((died + before, hazards.struck("m1").len()), (1, 1), "{drawn:?}");
+        }
     }
 
     #[test]
