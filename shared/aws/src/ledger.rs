@@ -36,7 +36,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use manifold_core::brief::brief;
 use manifold_core::ids::{Nonce, RunId};
-use manifold_core::ledger::{Commit, Expect, Item, Key, Record, SCHEMA, TARGET_PREFIX, Write};
+use manifold_core::ledger::{Commit, Expect, Key, Record, SCHEMA, TARGET_PREFIX, Write};
 use manifold_core::run::Target;
 use manifold_ports::ledger::{CommitError, Ledger, LedgerError};
 use sha2::{Digest, Sha256};
@@ -225,18 +225,8 @@ impl Ledger for DynamoLedger {
         let mut targets = Vec::new();
         for attributes in pages.into_iter().flat_map(|page| page.items.unwrap_or_default()) {
             let (pk, sk) = place(&attributes);
-            match decode(attributes)?.item {
-                Item::Target(target) => targets.push(*target),
-                Item::Head(_)
-                | Item::Plan(_)
-                | Item::Summary(_)
-                | Item::Link(_)
-                | Item::Queue(_)
-                | Item::Open(_)
-                | Item::Pace(_) => {
-                    return Err(unreadable(&pk, &sk, "it is not a target"));
-                }
-            }
+            let target = decode(attributes)?.item.take();
+            targets.push(target.ok_or_else(|| unreadable(&pk, &sk, "it is not a target"))?);
         }
         Ok(targets)
     }

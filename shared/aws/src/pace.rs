@@ -160,14 +160,6 @@ impl Paces for DynamoPaces {
 fn read(key: &Key, attributes: Option<Attributes>) -> Result<Option<(Pace, Nonce)>, LedgerError> {
     let Some(attributes) = attributes.filter(|attributes| !attributes.is_empty()) else { return Ok(None) };
     let Record { nonce, item, .. } = decode(attributes)?;
-    match item {
-        Item::Pace(pace) => Ok(Some((pace, nonce))),
-        Item::Head(_)
-        | Item::Plan(_)
-        | Item::Target(_)
-        | Item::Summary(_)
-        | Item::Link(_)
-        | Item::Queue(_)
-        | Item::Open(_) => Err(unreadable(&key.partition(), &key.sort(), "it is not a pace")),
-    }
+    let pace = item.take().ok_or_else(|| unreadable(&key.partition(), &key.sort(), "it is not a pace"))?;
+    Ok(Some((pace, nonce)))
 }

@@ -20,7 +20,7 @@ use serde::Serialize;
 pub use self::judge::{Judgement, Kind, Redrive};
 use crate::event::{self, Envelope, PipelineEvent, PipelineState, decode_event};
 use crate::ids::{AppName, ExecutionRef, RunId, TargetKey};
-use crate::ledger::{Item, Key, Link, Record};
+use crate::ledger::{Key, Link, PlanChunk, Record};
 use crate::message::{Message, MessageError, Outgoing, Payload, Queue};
 use crate::plan::{PlannedTarget, chunk_of};
 use crate::run::posting::Posting;
@@ -343,81 +343,28 @@ trait Facts {
 
     fn head(&self, run: &RunId) -> Option<(&Head, u64)> {
         let record = self.record(&Key::Head(run.clone()))?;
-        match &record.item {
-            Item::Head(head) => Some((head, record.version)),
-            Item::Plan(_)
-            | Item::Target(_)
-            | Item::Summary(_)
-            | Item::Link(_)
-            | Item::Queue(_)
-            | Item::Open(_)
-            | Item::Pace(_) => None,
-        }
+        Some((record.item.get()?, record.version))
     }
 
     fn queue(&self, app: &AppName) -> Option<&AppQueue> {
-        match &self.record(&Key::Queue(app.clone()))?.item {
-            Item::Queue(queue) => Some(queue),
-            Item::Head(_)
-            | Item::Plan(_)
-            | Item::Target(_)
-            | Item::Summary(_)
-            | Item::Link(_)
-            | Item::Open(_)
-            | Item::Pace(_) => None,
-        }
+        self.record(&Key::Queue(app.clone()))?.item.get()
     }
 
     fn target(&self, run: &RunId, key: &TargetKey) -> Option<&Target> {
-        match &self.record(&Key::Target(run.clone(), key.clone()))?.item {
-            Item::Target(target) => Some(target),
-            Item::Head(_)
-            | Item::Plan(_)
-            | Item::Summary(_)
-            | Item::Link(_)
-            | Item::Queue(_)
-            | Item::Open(_)
-            | Item::Pace(_) => None,
-        }
+        self.record(&Key::Target(run.clone(), key.clone()))?.item.get()
     }
 
     fn planned(&self, run: &RunId, index: u32) -> Option<&PlannedTarget> {
-        match &self.record(&Key::Plan(run.clone(), chunk_of(index)))?.item {
-            Item::Plan(chunk) => chunk.targets.iter().find(|planned| planned.index == index),
-            Item::Head(_)
-            | Item::Target(_)
-            | Item::Summary(_)
-            | Item::Link(_)
-            | Item::Queue(_)
-            | Item::Open(_)
-            | Item::Pace(_) => None,
-        }
+        let chunk: &PlanChunk = self.record(&Key::Plan(run.clone(), chunk_of(index)))?.item.get()?;
+        chunk.targets.iter().find(|planned| planned.index == index)
     }
 
     fn posting(&self, run: &RunId) -> Option<&Posting> {
-        match &self.record(&Key::Summary(run.clone()))?.item {
-            Item::Summary(posting) => Some(posting),
-            Item::Head(_)
-            | Item::Plan(_)
-            | Item::Target(_)
-            | Item::Link(_)
-            | Item::Queue(_)
-            | Item::Open(_)
-            | Item::Pace(_) => None,
-        }
+        self.record(&Key::Summary(run.clone()))?.item.get()
     }
 
     fn link(&self, execution: &ExecutionRef) -> Option<&Link> {
-        match &self.record(&Key::Link(execution.clone()))?.item {
-            Item::Link(link) => Some(link),
-            Item::Head(_)
-            | Item::Plan(_)
-            | Item::Target(_)
-            | Item::Summary(_)
-            | Item::Queue(_)
-            | Item::Open(_)
-            | Item::Pace(_) => None,
-        }
+        self.record(&Key::Link(execution.clone()))?.item.get()
     }
 
     /// Whose execution an event is about, as `collect` finds out.

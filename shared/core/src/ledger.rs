@@ -159,6 +159,51 @@ pub enum Item {
     Pace(Pace),
 }
 
+/// A type of item.
+pub trait Content: Sized {
+    /// The item's content, if it is of this type.
+    fn in_item(item: &Item) -> Option<&Self>;
+    /// The same, taken out.
+    fn of_item(item: Item) -> Option<Self>;
+}
+
+impl Item {
+    /// Its content, if it is of this type.
+    #[must_use]
+    pub fn get<T: Content>(&self) -> Option<&T> {
+        T::in_item(self)
+    }
+
+    /// Its content, if it is of this type.
+    #[must_use]
+    pub fn take<T: Content>(self) -> Option<T> {
+        T::of_item(self)
+    }
+}
+
+/// `content!(Type, Variant)`; a boxed one is taken out of its box.
+macro_rules! content {
+    ($type:ty, $variant:ident $(, $boxed:tt)?) => {
+        impl Content for $type {
+            fn in_item(item: &Item) -> Option<&Self> {
+                if let Item::$variant(content) = item { Some(content) } else { None }
+            }
+            fn of_item(item: Item) -> Option<Self> {
+                if let Item::$variant(content) = item { Some($($boxed)? content) } else { None }
+            }
+        }
+    };
+}
+
+content!(Head, Head, *);
+content!(PlanChunk, Plan);
+content!(Target, Target, *);
+content!(Posting, Summary);
+content!(Link, Link);
+content!(AppQueue, Queue);
+content!(OpenRun, Open);
+content!(Pace, Pace);
+
 /// An item as read, with what is needed to replace it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {

@@ -13,25 +13,12 @@ impl Paces for World {
     async fn change(&self, lane: &Lane, change: &Change, nonce: &Nonce, _: Timestamp) -> Result<Changed, LedgerError> {
         self.count("paces.change");
         self.ask("paces.change/before", 4, 10).await?;
-        let (stored, is_done) =
-            self.edit(&Key::Pace(lane.clone()), nonce, |stored| change.apply(stored.and_then(pace)).map(Item::Pace));
+        let (stored, is_done) = self
+            .edit(&Key::Pace(lane.clone()), nonce, |stored| change.apply(stored.and_then(Item::get)).map(Item::Pace));
         self.ask("paces.change/after", 1, 6).await?;
-        Ok(match (stored.as_ref().and_then(pace).cloned(), is_done) {
+        Ok(match (stored.as_ref().and_then(Item::get::<Pace>).cloned(), is_done) {
             (Some(pace), true) => Changed::Done(pace),
             (stored, _) => Changed::Missed(stored),
         })
-    }
-}
-
-fn pace(item: &Item) -> Option<&Pace> {
-    match item {
-        Item::Pace(pace) => Some(pace),
-        Item::Head(_)
-        | Item::Plan(_)
-        | Item::Target(_)
-        | Item::Summary(_)
-        | Item::Link(_)
-        | Item::Queue(_)
-        | Item::Open(_) => None,
     }
 }

@@ -10,7 +10,7 @@ use std::task::{Poll, Waker};
 
 use manifold_core::event::PipelineState;
 use manifold_core::ids::{Attempt, ExecutionId, ExecutionRef, Nonce, PipelineName, RunId, TargetKey};
-use manifold_core::ledger::{Commit, Expect, Item, Key, OPEN, Record};
+use manifold_core::ledger::{Commit, Expect, Item, Key, OPEN, PlanChunk, Record};
 use manifold_core::message::{Message, Outgoing, Payload, Queue};
 use manifold_core::pace::{Api, Lane};
 use manifold_core::plan::{Channel, PlannedTarget};
@@ -393,16 +393,7 @@ impl World {
     /// A run's head.
     #[must_use]
     pub fn head(&self, run: &RunId) -> Option<Head> {
-        match self.record(&Key::Head(run.clone()))?.item {
-            Item::Head(head) => Some(*head),
-            Item::Plan(_)
-            | Item::Target(_)
-            | Item::Summary(_)
-            | Item::Link(_)
-            | Item::Queue(_)
-            | Item::Open(_)
-            | Item::Pace(_) => None,
-        }
+        self.record(&Key::Head(run.clone()))?.item.take()
     }
 
     /// What is stored under a key.
@@ -538,17 +529,8 @@ impl World {
         let inner = self.lock();
         inner
             .of_partition(&partition)
-            .filter_map(|record| match &record.item {
-                Item::Plan(chunk) => Some(chunk.targets.clone()),
-                Item::Head(_)
-                | Item::Target(_)
-                | Item::Summary(_)
-                | Item::Link(_)
-                | Item::Queue(_)
-                | Item::Open(_)
-                | Item::Pace(_) => None,
-            })
-            .flatten()
+            .filter_map(|record| record.item.get::<PlanChunk>())
+            .flat_map(|chunk| chunk.targets.clone())
             .collect()
     }
 
@@ -557,19 +539,7 @@ impl World {
     pub fn targets_of(&self, run: &RunId) -> Vec<Target> {
         let partition = Key::Head(run.clone()).partition();
         let inner = self.lock();
-        inner
-            .of_partition(&partition)
-            .filter_map(|record| match &record.item {
-                Item::Target(target) => Some(Target::clone(target)),
-                Item::Head(_)
-                | Item::Plan(_)
-                | Item::Summary(_)
-                | Item::Link(_)
-                | Item::Queue(_)
-                | Item::Open(_)
-                | Item::Pace(_) => None,
-            })
-            .collect()
+        inner.of_partition(&partition).filter_map(|record| record.item.get().cloned()).collect()
     }
 
     /// A function is invoked.

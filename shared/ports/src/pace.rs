@@ -11,7 +11,7 @@
 use std::future::Future;
 
 use manifold_core::ids::{Nonce, TargetKey};
-use manifold_core::ledger::{Item, Key, PACE_RETENTION, Record};
+use manifold_core::ledger::{Key, PACE_RETENTION, Record};
 use manifold_core::pace::{Api, Ask, Change, Lane, Pace, Turn};
 use manifold_core::run::Refusal;
 use manifold_core::time::Timestamp;
@@ -76,20 +76,8 @@ impl Known {
     #[must_use]
     pub fn of(records: impl IntoIterator<Item = Option<Record>>) -> Self {
         let mut records = records.into_iter();
-        Self(APIS.map(|_| match records.next().flatten().map(|record| record.item) {
-            Some(Item::Pace(pace)) => Some(pace),
-            // The key of a pace holds nothing else; were it so, the first write would be refused with what is there.
-            None
-            | Some(
-                Item::Head(_)
-                | Item::Plan(_)
-                | Item::Target(_)
-                | Item::Summary(_)
-                | Item::Link(_)
-                | Item::Queue(_)
-                | Item::Open(_),
-            ) => None,
-        }))
+        // The key of a pace holds nothing else; were it so, the first write would be refused with what is there.
+        Self(APIS.map(|_| records.next().flatten().and_then(|record| record.item.take())))
     }
 
     /// Reads them.

@@ -79,16 +79,7 @@ fn unreadable(key: &Key) -> LedgerError {
 /// # Errors
 /// The record holds something else.
 pub fn head_of(key: &Key, record: Record) -> Result<Head, LedgerError> {
-    match record.item {
-        Item::Head(head) => Ok(*head),
-        Item::Plan(_)
-        | Item::Target(_)
-        | Item::Summary(_)
-        | Item::Link(_)
-        | Item::Queue(_)
-        | Item::Open(_)
-        | Item::Pace(_) => Err(unreadable(key)),
-    }
+    record.item.take().ok_or_else(|| unreadable(key))
 }
 
 /// The app's queue in a record, or an empty one.
@@ -96,83 +87,29 @@ pub fn head_of(key: &Key, record: Record) -> Result<Head, LedgerError> {
 /// # Errors
 /// The record holds something else.
 pub fn queue_of(key: &Key, record: Option<Record>) -> Result<AppQueue, LedgerError> {
-    match record.map(|record| record.item) {
-        None => Ok(AppQueue::default()),
-        Some(Item::Queue(queue)) => Ok(queue),
-        Some(
-            Item::Head(_)
-            | Item::Plan(_)
-            | Item::Target(_)
-            | Item::Summary(_)
-            | Item::Link(_)
-            | Item::Open(_)
-            | Item::Pace(_),
-        ) => Err(unreadable(key)),
-    }
+    record.map_or_else(|| Ok(AppQueue::default()), |record| record.item.take().ok_or_else(|| unreadable(key)))
 }
 
 fn target_of(key: &Key, record: Record) -> Result<Target, LedgerError> {
-    match record.item {
-        Item::Target(target) => Ok(*target),
-        Item::Head(_)
-        | Item::Plan(_)
-        | Item::Summary(_)
-        | Item::Link(_)
-        | Item::Queue(_)
-        | Item::Open(_)
-        | Item::Pace(_) => Err(unreadable(key)),
-    }
+    record.item.take().ok_or_else(|| unreadable(key))
 }
 
 fn chunk_in(key: &Key, record: Record) -> Result<PlanChunk, LedgerError> {
-    match record.item {
-        Item::Plan(chunk) => Ok(chunk),
-        Item::Head(_)
-        | Item::Target(_)
-        | Item::Summary(_)
-        | Item::Link(_)
-        | Item::Queue(_)
-        | Item::Open(_)
-        | Item::Pace(_) => Err(unreadable(key)),
-    }
+    record.item.take().ok_or_else(|| unreadable(key))
 }
 
 /// Where a run's message stands, or that nobody has taken it up.
 #[must_use]
 pub fn posting_of(record: Option<Record>) -> Posting {
-    match record.map(|record| record.item) {
-        Some(Item::Summary(posting)) => posting,
-        // The key of a summary holds nothing else; were it so, the conditional write would replace it.
-        None
-        | Some(
-            Item::Head(_)
-            | Item::Plan(_)
-            | Item::Target(_)
-            | Item::Link(_)
-            | Item::Queue(_)
-            | Item::Open(_)
-            | Item::Pace(_),
-        ) => Posting::default(),
-    }
+    // The key of a summary holds nothing else; were it so, the conditional write would replace it.
+    record.and_then(|record| record.item.take()).unwrap_or_default()
 }
 
 /// The link in a record, or an empty one.
 #[must_use]
 pub fn link_of(record: Option<Record>) -> Link {
-    match record.map(|record| record.item) {
-        Some(Item::Link(link)) => link,
-        // The key of a link holds nothing else; were it so, the conditional write would replace it.
-        None
-        | Some(
-            Item::Head(_)
-            | Item::Plan(_)
-            | Item::Target(_)
-            | Item::Summary(_)
-            | Item::Queue(_)
-            | Item::Open(_)
-            | Item::Pace(_),
-        ) => Link::default(),
-    }
+    // The key of a link holds nothing else; were it so, the conditional write would replace it.
+    record.and_then(|record| record.item.take()).unwrap_or_default()
 }
 
 /// Reads a run's head, its app's queue, some of its targets, and other items besides, in one go.
