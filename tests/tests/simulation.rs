@@ -17,3 +17,13 @@ fn play(first: u64, count: u64) {
 fn the_laws_hold_in_a_thousand_stories() {
     play(0, 1_000);
 }
+
+#[test]
+fn the_laws_hold_in_a_second_thousand() {
+    play(1_000, 1_000);
+}
+
+#[test]
+fn the_laws_hold_in_a_third_thousand() {
+    play(2_000, 1_000);
+}
