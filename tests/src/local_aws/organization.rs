@@ -745,6 +745,19 @@ impl Organization {
         settled.await
     }
 
+    /// Waits until no queue holds anything, dead letters included. The sweep's last look at what Slack shows may be under
+    /// way when a run has settled.
+    ///
+    /// # Panics
+    /// Time is up: says what is left.
+    pub async fn emptied(&self, limit: Duration) {
+        patience::until("every queue to be empty", limit, async || match self.queues().await {
+            queues if queues.is_empty() => Ok(()),
+            queues => Err(format!("{queues:?}")),
+        })
+        .await;
+    }
+
     fn seen(&self, moved: usize, summary: Option<&Summary>, queues: &BTreeMap<String, [u32; 3]>) -> String {
         let executions: Vec<String> = self
             .members()

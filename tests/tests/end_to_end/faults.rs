@@ -2,7 +2,7 @@
 //! nothing in any queue. Every story looks whether its fault has really happened, so that none ends well because nothing
 //! went wrong.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -39,7 +39,7 @@ async fn ended_well(story: &Organization, run: &RunId, summary: &Summary) -> Str
     assert_eq!(summary.verdict, Some(Verdict::Succeeded));
     assert_eq!(summary.tally.succeeded, 10);
     ten_executions(story, run);
-    assert_eq!(story.queues().await, BTreeMap::new(), "something is left in a queue, or dead");
+    story.emptied(LONG).await;
     assert_eq!(story.refused(), []);
     assert_eq!(story.front().troubles(), [""; 0]);
     let message = one_message(story);

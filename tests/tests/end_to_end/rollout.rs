@@ -1,7 +1,5 @@
 //! One release event in, and what becomes of it.
 
-use std::collections::BTreeMap;
-
 use manifold_core::run::{Outcome, Verdict};
 use manifold_tests::local_aws::front::codepipeline::Behaviour;
 use manifold_tests::local_aws::front::faults::{Fault, Which};
@@ -25,7 +23,7 @@ async fn one_release_event_deploys_ten_targets_and_edits_one_message() {
     // Posted while the run went on, and edited in place; how often depends on how fast it was.
     let versions = &story.slack().messages()[0].versions;
     assert!(versions.len() >= 2 && versions[0].to_string().contains("in progress"), "{versions:#?}");
-    assert_eq!(story.queues().await, BTreeMap::new(), "nothing is left in any queue");
+    story.emptied(LIMIT).await;
     assert_eq!(story.refused(), []);
     // Once for each account in each instance of deploy, and never more often than there are targets.
     let sessions = story.front().calls(&story.hub)["sts.AssumeRole"];
