@@ -133,11 +133,11 @@ fn where_nothing_is_limited_the_pace_rises_until_all_are_started() {
     let told = Story::new().fleet(fleet(1000, ONE_PLACE)).tell();
     let counted = check(&told, "1,000 targets in one place, no limit", 1000);
     assert_eq!(counted.throttled, 0);
-    // One event opens a thousand runs, which takes a minute by itself.
+    // The pace begins careful, and takes a minute for so many.
     let world = told.simulation().world();
     let opened = world.runs().iter().map(|run| world.head(run).unwrap().opened_at).max().unwrap();
     let last = world.executions().iter().map(|execution| execution.started_at).max().unwrap();
-    assert!(last.since(opened) < Span::from_seconds(30), "{}", last.since(opened));
+    assert!(last.since(opened) < Span::from_seconds(75), "{}", last.since(opened));
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn an_account_that_takes_one_call_a_second_slows_nobody_but_itself() {
     let (before, after, counted) = (last_starts(&free), last_starts(&told), starts(&told));
     for (target, last) in &after {
         if *target == slow {
-            assert!(*last >= Span::from_seconds(59) && *last < Span::from_seconds(150), "{last}");
+            assert!(*last >= Span::from_seconds(59) && *last < Span::from_seconds(180), "{last}");
             assert!(counted[target].throttled > 0);
         } else {
             assert_eq!(counted[target].throttled, 0, "{target}");

@@ -25,6 +25,8 @@ use manifold_ports::runs;
 use serde_json::Value;
 use tracing::Instrument;
 
+/// How many apps of one release are opened at once. Their runs have nothing in common but the release.
+const APPS_AT_ONCE: usize = 16;
 /// How often opening is tried again after another writer was first.
 const TRIES: u32 = 10;
 
@@ -122,17 +124,21 @@ impl<L: Ledger, Q: Queues, R: Releases, C: Clock> Dispatch<L, Q, R, C> {
             target: TargetKey { account: envelope.account.clone(), region: envelope.region.clone() },
             id: told.execution.clone(),
         };
-        let mut what = Ok("duplicate");
-        for app in apps {
-            let run = RunId::derive(app.name(), &source);
-            let span = tracing::info_span!("open", %run);
-            // An app that can't be deployed keeps none of the others from it.
-            match self.open(&run, app, &envelope, told, &source).instrument(span).await {
-                Ok(opened) => what = what.map(|what| if opened { "opened" } else { what }),
-                Err(failure) => what = what.and(Err(failure)),
-            }
-        }
-        what
+        // One after the other, a release of many hundred apps would not be taken in within one invocation.
+        let openings: Vec<_> = apps
+            .into_iter()
+            .map(|app| {
+                let run = RunId::derive(app.name(), &source);
+                let span = tracing::info_span!("open", %run);
+                let (envelope, source) = (&envelope, &source);
+                async move { self.open(&run, app, envelope, told, source).await }.instrument(span)
+            })
+            .collect();
+        let opened: Vec<Result<bool, Failure>> = stream::iter(openings).buffered(APPS_AT_ONCE).collect().await;
+        // An app that can't be deployed keeps none of the others from it.
+        opened
+            .into_iter()
+            .try_fold("duplicate", |what, opened| opened.map(|opened| if opened { "opened" } else { what }))
     }
 
     /// Opens a run, unless it is open already. Says whether it did.
