@@ -7,7 +7,7 @@
 //! | [`coverage`] | which fault met which state |
 //! | [`small`] | small worlds, explored whole |
 //!
-//! A seed is a story: [`play`] tells it, and stops at the first law that does not hold. [`smallest`] leaves out whatever
+//! A seed is a story: [`play`] tells it, and stops at the first law that does not hold. [`Failure::of`] leaves out whatever
 //! is not needed for that, and [`Failure`] tells what is left so that a person can read it.
 
 pub mod coverage;

@@ -135,10 +135,15 @@ impl<L: Ledger, Q: Queues, R: Releases, C: Clock> Dispatch<L, Q, R, C> {
             })
             .collect();
         let opened: Vec<Result<bool, Failure>> = stream::iter(openings).buffered(APPS_AT_ONCE).collect().await;
-        // An app that can't be deployed keeps none of the others from it.
-        opened
-            .into_iter()
-            .try_fold("duplicate", |what, opened| opened.map(|opened| if opened { "opened" } else { what }))
+        let mut what = Ok("duplicate");
+        for opened in opened {
+            // An app that can't be deployed keeps none of the others from it.
+            match opened {
+                Ok(opened) => what = what.map(|what| if opened { "opened" } else { what }),
+                Err(failure) => what = what.and(Err(failure)),
+            }
+        }
+        what
     }
 
     /// Opens a run, unless it is open already. Says whether it did.
