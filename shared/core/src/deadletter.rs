@@ -80,6 +80,7 @@ impl Inbox {
 impl From<Queue> for Inbox {
     fn from(queue: Queue) -> Self {
         match queue {
+            Queue::Dispatch => Self::Dispatch,
             Queue::Deploy => Self::Deploy,
             Queue::Collect => Self::Collect,
             Queue::Summarize => Self::Summarize,
@@ -302,11 +303,18 @@ fn keys_of_message(payload: &Payload, known: &Known) -> Vec<Key> {
             keys.extend(known.planned(run, *index).map(|planned| Key::Target(run.clone(), planned.key.clone())));
         }
         Payload::Explain { run, target, .. } => keys.push(Key::Target(run.clone(), target.clone())),
-        Payload::Ask { run, targets, .. } => {
+        Payload::Ask { run, targets, .. } | Payload::Stop { run, targets, .. } => {
             keys.extend(targets.iter().map(|target| Key::Target(run.clone(), target.clone())));
         }
         Payload::Summarize { run } => keys.push(Key::Summary(run.clone())),
-        Payload::Activate { .. } | Payload::Deadline { .. } => {}
+        Payload::Command { run, command } => {
+            keys.push(Key::Decision(run.clone(), command.at, command.id.to_string()));
+        }
+        Payload::Activate { .. }
+        | Payload::Advance { .. }
+        | Payload::Open { .. }
+        | Payload::Alarms { .. }
+        | Payload::Deadline { .. } => {}
     }
     keys
 }
@@ -321,14 +329,19 @@ fn keys_of_event(envelope: &Envelope, known: &Known) -> Vec<Key> {
 }
 
 /// The run that a message is about.
-fn run_named(payload: &Payload) -> &RunId {
+fn run_named(payload: &Payload) -> RunId {
     match payload {
+        Payload::Open { request } => request.run(),
         Payload::Start { run, .. }
         | Payload::Explain { run, .. }
         | Payload::Ask { run, .. }
         | Payload::Summarize { run }
         | Payload::Activate { run }
-        | Payload::Deadline { run } => run,
+        | Payload::Advance { run }
+        | Payload::Command { run, .. }
+        | Payload::Stop { run, .. }
+        | Payload::Alarms { run, .. }
+        | Payload::Deadline { run } => run.clone(),
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use crate::time::Timestamp;
 use sha2::{Digest, Sha256};
 
 /// Why a name was refused.
@@ -263,6 +264,14 @@ impl RunId {
         let digest = Sha256::digest(format!("{app}\n{source}").as_bytes());
         let hash: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         Self(format!("{app}-{hash}"))
+    }
+
+    /// The run that a command wants which points to this one: a retry, or the way back.
+    #[must_use]
+    pub fn derive_from(&self, command: &Nonce, at: Timestamp) -> Self {
+        let digest = Sha256::digest(format!("{self}\n{command}\n{}", at.as_millis()).as_bytes());
+        let hash: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        Self(format!("{}-{hash}", self.app()))
     }
 
     /// The app that the run deploys.

@@ -7,7 +7,10 @@
 //! | run / target | `run#<run>` | `target#<account>#<region>` |
 //! | run / summary | `run#<run>` | `summary` |
 //! | execution / link | `execution#<account>#<region>#<id>` | `link` |
+//! | run / decision | `run#<run>` | `decision#<time>#<id>` |
 //! | app / queue | `app#<app>` | `queue` |
+//! | app / target | `app#<app>` | `target#<account>#<region>` |
+//! | app / run | `app#<app>` | `run#<time>#<run>` |
 //! | open runs | `open` | `run#<run>` |
 //! | pace | `pace#<account>#<region>`, or `pace#hub` | the API's name |
 //!
@@ -18,7 +21,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::control::Decision;
 use crate::ids::{AppName, Attempt, ExecutionRef, Nonce, RunId, TargetKey};
+use crate::known::Known;
 use crate::pace::{Lane, Pace};
 use crate::plan::PlannedTarget;
 use crate::run::machine::AppQueue;
@@ -50,8 +55,14 @@ pub enum Key {
     Summary(RunId),
     /// Whose execution it is.
     Link(ExecutionRef),
+    /// A decision about a run, by its time and its id.
+    Decision(RunId, Timestamp, String),
     /// The runs of an app.
     Queue(AppName),
+    /// What is known to be deployed in a target.
+    Known(AppName, TargetKey),
+    /// That a run of an app was opened, and when.
+    Opening(AppName, Timestamp, RunId),
     /// A run that is looked after.
     Open(RunId),
     /// How fast an API may be called.
@@ -63,9 +74,13 @@ impl Key {
     #[must_use]
     pub fn partition(&self) -> String {
         match self {
-            Self::Head(run) | Self::Plan(run, _) | Self::Target(run, _) | Self::Summary(run) => format!("run#{run}"),
+            Self::Head(run)
+            | Self::Plan(run, _)
+            | Self::Target(run, _)
+            | Self::Summary(run)
+            | Self::Decision(run, _, _) => format!("run#{run}"),
             Self::Link(ExecutionRef { target, id }) => format!("execution#{}#{}#{id}", target.account, target.region),
-            Self::Queue(app) => format!("app#{app}"),
+            Self::Queue(app) | Self::Known(app, _) | Self::Opening(app, _, _) => format!("app#{app}"),
             Self::Open(_) => OPEN.to_owned(),
             Self::Pace(lane) => match lane.place() {
                 Some(TargetKey { account, region }) => format!("pace#{account}#{region}"),
@@ -78,10 +93,13 @@ impl Key {
     #[must_use]
     pub const fn run(&self) -> Option<&RunId> {
         match self {
-            Self::Head(run) | Self::Plan(run, _) | Self::Target(run, _) | Self::Summary(run) | Self::Open(run) => {
-                Some(run)
-            }
-            Self::Link(_) | Self::Queue(_) | Self::Pace(_) => None,
+            Self::Head(run)
+            | Self::Plan(run, _)
+            | Self::Target(run, _)
+            | Self::Summary(run)
+            | Self::Decision(run, _, _)
+            | Self::Open(run) => Some(run),
+            Self::Link(_) | Self::Queue(_) | Self::Known(_, _) | Self::Opening(_, _, _) | Self::Pace(_) => None,
         }
     }
 
@@ -91,7 +109,9 @@ impl Key {
         match self {
             Self::Head(_) => "head".to_owned(),
             Self::Plan(_, chunk) => format!("plan#{chunk:05}"),
-            Self::Target(_, key) => format!("{TARGET_PREFIX}{}#{}", key.account, key.region),
+            Self::Target(_, key) | Self::Known(_, key) => format!("{TARGET_PREFIX}{}#{}", key.account, key.region),
+            Self::Decision(_, at, id) => format!("{DECISION_PREFIX}{:014}#{id}", at.as_millis()),
+            Self::Opening(_, at, run) => format!("{OPENING_PREFIX}{:014}#{run}", at.as_millis()),
             Self::Summary(_) => "summary".to_owned(),
             Self::Link(_) => "link".to_owned(),
             Self::Queue(_) => "queue".to_owned(),
@@ -101,8 +121,12 @@ impl Key {
     }
 }
 
-/// Begins the sort key of every target of a run.
+/// Begins the sort key of every target of a run, and of every target of an app.
 pub const TARGET_PREFIX: &str = "target#";
+/// Begins the sort key of every decision about a run; they sort by time.
+pub const DECISION_PREFIX: &str = "decision#";
+/// Begins the sort key of every run of an app; they sort by time.
+pub const OPENING_PREFIX: &str = "run#";
 /// The partition of all runs that are looked after. Each is written once a minute at most, far below the 1,000 writes
 /// a second that one partition takes (DynamoDB Developer Guide, "Partitions and data distribution").
 pub const OPEN: &str = "open";
@@ -137,6 +161,56 @@ pub struct LinkOwner {
     pub attempt: Attempt,
 }
 
+/// That a run was opened: the history of an app. What became of it is in its head.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Opening {
+    /// The run.
+    pub run: RunId,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Items that are read together: all of one kind in one partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listing {
+    /// The decisions about a run, oldest first.
+    Decisions(RunId),
+    /// What is known to be deployed of an app, by account and Region.
+    Known(AppName),
+    /// The newest runs of an app, newest first, at most so many.
+    Openings(AppName, u32),
+}
+
+impl Listing {
+    /// The partition key.
+    #[must_use]
+    pub fn partition(&self) -> String {
+        match self {
+            Self::Decisions(run) => format!("run#{run}"),
+            Self::Known(app) | Self::Openings(app, _) => format!("app#{app}"),
+        }
+    }
+
+    /// What the sort keys begin with.
+    #[must_use]
+    pub const fn prefix(&self) -> &'static str {
+        match self {
+            Self::Decisions(_) => DECISION_PREFIX,
+            Self::Known(_) => TARGET_PREFIX,
+            Self::Openings(_, _) => OPENING_PREFIX,
+        }
+    }
+
+    /// How many are wanted at most, and then the last ones first.
+    #[must_use]
+    pub const fn newest(&self) -> Option<u32> {
+        match self {
+            Self::Decisions(_) | Self::Known(_) => None,
+            Self::Openings(_, most) => Some(*most),
+        }
+    }
+}
+
 /// What is stored under a [`Key`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", content = "data", rename_all = "snake_case")]
@@ -151,8 +225,14 @@ pub enum Item {
     Summary(Posting),
     /// Under [`Key::Link`].
     Link(Link),
+    /// Under [`Key::Decision`].
+    Decision(Decision),
     /// Under [`Key::Queue`].
     Queue(AppQueue),
+    /// Under [`Key::Known`].
+    Known(Box<Known>),
+    /// Under [`Key::Opening`].
+    Opening(Opening),
     /// Under [`Key::Open`].
     Open(OpenRun),
     /// Under [`Key::Pace`].
@@ -200,7 +280,10 @@ content!(PlanChunk, Plan);
 content!(Target, Target, *);
 content!(Posting, Summary);
 content!(Link, Link);
+content!(Decision, Decision);
 content!(AppQueue, Queue);
+content!(Known, Known, *);
+content!(Opening, Opening);
 content!(OpenRun, Open);
 content!(Pace, Pace);
 
@@ -295,6 +378,23 @@ impl Versions {
         let targets = step.targets.iter().map(|target| {
             self.write(Key::Target(run.clone(), target.key.clone()), Item::Target(Box::new(target.clone())), expires_at)
         });
+        // They follow from the step, or from a command, and their keys with them.
+        let decisions = step.decisions.iter().map(|decision| Write {
+            key: Key::Decision(run.clone(), decision.at, decision.id.clone()),
+            item: Item::Decision(decision.clone()),
+            expect: Expect::Anything,
+            expires_at,
+        });
+        let known = step.known.iter().map(|known| {
+            let key = Key::Known(run.app(), known.target.clone());
+            self.write(key, Item::Known(Box::new(known.clone())), None)
+        });
+        let opening = step.opening.iter().map(|opening| Write {
+            key: Key::Opening(run.app(), opening.at, opening.run.clone()),
+            item: Item::Opening(opening.clone()),
+            expect: Expect::Anything,
+            expires_at,
+        });
         // Unconditional: a run that changes after its verdict is looked after anew, whatever was noted of it before.
         let open = step.watch.then(|| Write {
             key: Key::Open(run.clone()),
@@ -302,6 +402,6 @@ impl Versions {
             expect: Expect::Anything,
             expires_at,
         });
-        head.chain(queue).chain(targets).chain(open).collect()
+        head.chain(queue).chain(targets).chain(known).chain(decisions).chain(opening).chain(open).collect()
     }
 }

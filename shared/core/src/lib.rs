@@ -10,6 +10,8 @@
 //! | [`time`] | [`time::Timestamp`], the only notion of time |
 //! | [`release`] | what is deployed, and who released it |
 //! | [`plan`] | the immutable list of targets of a run, with every choice made |
+//! | [`control`] | what operators decide, and the record of it |
+//! | [`known`] | what is known to be deployed in a target |
 //! | [`event`] | the lenient decoder of what AWS sends |
 //! | [`run`] | the state machine: heads, targets, attempts, outcomes, verdicts |
 //! | [`pace`] | how fast an API may be called, learnt from its throttling |
@@ -24,9 +26,11 @@
 pub mod brief;
 pub mod checkup;
 pub mod console;
+pub mod control;
 pub mod deadletter;
 pub mod event;
 pub mod ids;
+pub mod known;
 pub mod ledger;
 pub mod message;
 pub mod pace;

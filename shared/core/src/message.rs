@@ -4,10 +4,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::brief::brief;
+use crate::control::{Command, Order, Request};
 use crate::ids::{Attempt, ExecutionId, RunId, TargetKey};
 use crate::pace::Turn;
 use crate::run::Effect;
-use crate::time::Span;
+use crate::time::{Span, Timestamp};
 
 /// The schema of messages that this version writes. Law 9: it reads every earlier one.
 pub const SCHEMA: u32 = 1;
@@ -15,6 +16,8 @@ pub const SCHEMA: u32 = 1;
 /// The queues between the functions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Queue {
+    /// Read by `dispatch`; the hub's rules deliver releases to it, too.
+    Dispatch,
     /// Read by `deploy`.
     Deploy,
     /// Read by `collect`; the hub's rules deliver state changes to it, too.
@@ -67,6 +70,45 @@ pub enum Payload {
     Activate {
         /// The run.
         run: RunId,
+    },
+    /// Look at a run again: what it held for may be over. Told too early, it changes nothing.
+    Advance {
+        /// The run.
+        run: RunId,
+    },
+    /// An operator's decision about a run.
+    Command {
+        /// The run.
+        run: RunId,
+        /// What they decided.
+        command: Box<Command<Order>>,
+    },
+    /// Plan and open a run that an operator, or an app's policy, wants.
+    Open {
+        /// What for.
+        request: Box<Command<Request>>,
+    },
+    /// Stop what runs of a run that is aborted.
+    Stop {
+        /// The run.
+        run: RunId,
+        /// Targets of one account, at most [`MOST_ASKED`]; none means all, to be told one after the other.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        targets: Vec<TargetKey>,
+        /// The turn that this message waited for: then it names one target.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        turn: Option<Turn>,
+    },
+    /// Look at the alarms that a wave's bake names.
+    Alarms {
+        /// The run.
+        run: RunId,
+        /// The wave's position.
+        wave: u32,
+        /// When the look began: all of the wave is looked at as of then.
+        began: Timestamp,
+        /// The index of the target to go on with.
+        from: u32,
     },
     /// A run's deadline has passed: give up what has not answered. Told too early, it changes nothing.
     Deadline {
@@ -179,9 +221,17 @@ impl From<Payload> for Outgoing {
     /// To whoever reads it, without delay.
     fn from(payload: Payload) -> Self {
         let queue = match &payload {
-            Payload::Start { .. } | Payload::Explain { .. } | Payload::Ask { .. } => Queue::Deploy,
+            Payload::Open { .. } => Queue::Dispatch,
+            Payload::Start { .. }
+            | Payload::Explain { .. }
+            | Payload::Ask { .. }
+            | Payload::Stop { .. }
+            | Payload::Alarms { .. } => Queue::Deploy,
             Payload::Summarize { .. } => Queue::Summarize,
-            Payload::Activate { .. } | Payload::Deadline { .. } => Queue::Collect,
+            Payload::Activate { .. }
+            | Payload::Advance { .. }
+            | Payload::Command { .. }
+            | Payload::Deadline { .. } => Queue::Collect,
         };
         Self { queue, payload, delay: Span::from_millis(0) }
     }
@@ -196,6 +246,10 @@ impl From<Effect> for Outgoing {
             }
             Effect::Summarize { run } => Self::from(Payload::Summarize { run }),
             Effect::Activate { run } => Self::from(Payload::Activate { run }),
+            Effect::Advance { run, delay } => Self::after(delay, Payload::Advance { run }),
+            Effect::Alarms { run, wave, began, from } => Self::from(Payload::Alarms { run, wave, began, from }),
+            Effect::Stop { run } => Self::from(Payload::Stop { run, targets: Vec::new(), turn: None }),
+            Effect::Open { request } => Self::from(Payload::Open { request }),
         }
     }
 }

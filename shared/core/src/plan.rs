@@ -7,7 +7,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use sha2::{Digest as _, Sha256};
+
+use crate::control::Operator;
 use crate::ids::{PipelineName, RoleArn, TargetKey};
+use crate::release::Release;
 use crate::time::Span;
 
 /// The targets and waves of one run, in the order in which they may start.
@@ -23,6 +27,96 @@ pub struct Plan {
     pub deadline: Span,
     /// Where the summary goes.
     pub channel: Channel,
+    /// How the run is controlled.
+    pub policy: Policy,
+    /// Targets that have the release already and are left alone. They belong to no wave; their indexes follow those of
+    /// `targets`, and they are stored with the plan.
+    pub unchanged: Vec<PlannedTarget>,
+}
+
+/// How a run is controlled, as its app says.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Policy {
+    /// What a newer release does to this run.
+    #[serde(default)]
+    pub newer: Newer,
+    /// What a failure beyond tolerance does.
+    #[serde(default)]
+    pub on_failure: OnFailure,
+    /// Who may pause, resume, abort, retry and roll back; nobody in Slack if there is none. On the command line whoever
+    /// may send to Manifold's queues may.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub operators: Vec<Operator>,
+}
+
+/// What a newer release does to a run that is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Newer {
+    /// It waits until this run has ended.
+    #[default]
+    Queue,
+    /// It takes over what has not started: this run starts nothing more, and what runs is waited for.
+    Supersede,
+    /// It is refused, and must be started again by hand.
+    Refuse,
+}
+
+/// What a wave beyond its failure tolerance does to its run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailure {
+    /// Nothing more is started.
+    #[default]
+    Halt,
+    /// All of it is rolled out all the same; the verdict is still *failed*.
+    Continue,
+    /// Nothing more is started, and the targets of the wave that failed go back to what they had.
+    RollBackWave,
+    /// Nothing more is started, and every target that the run touched goes back to what it had.
+    RollBackRun,
+}
+
+/// A pause after a wave, in which what was rolled out proves itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bake {
+    /// How long; at most [`LONGEST_BAKE`].
+    pub time: Span,
+    /// Names of CloudWatch alarms, metric or composite, in each of the wave's target accounts and Regions. One in ALARM
+    /// stops the run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alarms: Vec<String>,
+}
+
+/// The longest bake.
+pub const LONGEST_BAKE: Span = Span::from_minutes(60 * 24 * 7);
+
+/// A decision that a wave waits for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approval {
+    /// Who may decide. Nobody else can, on the command line neither.
+    pub approvers: Vec<Operator>,
+    /// How long the request stands; at most [`LONGEST_APPROVAL`].
+    pub valid_for: Span,
+    /// What becomes of it when a newer release arrives.
+    #[serde(default)]
+    pub newer: Lapse,
+}
+
+/// The longest that an approval may be waited for.
+pub const LONGEST_APPROVAL: Span = Span::from_minutes(60 * 24 * 7);
+
+/// What becomes of a request for approval when a newer release arrives. None of these ever approves the newer one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Lapse {
+    /// The newer release takes the place of this one, and is asked about when it gets there.
+    #[default]
+    Repoint,
+    /// The request expires and the run ends as *not approved*; the newer release's run begins.
+    Expire,
+    /// It stands, and the newer release waits.
+    Keep,
 }
 
 /// One wave of a plan.
@@ -38,6 +132,25 @@ pub struct PlannedWave {
     pub max_concurrent: u32,
     /// How many of them may end without the release before nothing more is started.
     pub failure_tolerance: u32,
+    /// Whether no more are in flight than could fail without breaking the tolerance by more than one: with none tolerated,
+    /// one at a time (as CloudFormation's `STRICT_FAILURE_TOLERANCE`). Else what is in flight when the tolerance breaks may
+    /// fail as well.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub strict: bool,
+    /// What happens once all of them have ended, before anything else is started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bake: Option<Bake>,
+    /// The decision that it waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Approval>,
+}
+
+impl PlannedWave {
+    /// A wave without bake and approval, and with a soft tolerance.
+    #[must_use]
+    pub const fn plain(name: String, first: u32, size: u32, max_concurrent: u32, failure_tolerance: u32) -> Self {
+        Self { name, first, size, max_concurrent, failure_tolerance, strict: false, bake: None, approval: None }
+    }
 }
 
 /// One target of a plan.
@@ -61,6 +174,39 @@ pub struct PlannedTarget {
     pub variables: BTreeMap<String, String>,
     /// The pinned source revision, when the target pipeline has a source action to pin.
     pub source_revision: Option<SourceRevision>,
+    /// The targets that must have ended before this one may start: so many run at once in its account, or its Region, as
+    /// the wave allows. Each comes before it in the plan.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<TargetKey>,
+    /// The indexes of those that wait for this one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub before: Vec<u32>,
+    /// What it gets, if that is not the run's release: on the way back each target has its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<Box<Release>>,
+}
+
+impl PlannedTarget {
+    /// A digest of what is deployed there: pipeline, variables and pinned revision. Two plans with the same one would do the
+    /// same.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let mut hash = Sha256::new();
+        let mut part = |text: &str| {
+            hash.update(u64::try_from(text.len()).unwrap_or(u64::MAX).to_be_bytes());
+            hash.update(text.as_bytes());
+        };
+        part(self.pipeline.as_str());
+        for (name, value) in &self.variables {
+            part(name);
+            part(value);
+        }
+        if let Some(SourceRevision { action, value, .. }) = &self.source_revision {
+            part(action);
+            part(value);
+        }
+        hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    }
 }
 
 /// A source revision override of `StartPipelineExecution`.

@@ -32,8 +32,8 @@ pub mod status;
 pub mod sweep;
 pub mod target;
 
-pub use head::{Closing, Head, Phase, Tally, Verdict, Wave};
-pub use machine::{AppQueue, Effect, Event, Opened, Refusal, Run, Step, Told};
+pub use head::{Closing, Ending, Head, Hold, Phase, Tally, Verdict, Wave};
+pub use machine::{AlarmsSeen, AppQueue, Effect, Event, Opened, Refusal, Run, Step, Told, Wanted};
 pub use observation::{Learnt, Observation, Observed, Standing};
 pub use seen::Seen;
 pub use status::{Outcome, Status};

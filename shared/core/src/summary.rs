@@ -14,10 +14,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::console;
+use crate::control::Origin;
 use crate::ids::{AccountId, AppName, Attempt, ExecutionId, PipelineName, Region, RunId, TargetKey};
 use crate::plan::PlannedTarget;
 use crate::release::Release;
-use crate::run::{Closing, Head, Outcome, Phase, Status, Tally, Target, Verdict};
+use crate::run::{Closing, Head, Hold, Outcome, Phase, Status, Tally, Target, Verdict};
 use crate::time::{Span, Timestamp};
 
 /// What a person must know about a run.
@@ -39,6 +40,16 @@ pub struct Summary {
     pub reopened: u32,
     /// How many results were learnt by asking the engine, as their events had not arrived.
     pub asked_for: u32,
+    /// What the run is for.
+    pub origin: Origin,
+    /// How many targets have the release already and were left alone. They are not among `size` and `targets`.
+    pub unchanged: u32,
+    /// The wave that waits for approval.
+    pub asks: Option<Asks>,
+    /// What may be done about it now, with a button.
+    pub actions: Vec<Action>,
+    /// What operators have done to it, oldest first.
+    pub deeds: Vec<String>,
     /// When the run was opened.
     pub opened_at: Timestamp,
     /// When the last target ended, once the verdict is given.
@@ -59,6 +70,71 @@ pub struct Summary {
     pub targets: Vec<TargetLine>,
     /// The failures, grouped by cause, largest group first.
     pub causes: Vec<CauseGroup>,
+}
+
+/// A wave that waits for approval.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Asks {
+    /// Its name.
+    pub wave: String,
+    /// How many targets it has.
+    pub targets: u32,
+    /// Who may approve it, by their names in the fleet file.
+    pub approvers: Vec<String>,
+    /// When the request lapses.
+    pub until: Timestamp,
+}
+
+/// What an operator may do about a run now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "action", rename_all = "snake_case")]
+pub enum Action {
+    /// Let the wave begin.
+    Approve {
+        /// Its name.
+        wave: String,
+    },
+    /// Do not let the wave begin.
+    Reject {
+        /// Its name.
+        wave: String,
+    },
+    /// Start nothing more.
+    Abort,
+    /// Roll the same release out again where it is missing.
+    RetryFailed,
+}
+
+impl Action {
+    /// What may be done about a run by those that its fleet file names: buttons that nobody may press are not shown.
+    fn of(head: &Head, asks: Option<&Asks>) -> Vec<Self> {
+        let mut actions = Vec::new();
+        if let Some(asks) = asks {
+            actions.push(Self::Approve { wave: asks.wave.clone() });
+            actions.push(Self::Reject { wave: asks.wave.clone() });
+        }
+        if !head.policy.operators.iter().any(|operator| !operator.slack.is_empty()) {
+            return actions;
+        }
+        match head.verdict() {
+            None if !head.is_ending() => actions.push(Self::Abort),
+            None => {}
+            Some(Verdict::Overtaken | Verdict::Refused | Verdict::Succeeded) => {}
+            Some(
+                Verdict::CompletedWithFailures
+                | Verdict::Incomplete
+                | Verdict::Failed
+                | Verdict::TimedOut
+                | Verdict::Aborted
+                | Verdict::NotApproved,
+            ) => {
+                if head.tally().succeeded < head.size() {
+                    actions.push(Self::RetryFailed);
+                }
+            }
+        }
+        actions
+    }
 }
 
 /// One wave in a summary.
@@ -142,6 +218,7 @@ impl Summary {
         let lines: Vec<TargetLine> =
             plan.iter().map(|planned| line(head, planned, known.get(&planned.key).copied())).collect();
         let verdict = head.verdict();
+        let asks = asks(head);
         let mut accounts: Vec<AccountColumn> = Vec::new();
         let mut regions: Vec<Region> = Vec::new();
         let (mut seen_accounts, mut seen_regions) = (BTreeSet::new(), BTreeSet::new());
@@ -171,6 +248,11 @@ impl Summary {
             waits_for: waits_for(head, &lines, targets),
             reopened: head.reopened,
             asked_for: targets.iter().fold(0, |sum, target| sum.saturating_add(target.asked_for)),
+            origin: head.origin.clone(),
+            unchanged: head.unchanged,
+            actions: Action::of(head, asks.as_ref()),
+            asks,
+            deeds: deeds(head),
             opened_at: head.opened_at,
             ended_at,
             due_at: head.due_at(),
@@ -219,6 +301,12 @@ impl Summary {
         match self.verdict? {
             Verdict::Succeeded => return None,
             Verdict::Overtaken => return Some("Nothing; the newer release carries this one's changes.".to_owned()),
+            Verdict::Refused => {
+                return Some("Start this release again once the run that is under way has ended.".to_owned());
+            }
+            Verdict::Aborted | Verdict::NotApproved => {
+                return Some("Retry the run, or release again, to go on with what was not started.".to_owned());
+            }
             Verdict::Incomplete | Verdict::TimedOut | Verdict::Failed | Verdict::CompletedWithFailures => {}
         }
         let any = |wanted: fn(&TargetLine) -> bool| self.targets.iter().any(wanted);
@@ -367,9 +455,91 @@ fn waits_for(head: &Head, lines: &[TargetLine], targets: &[Target]) -> Vec<Strin
     waits
 }
 
+/// The wave that waits for approval. What a hold is does not depend on the time here, so that a message changes only
+/// when something else does.
+fn asks(head: &Head) -> Option<Asks> {
+    let Hold::Approval { wave, until, .. } = head.hold(head.opened_at)? else { return None };
+    let wave = head.waves.get(wave)?;
+    let approvers = wave.plan.approval.iter().flat_map(|approval| &approval.approvers);
+    Some(Asks {
+        wave: wave.plan.name.clone(),
+        targets: wave.plan.size,
+        approvers: approvers.map(|operator| operator.name.clone()).collect(),
+        until,
+    })
+}
+
+/// What operators have done to a run, in words. Names in it are untrusted.
+fn deeds(head: &Head) -> Vec<String> {
+    let mut deeds: Vec<(Timestamp, String)> = Vec::new();
+    for wave in &head.waves {
+        if let Some(mark) = &wave.approved {
+            deeds.push((mark.at, format!("Wave \"{}\" was approved by {}", wave.plan.name, mark.who)));
+        }
+    }
+    if let Some(mark) = &head.paused {
+        deeds.push((mark.at, format!("Paused by {}", mark.who)));
+    }
+    let ending = head.ending.as_ref().map(|ending| &ending.because);
+    let because = match &head.phase {
+        Phase::Closed { because, .. } => Some(because),
+        Phase::Waiting { .. } | Phase::Active { .. } => ending,
+    };
+    match because {
+        Some(Closing::Aborted { by, stop: false }) => deeds.push((by.at, format!("Aborted by {}", by.who))),
+        Some(Closing::Aborted { by, stop: true }) => {
+            deeds.push((by.at, format!("Aborted by {}; what ran was stopped", by.who)));
+        }
+        Some(Closing::Rejected { wave, by }) => {
+            deeds.push((by.at, format!("Wave \"{wave}\" was rejected by {}", by.who)));
+        }
+        Some(
+            Closing::Complete
+            | Closing::Halted { .. }
+            | Closing::DeadlinePassed
+            | Closing::Overtaken { .. }
+            | Closing::Superseded { .. }
+            | Closing::Refused { .. }
+            | Closing::Lapsed { .. }
+            | Closing::Alarm { .. }
+            | Closing::Unlooked { .. },
+        )
+        | None => {}
+    }
+    deeds.sort_by_key(|(at, _)| *at);
+    deeds.into_iter().map(|(at, deed)| format!("{deed} at {at}")).collect()
+}
+
+/// What a run holds for, in words.
+fn held_for(head: &Head) -> Option<String> {
+    let name = |wave: usize| head.waves.get(wave).map_or("", |wave| wave.plan.name.as_str());
+    Some(match head.hold(head.opened_at)? {
+        Hold::Paused { by, until } => format!("{} to resume it; it is aborted at {until}", by.who),
+        Hold::Approval { wave, until, .. } => {
+            let asks = asks(head).map(|asks| asks.approvers.join(", ")).unwrap_or_default();
+            format!("approval of wave \"{}\" by {asks}, until {until}", name(wave))
+        }
+        Hold::Bake { wave, until } | Hold::Alarms { wave, since: until, .. } => {
+            let known = head.waves.get(wave);
+            let alarms = known.and_then(|wave| wave.plan.bake.as_ref()).map_or(0, |bake| bake.alarms.len());
+            match (known.and_then(|wave| wave.unlooked.as_deref()), alarms) {
+                (Some(why), _) => format!("a look at the alarms of wave \"{}\": {why}", name(wave)),
+                (None, 0) => format!("wave \"{}\" to bake until {until}", name(wave)),
+                (None, _) => format!("wave \"{}\" to bake until {until}, and its alarms to be quiet then", name(wave)),
+            }
+        }
+    })
+}
+
 /// What the targets wait for whose turn has not come.
 fn next_wait(head: &Head) -> Option<String> {
-    if let Some(over) = head.wave_over_tolerance() {
+    if let Some(ending) = &head.ending {
+        return Some(format!("what runs to end: {}", ending.because.words()));
+    }
+    if let Some(hold) = held_for(head) {
+        return Some(hold);
+    }
+    if let Some(over) = head.wave_over_tolerance().filter(|_| head.halts()) {
         let name = &over.plan.name;
         return Some(format!("wave \"{name}\" to end: it is over its failure tolerance, nothing more is started"));
     }
@@ -382,7 +552,7 @@ fn next_wait(head: &Head) -> Option<String> {
         (0, 1) => Some(format!("wave \"{name}\" to end: 1 target is behind it")),
         (0, behind) => Some(format!("wave \"{name}\" to end: {behind} targets are behind it")),
         (here, _) => {
-            let most = wave.plan.max_concurrent;
+            let most = wave.room();
             Some(format!("a free slot for {here} more in wave \"{name}\" (at most {most} at once)"))
         }
     }

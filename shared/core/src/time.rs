@@ -91,6 +91,12 @@ impl Span {
         self.0
     }
 
+    /// The sum of two spans.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+
     /// Seconds, rounded up: a wait is never shorter than asked for.
     #[must_use]
     pub const fn as_seconds_ceil(self) -> i64 {

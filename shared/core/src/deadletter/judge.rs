@@ -5,8 +5,10 @@ use serde::Serialize;
 use super::{
     Content, Fact, Facts, Inbox, Known, Letter, Planning, Releases, Undelivered, belongs, run_named, run_of, words,
 };
+use crate::control::Request;
 use crate::event::{Envelope, Event as Happened, PipelineEvent};
 use crate::ids::{Attempt, ExecutionRef, Nonce, RunId, TargetKey};
+use crate::ledger::Key;
 use crate::message::{Payload, SCHEMA};
 use crate::run::sweep::Telling;
 use crate::run::{Event, Head, Observation, Run, Status, Target, Told, Verdict};
@@ -161,7 +163,7 @@ impl Letter {
     /// The run that it concerns; of a release that several apps share, the first one's.
     fn run(&self, releases: &[Releases], known: &Known) -> Option<RunId> {
         match &self.content {
-            Content::Message(payload) => Some(run_named(payload).clone()),
+            Content::Message(payload) => Some(run_named(payload)),
             Content::Event(envelope) => match self.release() {
                 Some((envelope, told)) => releases.first().map(|app| run_of(&app.app, envelope, told)),
                 None => Observation::of(envelope).and_then(|observation| known.owner(&observation)),
@@ -218,6 +220,20 @@ fn message_in_words(payload: &Payload, known: &Known) -> String {
         },
         Payload::Summarize { run } => format!("bring the summary of run {run} up to date"),
         Payload::Activate { run } => format!("begin run {run}"),
+        Payload::Advance { run } => format!("see whether what run {run} holds for is over"),
+        Payload::Command { run, command } => {
+            format!("{} run {run}, as {} wants", command.what.verb(), words(&command.who.to_string()))
+        }
+        Payload::Open { request } => {
+            let what = match &request.what {
+                Request::Start { app, source, .. } => format!("start {app} with release {}", source.id),
+                Request::Retry { of, .. } => format!("retry run {of}"),
+                Request::Rollback { of, .. } => format!("roll run {of} back"),
+            };
+            format!("{what}, as {} wants", words(&request.who.to_string()))
+        }
+        Payload::Stop { run, .. } => format!("stop what runs of run {run}"),
+        Payload::Alarms { run, wave, .. } => format!("look at the alarms of wave {} of run {run}", wave + 1),
         Payload::Deadline { run } => format!("give up what is silent in run {run}, as its deadline has passed"),
     }
 }
@@ -251,8 +267,22 @@ struct Look<'a> {
 
 impl Look<'_> {
     fn message(&self, payload: &Payload) -> Case {
-        let run = run_named(payload);
-        let Some((head, version)) = self.known.head(run) else { return Case::no_run() };
+        let run = &run_named(payload);
+        let Some((head, version)) = self.known.head(run) else {
+            return match payload {
+                Payload::Open { .. } => Case::pending("the run that it wants was not opened", MEND),
+                Payload::Start { .. }
+                | Payload::Explain { .. }
+                | Payload::Ask { .. }
+                | Payload::Summarize { .. }
+                | Payload::Activate { .. }
+                | Payload::Advance { .. }
+                | Payload::Command { .. }
+                | Payload::Stop { .. }
+                | Payload::Alarms { .. }
+                | Payload::Deadline { .. } => Case::no_run(),
+            };
+        };
         match payload {
             Payload::Start { run, index, attempt } => self.start(head, run, *index, *attempt),
             Payload::Explain { run, target, execution, .. } => {
@@ -275,10 +305,39 @@ impl Look<'_> {
                     | Told::Claimed { .. }
                     | Told::Held { .. }
                     | Told::Early { .. }
+                    | Told::Behind { .. }
+                    | Told::Decided(_)
                     | Told::TooLate
                     | Told::Stray(_),
                     _,
                 ) => over_or(head, "its run has begun"),
+            },
+            Payload::Open { .. } => Case::done("the run that it wants was opened"),
+            Payload::Advance { .. } => match self.step(head, None, Event::Advanced).0 {
+                Told::Changed => Case::pending("what its run held for is over, and it has not gone on", MEND_OR_WAIT),
+                Told::Duplicate
+                | Told::Claimed { .. }
+                | Told::Held { .. }
+                | Told::Early { .. }
+                | Told::Behind { .. }
+                | Told::Decided(_)
+                | Told::TooLate
+                | Told::Stray(_) => over_or(head, "what its run holds for is not over; then this message is sent anew"),
+            },
+            Payload::Command { command, .. } => {
+                let key = Key::Decision(run.clone(), command.at, command.id.to_string());
+                match self.known.record(&key) {
+                    Some(_) => Case::done("it was decided, and is recorded with the run"),
+                    None => Case::pending("nobody has acted on it", MEND),
+                }
+            }
+            Payload::Stop { .. } => match head.verdict() {
+                Some(verdict) => Case::over(verdict),
+                None => Case::pending("something may still run that is to be stopped", MEND_OR_WAIT),
+            },
+            Payload::Alarms { wave, .. } => match head.baking() {
+                Some((baking, _)) if baking == *wave => Case::pending("its wave still bakes", MEND_OR_WAIT),
+                Some(_) | None => over_or(head, "its wave does not bake any more"),
             },
             Payload::Deadline { .. } => match (head.verdict(), head.due_at()) {
                 (Some(verdict), _) => Case::over(verdict),
@@ -310,13 +369,16 @@ impl Look<'_> {
             (Told::Claimed { .. }, _) => Case::pending("its target waits to be started", MEND_OR_WAIT),
             (Told::Held { .. }, _) => Case::pending("another worker is starting its target just now", MEND_OR_WAIT),
             (Told::Early { .. }, _) => Case::pending("its target waits for its turn", MEND_OR_WAIT),
+            (Told::Behind { target }, _) => {
+                Case::done(format!("its target waits for {target} to end; then this message is sent anew"))
+            }
             // A target whose turn came and that must not be started any more ends with this message.
             (Told::TooLate, Some(Status::Ended(outcome))) => Case::pending(
                 format!("its target was not started and must not be any more: it is to end as {}", outcome.words()),
                 MEND_OR_WAIT,
             ),
             (Told::Stray(why), _) => Case::done(why),
-            (Told::TooLate | Told::Changed | Told::Duplicate, _) => {
+            (Told::TooLate | Told::Changed | Told::Duplicate | Told::Decided(_), _) => {
                 let now_at = self.known.target(run, &key).filter(|target| target.attempt != attempt);
                 match now_at {
                     Some(target) => over_or(head, &format!("its target is at attempt {}", target.attempt)),
@@ -362,7 +424,16 @@ impl Look<'_> {
                 Case::pending(why, MEND)
             }
             (Told::Stray(why), _) => Case::not_ours(why),
-            (Told::Duplicate | Told::Claimed { .. } | Told::Held { .. } | Told::Early { .. } | Told::TooLate, _) => {
+            (
+                Told::Duplicate
+                | Told::Claimed { .. }
+                | Told::Held { .. }
+                | Told::Early { .. }
+                | Told::Behind { .. }
+                | Told::Decided(_)
+                | Told::TooLate,
+                _,
+            ) => {
                 over_or(head, &format!("the ledger knows what it tells: its target {}", self.stands(&run, &key)))
             }
         }

@@ -7,15 +7,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::head::{Closing, Head, Phase};
+use super::head::{Closing, Ending, Head, Phase, Verdict, Wave};
 use super::observation::{Learnt, Observation, Observed};
 use super::seen::Seen;
 use super::status::{Outcome, Status};
 use super::target::{Claim, GaveUp, PastAttempt, Reason, ReasonSource, Target, Throttled, Unlocked};
+use crate::control::{Answer, Command, Decision, Mark, Order, Origin, Request, Via, Who};
 use crate::event::PipelineState;
 use crate::ids::{AppName, Attempt, ExecutionId, Nonce, RunId, TargetKey};
+use crate::known::{Good, Known};
+use crate::ledger::Opening;
 use crate::pace::{Api, Turn};
-use crate::plan::{Plan, PlannedTarget};
+use crate::plan::{Newer, Plan, PlannedTarget};
 use crate::release::Release;
 use crate::time::{Span, Timestamp};
 
@@ -143,6 +146,43 @@ pub enum Event {
         /// They are, as planned.
         silent: Vec<PlannedTarget>,
     },
+    /// Time went by: what the run holds for may be over.
+    Advanced,
+    /// A newer release was taken in.
+    Newer {
+        /// Its run.
+        run: RunId,
+    },
+    /// An operator decided something.
+    Commanded(Box<Command<Order>>),
+    /// Somebody looked at the alarms of a wave.
+    Alarms {
+        /// The wave's position.
+        wave: u32,
+        /// When the look began.
+        began: Timestamp,
+        /// What was seen.
+        seen: AlarmsSeen,
+    },
+}
+
+/// What a look at a wave's alarms came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AlarmsSeen {
+    /// All of them were seen, and none is in ALARM.
+    Clear,
+    /// One is.
+    Firing {
+        /// Where.
+        target: TargetKey,
+        /// Its name.
+        alarm: String,
+    },
+    /// They could not all be seen.
+    Unknown {
+        /// Why.
+        reason: String,
+    },
 }
 
 /// What became of an event. Handlers log it and count it; nothing branches on it but the start of an attempt.
@@ -170,6 +210,13 @@ pub enum Told {
         /// When its turn is.
         until: Timestamp,
     },
+    /// Another target of its account or Region goes first; its message comes again when that one has ended.
+    Behind {
+        /// Which.
+        target: TargetKey,
+    },
+    /// An operator's command was carried out, or refused.
+    Decided(Answer),
     /// There is nothing left to start: it was started, it ended, or the run is over.
     TooLate,
     /// It does not belong here, and changes nothing.
@@ -177,7 +224,7 @@ pub enum Told {
 }
 
 /// What is to be done next. Every effect may be performed any number of times.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
     /// Have a worker start an attempt.
     Start {
@@ -209,6 +256,34 @@ pub enum Effect {
         /// The run.
         run: RunId,
     },
+    /// Look at a run again once a hold may be over.
+    Advance {
+        /// The run.
+        run: RunId,
+        /// Not before this much time has passed.
+        delay: Span,
+    },
+    /// Look at the alarms of a wave.
+    Alarms {
+        /// The run.
+        run: RunId,
+        /// The wave's position.
+        wave: u32,
+        /// When the look began.
+        began: Timestamp,
+        /// The index of the target to begin with.
+        from: u32,
+    },
+    /// Stop what runs.
+    Stop {
+        /// The run.
+        run: RunId,
+    },
+    /// Open a run that the policy wants.
+    Open {
+        /// What for.
+        request: Box<Command<Request>>,
+    },
 }
 
 /// What a step changed, and what follows from it.
@@ -224,6 +299,12 @@ pub struct Step {
     /// Whether the run is to be put, in the same commit, among those that are looked after (`sweep`): it was opened, or
     /// changed after its verdict, which may have been told and the run forgotten.
     pub watch: bool,
+    /// The decisions that were made.
+    pub decisions: Vec<Decision>,
+    /// What is known to be deployed in a target, where that changed.
+    pub known: Vec<Known>,
+    /// That the run was opened.
+    pub opening: Option<Opening>,
     /// What to do once the changes are committed.
     pub effects: Vec<Effect>,
 }
@@ -236,7 +317,26 @@ pub struct Run {
     targets: BTreeMap<TargetKey, Target>,
     before: (Option<Head>, AppQueue),
     changed: BTreeSet<TargetKey>,
-    effects: BTreeSet<Effect>,
+    known: BTreeMap<TargetKey, Known>,
+    learnt: BTreeSet<TargetKey>,
+    decisions: Vec<Decision>,
+    opening: Option<Opening>,
+    effects: Vec<Effect>,
+}
+
+/// A run that is to be opened.
+#[derive(Debug, Clone)]
+pub struct Wanted<'a> {
+    /// Its id.
+    pub run: RunId,
+    /// The app.
+    pub app: AppName,
+    /// The release.
+    pub release: Release,
+    /// What it is for.
+    pub origin: Origin,
+    /// Its plan.
+    pub plan: &'a Plan,
 }
 
 /// What opening a run yields.
@@ -246,37 +346,65 @@ pub struct Opened {
     pub run: Run,
     /// The run that waited, and whose place it takes: close it with [`Run::overtake`] in the same commit.
     pub overtakes: Option<RunId>,
+    /// The run that is under way: tell it of the newer one with [`Event::Newer`], best in the same commit.
+    pub behind: Option<RunId>,
 }
 
 impl Run {
     /// From what is stored.
     #[must_use]
     pub fn load(head: Head, queue: AppQueue, targets: impl IntoIterator<Item = Target>) -> Self {
+        Self { before: (Some(head.clone()), queue.clone()), ..Self::new(head, queue, targets) }
+    }
+
+    fn new(head: Head, queue: AppQueue, targets: impl IntoIterator<Item = Target>) -> Self {
         Self {
-            before: (Some(head.clone()), queue.clone()),
+            before: (None, queue.clone()),
             head,
             queue,
             targets: targets.into_iter().map(|target| (target.key.clone(), target)).collect(),
             changed: BTreeSet::new(),
-            effects: BTreeSet::new(),
+            known: BTreeMap::new(),
+            learnt: BTreeSet::new(),
+            decisions: Vec::new(),
+            opening: None,
+            effects: Vec::new(),
         }
     }
 
-    /// Opens a run. It is active at once if no other run of the app is; else it waits, and takes the place of
-    /// one that waited already. A release that is older than the newest one taken in is closed at once.
+    /// With what is known to be deployed in its targets: a success is taken in there, too.
     #[must_use]
-    pub fn open(run: RunId, app: AppName, release: Release, plan: &Plan, queue: AppQueue, now: Timestamp) -> Opened {
+    pub fn knowing(mut self, known: impl IntoIterator<Item = Known>) -> Self {
+        self.known.extend(known.into_iter().map(|known| (known.target.clone(), known)));
+        self
+    }
+
+    /// Opens a run. It is active at once if no other run of the app is; else it waits, and takes the place of
+    /// one that waited already, or is refused, as the app says. A release that is older than the newest one taken in is
+    /// closed at once; going back is no release.
+    #[must_use]
+    pub fn open(wanted: Wanted<'_>, queue: AppQueue, now: Timestamp) -> Opened {
+        let Wanted { run, app, release, origin, plan } = wanted;
         let before = queue.clone();
         let mut queue = queue;
         let released_at = release.released_at;
-        let newer = queue.newest.clone().filter(|newest| newest.released_at > released_at && newest.run != run);
-        let behind = queue.current.clone().filter(|current| *current != run);
-        let mut head = Head::open(run.clone(), app, release, plan, behind.clone(), now);
+        let goes_back = matches!(origin, Origin::Rollback { .. });
+        let newer =
+            (queue.newest.clone()).filter(|newest| newest.released_at > released_at && newest.run != run && !goes_back);
+        let mut behind = queue.current.clone().filter(|current| *current != run);
+        let mut head = Head::open(run.clone(), app, release, plan, origin, behind.clone(), now);
         let mut overtakes = None;
         if let Some(newer) = newer {
             head.phase = Phase::Closed { since: None, at: now, because: Closing::Overtaken { by: newer.run } };
+            behind = None;
+        } else if let (Some(current), Newer::Refuse) = (&behind, plan.policy.newer) {
+            let because = Closing::Refused { behind: current.clone() };
+            head.phase = Phase::Closed { since: None, at: now, because };
+            behind = None;
         } else {
-            queue.newest = Some(Newest { run: run.clone(), released_at });
+            if !goes_back {
+                queue.newest = Some(Newest { run: run.clone(), released_at });
+            }
             if behind.is_some() {
                 overtakes = queue.next.replace(run.clone()).filter(|next| *next != run);
                 head.overtook = overtakes.clone();
@@ -284,25 +412,30 @@ impl Run {
                 queue.current = Some(run.clone());
             }
         }
-        let mut opened = Self {
-            before: (None, before),
-            head,
-            queue,
-            targets: BTreeMap::new(),
-            changed: BTreeSet::new(),
-            effects: BTreeSet::new(),
-        };
-        let unlocked = opened.head.advance(now);
+        let mut opened = Self { before: (None, before), ..Self::new(head, queue, []) };
+        opened.opening = Some(Opening { run, at: now });
+        opened.decide_opened(now);
+        let unlocked = opened.settle_head(now);
         opened.emit_starts(unlocked);
         opened.emit_overtook();
         opened.emit_summarize();
-        Opened { run: opened, overtakes }
+        Opened { run: opened, overtakes, behind }
+    }
+
+    fn decide_opened(&mut self, now: Timestamp) {
+        let what = match &self.head.origin {
+            Origin::Release => "opened".to_owned(),
+            Origin::Start { by } => format!("started by {by}"),
+            Origin::Retry { of, by } => format!("retry of {of}, wanted by {by}"),
+            Origin::Rollback { of, by } => format!("rollback of {of}, wanted by {by}"),
+        };
+        self.decisions.push(Decision::own("opened", what, now));
     }
 
     /// The effects of opening, derived again for a release event that arrives twice.
     #[must_use]
     pub fn opened_again(mut self) -> Self {
-        self.emit_starts(self.head.first_unlocked());
+        self.emit_starts(self.head.latest_unlocked());
         self.emit_closing();
         self.emit_overtook();
         self.emit_summarize();
@@ -314,7 +447,9 @@ impl Run {
     pub fn overtake(mut self, by: RunId, now: Timestamp) -> Self {
         match self.head.phase {
             Phase::Waiting { .. } => {
-                self.head.phase = Phase::Closed { since: None, at: now, because: Closing::Overtaken { by } };
+                let because = Closing::Overtaken { by };
+                self.decisions.push(Decision::own("closed", because.words(), now));
+                self.head.phase = Phase::Closed { since: None, at: now, because };
                 self.emit_summarize();
             }
             Phase::Active { .. } | Phase::Closed { .. } => {}
@@ -346,6 +481,10 @@ impl Run {
             Event::Observed(observation) => self.observed(*observation, now),
             Event::Explained { target, execution, reason } => self.explained(&target, &execution, reason),
             Event::DeadlinePassed { silent } => self.deadline_passed(&silent, now),
+            Event::Advanced => self.advanced(now),
+            Event::Newer { run } => self.newer(&run, now),
+            Event::Commanded(command) => self.commanded(&command, now),
+            Event::Alarms { wave, began, seen } => self.alarms(wave, began, seen, now),
         };
         (self, told)
     }
@@ -361,16 +500,20 @@ impl Run {
         self.head.watched |= adopted;
         let mut targets = self.targets;
         let mut effects = self.effects;
-        if self.head.is_closed() {
-            // Whatever asked for a start before the same step closed the run.
+        if self.head.is_closed() || self.head.ending.is_some() {
+            // Whatever asked for a start before the same step closed the run, or was to end it.
             effects.retain(|effect| !matches!(effect, Effect::Start { .. }));
         }
+        let mut known = self.known;
         Step {
             head: (head.as_ref() != Some(&self.head)).then_some(self.head),
             queue: (self.queue != queue).then_some(self.queue),
             targets: self.changed.iter().filter_map(|key| targets.remove(key)).collect(),
             watch: is_new || changed_late || adopted,
-            effects: effects.into_iter().collect(),
+            decisions: self.decisions,
+            known: self.learnt.iter().filter_map(|key| known.remove(key)).collect(),
+            opening: self.opening,
+            effects,
         }
     }
 
@@ -378,17 +521,237 @@ impl Run {
         match self.head.phase {
             Phase::Waiting { .. } => {
                 self.head.phase = Phase::Active { since: now };
-                let unlocked = self.head.advance(now);
+                let unlocked = self.settle_head(now);
                 self.emit_starts(unlocked);
                 self.emit_summarize();
                 Told::Changed
             }
             Phase::Active { .. } => {
-                self.emit_starts(self.head.first_unlocked());
+                self.emit_starts(self.head.latest_unlocked());
                 Told::Duplicate
             }
             Phase::Closed { .. } => Told::Duplicate,
         }
+    }
+
+    /// Whether a hold is over.
+    fn advanced(&mut self, now: Timestamp) -> Told {
+        let before = self.head.clone();
+        let unlocked = self.settle_head(now);
+        self.emit_starts(unlocked);
+        if self.head == before {
+            // Whoever was here before may have died before it told what follows.
+            self.emit_starts(self.head.latest_unlocked());
+            return Told::Duplicate;
+        }
+        self.emit_summarize();
+        Told::Changed
+    }
+
+    fn newer(&mut self, newer: &RunId, now: Timestamp) -> Told {
+        match self.head.yields_to(newer, now) {
+            Some(because) => {
+                self.end(because, now);
+                Told::Changed
+            }
+            None => {
+                self.emit_closing();
+                Told::Duplicate
+            }
+        }
+    }
+
+    /// Has the run start nothing more, and closes it as soon as nothing is in flight.
+    fn end(&mut self, because: Closing, now: Timestamp) {
+        let id = format!("ending-{}", now.as_millis());
+        self.decisions.push(Decision::own(id, because.words(), now));
+        match self.head.phase {
+            Phase::Active { .. } => {
+                self.head.ending = Some(Ending { at: now, because });
+                let unlocked = self.settle_head(now);
+                self.emit_starts(unlocked);
+            }
+            // It never begins, and its place is free.
+            Phase::Waiting { .. } => {
+                self.head.phase = Phase::Closed { since: None, at: now, because };
+                if self.queue.next.as_ref() == Some(&self.head.run) {
+                    self.queue.next = None;
+                }
+            }
+            Phase::Closed { .. } => {}
+        }
+        self.emit_summarize();
+    }
+
+    fn commanded(&mut self, command: &Command<Order>, now: Timestamp) -> Told {
+        let answer = match self.order(command, now) {
+            Ok(()) => Answer::Done,
+            Err(because) => Answer::Refused { because },
+        };
+        let what = match command.what.wave() {
+            Some(wave) => format!("{} {wave}", command.what.verb()),
+            None => command.what.verb().to_owned(),
+        };
+        let decision = Decision::of(command, what, answer.clone());
+        self.decisions.push(decision);
+        self.emit_summarize();
+        Told::Decided(answer)
+    }
+
+    /// An operator's command that was recorded already: what follows from it, again.
+    #[must_use]
+    pub fn commanded_again(mut self) -> Self {
+        self.emit_starts(self.head.latest_unlocked());
+        self.emit_closing();
+        self.emit_stop();
+        self.emit_summarize();
+        self
+    }
+
+    fn order(&mut self, command: &Command<Order>, now: Timestamp) -> Result<(), String> {
+        let mark = Mark { who: command.who.clone(), at: now };
+        if let Some(verdict) = self.head.verdict() {
+            return Err(format!("the run has ended: {}", verdict.words()));
+        }
+        match &command.what {
+            Order::Approve { wave } => {
+                self.may_approve(wave, &command.who)?;
+                let position = self.awaited(wave, now)?;
+                if let Some(wave) = self.head.waves.get_mut(position) {
+                    wave.approved = Some(mark);
+                }
+                let unlocked = self.settle_head(now);
+                self.emit_starts(unlocked);
+            }
+            Order::Reject { wave } => {
+                self.may_approve(wave, &command.who)?;
+                self.awaited(wave, now)?;
+                self.end(Closing::Rejected { wave: wave.clone(), by: mark }, now);
+            }
+            Order::Pause => {
+                self.may_operate(&command.who)?;
+                self.not_ending()?;
+                if let Some(by) = &self.head.paused {
+                    return Err(format!("{} has paused it at {}", by.who, by.at));
+                }
+                self.head.paused = Some(mark);
+                self.settle_head(now);
+            }
+            Order::Resume => {
+                self.may_operate(&command.who)?;
+                self.not_ending()?;
+                if self.head.paused.take().is_none() {
+                    return Err("it is not paused".to_owned());
+                }
+                let unlocked = self.settle_head(now);
+                self.emit_starts(unlocked);
+            }
+            Order::Abort { stop } => {
+                self.may_operate(&command.who)?;
+                match &mut self.head.ending {
+                    Some(Ending { because: Closing::Aborted { stop: stopping, .. }, .. }) if *stop && !*stopping => {
+                        *stopping = true;
+                    }
+                    Some(Ending { because: Closing::Aborted { by, .. }, .. }) => {
+                        return Err(format!("{} has aborted it at {}", by.who, by.at));
+                    }
+                    Some(_) | None => self.end(Closing::Aborted { by: mark, stop: *stop }, now),
+                }
+                self.emit_stop();
+            }
+        }
+        Ok(())
+    }
+
+    fn not_ending(&self) -> Result<(), String> {
+        match (&self.head.ending, self.head.halts()) {
+            (Some(ending), _) => Err(format!("it starts nothing more: {}", ending.because.words())),
+            (None, true) => Err("it starts nothing more: a wave is over its failure tolerance".to_owned()),
+            (None, false) => Ok(()),
+        }
+    }
+
+    fn may_operate(&self, who: &Who) -> Result<(), String> {
+        let operators = &self.head.policy.operators;
+        match who.via {
+            Via::Cli if operators.is_empty() => Ok(()),
+            Via::Manifold => Ok(()),
+            Via::Cli | Via::Slack | Via::Pipeline => match who.among(operators) {
+                Some(_) => Ok(()),
+                None => Err(not_among(who, operators.iter().map(|operator| operator.name.as_str()))),
+            },
+        }
+    }
+
+    fn may_approve(&self, wave: &str, who: &Who) -> Result<(), String> {
+        let planned = self.head.waves.iter().find(|known| known.plan.name == wave);
+        let Some(planned) = planned else { return Err(format!("it has no wave {wave}")) };
+        let Some(approval) = &planned.plan.approval else { return Err(format!("wave {wave} needs no approval")) };
+        match who.among(&approval.approvers) {
+            Some(_) => Ok(()),
+            None => Err(not_among(who, approval.approvers.iter().map(|operator| operator.name.as_str()))),
+        }
+    }
+
+    /// The position of a wave that waits for approval now.
+    fn awaited(&self, name: &str, now: Timestamp) -> Result<usize, String> {
+        let wave = self.head.waves.iter().position(|wave| wave.plan.name == name);
+        let Some((position, wave)) = wave.and_then(|at| Some((at, self.head.waves.get(at)?))) else {
+            return Err(format!("it has no wave {name}"));
+        };
+        if let Some(by) = &wave.approved {
+            return Err(format!("{} has approved it at {}", by.who, by.at));
+        }
+        self.not_ending()?;
+        match wave.asked_at {
+            Some(asked) if wave.plan.approval.as_ref().is_some_and(|a| asked.plus(a.valid_for) <= now) => {
+                Err("the request has expired".to_owned())
+            }
+            Some(_) => Ok(position),
+            None => Err(format!("wave {name} has not come to it: what is before it has not ended")),
+        }
+    }
+
+    fn alarms(&mut self, position: u32, began: Timestamp, seen: AlarmsSeen, now: Timestamp) -> Told {
+        let baking = self.head.baking().map(|(position, wave)| (position, wave.baked_at(), wave.plan.name.clone()));
+        let Some((_, Some(baked_at), name)) = baking.filter(|(baking, ..)| *baking == position) else {
+            self.emit_closing();
+            return Told::TooLate;
+        };
+        let Some(wave) = usize::try_from(position).ok().and_then(|at| self.head.waves.get_mut(at)) else {
+            return Told::Stray("no such wave");
+        };
+        match seen {
+            AlarmsSeen::Firing { target, alarm } => {
+                if self.head.ending.is_some() {
+                    return Told::TooLate;
+                }
+                self.end(Closing::Alarm { wave: name, target, alarm }, now);
+            }
+            AlarmsSeen::Clear if began >= baked_at => {
+                wave.passed_at = Some(now);
+                wave.unlooked = None;
+                let what = format!("wave {name} has baked, and none of its alarms is in ALARM");
+                self.decisions.push(Decision::own(format!("baked-{position}"), what, now));
+                let unlocked = self.settle_head(now);
+                self.emit_starts(unlocked);
+                self.emit_summarize();
+            }
+            AlarmsSeen::Clear => {
+                if wave.unlooked.take().is_none() {
+                    return Told::Duplicate;
+                }
+                self.emit_summarize();
+            }
+            AlarmsSeen::Unknown { reason } => {
+                if wave.unlooked.as_ref() == Some(&reason) {
+                    return Told::Duplicate;
+                }
+                wave.unlooked = Some(reason);
+                self.emit_summarize();
+            }
+        }
+        Told::Changed
     }
 
     fn claim(&mut self, planned: &PlannedTarget, attempt: Attempt, nonce: Nonce, lease: Span, now: Timestamp) -> Told {
@@ -402,6 +765,8 @@ impl Run {
             return Told::TooLate;
         }
         let may_start = !self.must_not_start(now) && target.gave_up.is_none();
+        let has_ended = |key: &TargetKey| self.targets.get(key).is_some_and(|target| target.status().outcome().is_some());
+        let behind = planned.after.iter().find(|key| !has_ended(key)).cloned();
         match (target.status(), &target.claim) {
             (Status::Queued, _) => {}
             (Status::Starting, Some(claim)) if claim.nonce == nonce => {
@@ -437,6 +802,9 @@ impl Run {
             self.start_at(&target, turn.at, now);
             return Told::Early { until: turn.at };
         }
+        if let (false, true, Some(target)) = (look_first, may_start, behind) {
+            return Told::Behind { target };
+        }
         target.first_claimed_at.get_or_insert(now);
         target.claim = Some(Claim { nonce, at: now, lease_until: now.plus(lease) });
         self.put(target);
@@ -462,7 +830,7 @@ impl Run {
     fn skip(&mut self, mut target: Target, now: Timestamp) {
         let before = target.status();
         target.was_not_started();
-        let halted = self.head.is_closed() || self.head.wave_over_tolerance().is_some();
+        let halted = self.head.is_ending();
         if let (true, Some(last)) = (halted, target.past.last()) {
             // It had its chance: what failed is not told as skipped because it can't be tried again.
             target.reason = last.reason.clone();
@@ -493,9 +861,7 @@ impl Run {
 
     /// Whether a target that is not started yet must stay so.
     fn must_not_start(&self, now: Timestamp) -> bool {
-        self.head.is_closed()
-            || self.head.wave_over_tolerance().is_some()
-            || self.head.due_at().is_some_and(|due| due <= now)
+        self.head.is_ending() || self.head.due_at().is_some_and(|due| due <= now)
     }
 
     fn started(&mut self, key: &TargetKey, attempt: Attempt, execution: ExecutionId, now: Timestamp) -> Told {
@@ -598,7 +964,8 @@ impl Run {
                 let delay = backoff(&self.head.run, key, target.put_back);
                 target.put_back = target.put_back.saturating_add(1);
                 target.start_due_at = Some(now.plus(delay));
-                self.effects.insert(Effect::Start { run: self.head.run.clone(), index: target.index, attempt, delay });
+                let (run, index) = (self.head.run.clone(), target.index);
+                self.emit(Effect::Start { run, index, attempt, delay });
             }
         }
         self.settle(target, before, now);
@@ -607,7 +974,7 @@ impl Run {
 
     /// Has the attempt's message come at a time.
     fn start_at(&mut self, target: &Target, at: Timestamp, now: Timestamp) {
-        self.effects.insert(Effect::Start {
+        self.emit(Effect::Start {
             run: self.head.run.clone(),
             index: target.index,
             attempt: target.attempt,
@@ -727,6 +1094,9 @@ impl Run {
             target.reopened_after_close = true;
             self.head.reopened_at = Some(now);
         }
+        if after == Status::Ended(Outcome::Succeeded) && before != after {
+            self.learn(&target, now);
+        }
         if let Some(unlocked) = self.settle_head(now) {
             target.unlocked = Some(match target.unlocked {
                 Some(known) => Unlocked { first: known.first.min(unlocked.first), end: known.end.max(unlocked.end) },
@@ -737,23 +1107,56 @@ impl Run {
         self.put(target);
     }
 
+    /// Notes what the target has now.
+    fn learn(&mut self, target: &Target, now: Timestamp) {
+        let Some(fingerprint) = target.fingerprint.clone() else { return };
+        let release = target.release.as_deref().unwrap_or(&self.head.release).clone();
+        let at = target.ended_at().unwrap_or(now);
+        let good = Good { run: self.head.run.clone(), release, fingerprint, at };
+        if let Some(known) = Known::with(self.known.get(&target.key), target.key.clone(), good) {
+            self.known.insert(target.key.clone(), known);
+            self.learnt.insert(target.key.clone());
+        }
+    }
+
     /// Advances the head and, if that closed the run, hands over to the next one.
     fn settle_head(&mut self, now: Timestamp) -> Option<Unlocked> {
+        let before: Vec<_> = self.head.waves.iter().map(Progress::of).collect();
+        let was_closed = self.head.is_closed();
         let unlocked = self.head.advance(now);
+        let mut bakes = false;
+        for (position, (before, wave)) in before.iter().zip(&self.head.waves).enumerate() {
+            for (id, what) in before.until(wave) {
+                bakes |= id == BAKES;
+                self.decisions.push(Decision::own(format!("{id}-{position}"), what, now));
+            }
+        }
+        if let (false, Phase::Closed { because, .. }) = (was_closed, &self.head.phase) {
+            let verdict = self.head.verdict().map_or("", Verdict::words);
+            self.decisions.push(Decision::own("closed", format!("{}; {verdict}", because.words()), now));
+        }
         if self.head.is_closed() && self.queue.current.as_ref() == Some(&self.head.run) {
             self.queue.current = self.queue.next.take();
             self.head.handed_to = self.queue.current.clone();
         }
         self.emit_closing();
+        if bakes {
+            self.emit_bake(now);
+        }
         unlocked
     }
 
     /// The effects that follow from a target's facts, whether they are new or told again.
     fn derive_again(&mut self, target: &Target) {
         self.emit_starts(target.unlocked);
+        if target.status().outcome().is_some() {
+            for index in target.before.clone() {
+                self.emit_starts(Some(Unlocked { first: index, end: index.saturating_add(1) }));
+            }
+        }
         let is_waiting = target.put_back > 0 || target.turn.is_some();
         if target.attempt > Attempt::FIRST && target.status() == Status::Queued && !is_waiting {
-            self.effects.insert(Effect::Start {
+            self.emit(Effect::Start {
                 run: self.head.run.clone(),
                 index: target.index,
                 attempt: target.attempt,
@@ -761,16 +1164,22 @@ impl Run {
             });
         }
         if let (true, Some(execution)) = (target.is_unexplained(), target.execution.clone()) {
-            self.effects.insert(Effect::Explain { run: self.head.run.clone(), target: target.key.clone(), execution });
+            self.emit(Effect::Explain { run: self.head.run.clone(), target: target.key.clone(), execution });
         }
         self.emit_closing();
         self.emit_summarize();
     }
 
+    fn emit(&mut self, effect: Effect) {
+        if !self.effects.contains(&effect) {
+            self.effects.push(effect);
+        }
+    }
+
     fn emit_starts(&mut self, unlocked: Option<Unlocked>) {
         let Some(Unlocked { first, end }) = unlocked else { return };
         for index in first..end {
-            self.effects.insert(Effect::Start {
+            self.emit(Effect::Start {
                 run: self.head.run.clone(),
                 index,
                 attempt: Attempt::FIRST,
@@ -781,19 +1190,43 @@ impl Run {
 
     fn emit_closing(&mut self) {
         if let Some(next) = self.head.handed_to.clone() {
-            self.effects.insert(Effect::Activate { run: next });
+            self.emit(Effect::Activate { run: next });
+        }
+        if let Some(request) = self.head.wants_rollback() {
+            self.emit(Effect::Open { request: Box::new(request) });
+        }
+    }
+
+    /// Somebody looks at the alarms of a bake that begins, and comes back when it is over. Once only: were each early look
+    /// to send another one, they would never end. Whatever is lost of it, the sweep makes up for.
+    fn emit_bake(&mut self, now: Timestamp) {
+        let Some((position, wave)) = self.head.baking() else { return };
+        let (Some(baked_at), Some(bake)) = (wave.baked_at(), wave.plan.bake.as_ref()) else { return };
+        let (run, delay, has_alarms) = (self.head.run.clone(), baked_at.since(now), !bake.alarms.is_empty());
+        let from = wave.plan.first;
+        if has_alarms {
+            self.emit(Effect::Alarms { run: run.clone(), wave: position, began: now, from });
+        }
+        self.emit(Effect::Advance { run, delay });
+    }
+
+    fn emit_stop(&mut self) {
+        let is_stopping =
+            matches!(&self.head.ending, Some(Ending { because: Closing::Aborted { stop: true, .. }, .. }));
+        if is_stopping && self.head.in_flight() > 0 {
+            self.emit(Effect::Stop { run: self.head.run.clone() });
         }
     }
 
     /// The run that was overtaken is closed in the commit that opens this one, so its last word is this one's to send.
     fn emit_overtook(&mut self) {
         if let Some(run) = self.head.overtook.clone() {
-            self.effects.insert(Effect::Summarize { run });
+            self.emit(Effect::Summarize { run });
         }
     }
 
     fn emit_summarize(&mut self) {
-        self.effects.insert(Effect::Summarize { run: self.head.run.clone() });
+        self.emit(Effect::Summarize { run: self.head.run.clone() });
     }
 
     fn put(&mut self, target: Target) {
@@ -836,6 +1269,55 @@ fn merge_reason(target: &mut Target, reason: Reason) {
         Some(known) if known.source != ReasonSource::Manifold => known.merge(reason),
         Some(_) | None => reason,
     });
+}
+
+fn not_among<'a>(who: &Who, names: impl Iterator<Item = &'a str>) -> String {
+    let names: Vec<&str> = names.collect();
+    match names.is_empty() {
+        true => format!("{} may not: the fleet file names nobody who may", who.short()),
+        false => format!("{} may not: only {} may", who.short(), names.join(", ")),
+    }
+}
+
+/// That a wave's bake began.
+const BAKES: &str = "bakes";
+
+/// How far a wave is, for the record of decisions.
+struct Progress {
+    has_begun: bool,
+    is_asked: bool,
+    is_complete: bool,
+    has_passed: bool,
+}
+
+impl Progress {
+    fn of(wave: &Wave) -> Self {
+        Self {
+            has_begun: wave.released > 0,
+            is_asked: wave.asked_at.is_some(),
+            is_complete: wave.completed_at.is_some(),
+            has_passed: wave.passed_at.is_some(),
+        }
+    }
+
+    /// What happened to the wave since.
+    fn until(&self, wave: &Wave) -> Vec<(&'static str, String)> {
+        let (now, name) = (Self::of(wave), &wave.plan.name);
+        let mut told = Vec::new();
+        if now.is_asked && !self.is_asked {
+            told.push(("asked", format!("wave {name} waits for approval")));
+        }
+        if now.has_begun && !self.has_begun {
+            told.push(("began", format!("wave {name} began")));
+        }
+        if let (true, false, Some(bake)) = (now.is_complete, self.is_complete, &wave.plan.bake) {
+            told.push((BAKES, format!("wave {name} bakes for {}", bake.time)));
+        }
+        if now.has_passed && !self.has_passed {
+            told.push(("baked", format!("wave {name} has baked")));
+        }
+        told
+    }
 }
 
 /// Exponential, with a jitter that is a function of the target, so that a thousand of them don't come back at once.

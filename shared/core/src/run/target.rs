@@ -8,6 +8,7 @@ use super::status::{Outcome, Status};
 use crate::ids::{Attempt, ExecutionId, ExecutionRef, Nonce, PipelineName, TargetKey};
 use crate::pace::Turn;
 use crate::plan::{MAX_TARGETS, PlannedTarget};
+use crate::release::Release;
 use crate::time::Timestamp;
 
 /// Why a target did not get the release.
@@ -159,6 +160,24 @@ pub struct Target {
     /// How many of its ends were learnt by asking the engine, as their events had not arrived.
     #[serde(default)]
     pub asked_for: u32,
+    /// The indexes of the targets that wait for this one to end.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "sound_followers")]
+    pub before: Vec<u32>,
+    /// A digest of what it gets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
+    /// What it gets, if that is not the run's release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<Box<Release>>,
+}
+
+/// Each of these targets is told to start, too.
+fn sound_followers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u32>, D::Error> {
+    let before = Vec::<u32>::deserialize(deserializer)?;
+    match before.iter().all(|index| *index < MAX_TARGETS) {
+        true => Ok(before),
+        false => Err(D::Error::custom("the targets that wait for it are not targets of a plan")),
+    }
 }
 
 /// Each of these targets is told to start: a damaged item must not name more than there can be.
@@ -201,6 +220,9 @@ impl Target {
             turn: None,
             throttled: None,
             asked_for: 0,
+            before: planned.before.clone(),
+            fingerprint: Some(planned.fingerprint()),
+            release: planned.release.clone(),
         }
     }
 

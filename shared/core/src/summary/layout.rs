@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{AccountColumn, Summary, TargetLine};
 use crate::ids::{Partition, Region};
+use crate::control::Origin;
 use crate::run::{Closing, Outcome, Status, Verdict};
 
 /// The largest run that is shown target by target.
@@ -124,11 +125,19 @@ pub(crate) fn headline(summary: &Summary) -> String {
     };
     let lacking = || format!("{} without the release", of(summary.tally.without_release()));
     match State::of(summary) {
+        // A wave's name is the fleet file's, at most 64 characters.
+        _ if summary.asks.is_some() => {
+            let wave = summary.asks.as_ref().map_or("", |asks| asks.wave.as_str());
+            format!("{app}: waits for approval of {wave}, {} ended{so_far}", of(summary.tally.ended()))
+        }
         State::Waiting => format!("{app}: waiting for its turn"),
         State::InProgress => format!("{app}: in progress, {} ended{so_far}", of(summary.tally.ended())),
         State::InProgressAgain => {
             let again = summary.size.saturating_sub(summary.tally.ended());
             format!("{app}: in progress again, {} retried", targets(again))
+        }
+        State::Ended(Verdict::Succeeded) if summary.size == 0 => {
+            format!("{app}: nothing to do, {} have the release", targets(summary.unchanged))
         }
         State::Ended(Verdict::Succeeded) if summary.size == 1 => format!("{app}: succeeded on its target"),
         State::Ended(Verdict::Succeeded) => format!("{app}: succeeded on all {}", targets(summary.size)),
@@ -139,6 +148,9 @@ pub(crate) fn headline(summary: &Summary) -> String {
         State::Ended(Verdict::Incomplete) => format!("{app}: incomplete, {}", lacking()),
         State::Ended(Verdict::TimedOut) => format!("{app}: timed out, {}", lacking()),
         State::Ended(Verdict::Overtaken) => format!("{app}: overtaken by a newer release"),
+        State::Ended(Verdict::Aborted) => format!("{app}: aborted, {}", lacking()),
+        State::Ended(Verdict::NotApproved) => format!("{app}: not approved, {}", lacking()),
+        State::Ended(Verdict::Refused) => format!("{app}: refused, another run is under way"),
     }
 }
 
@@ -156,6 +168,27 @@ pub(crate) fn why(summary: &Summary) -> Option<String> {
         Closing::Halted { wave } => Some(format!("Wave \"{wave}\" went over its failure tolerance{skipped}.")),
         Closing::DeadlinePassed => Some(format!("The deadline passed before every target had answered{skipped}.")),
         Closing::Overtaken { by } => Some(format!("Run {by} has a newer release; nothing of this one was started.")),
+        Closing::Superseded { by } => Some(format!("Run {by} has a newer release and took over{skipped}.")),
+        Closing::Refused { behind } => Some(format!("Run {behind} was under way; nothing of this one was started.")),
+        Closing::Aborted { .. } | Closing::Rejected { .. } => match skipped.strip_prefix("; ") {
+            Some(skipped) => Some(format!("{skipped}.")),
+            None => None,
+        },
+        Closing::Lapsed { wave, newer: None } => {
+            Some(format!("Nobody approved wave \"{wave}\" in time{skipped}."))
+        }
+        Closing::Lapsed { wave, newer: Some(by) } => {
+            Some(format!("The request to approve wave \"{wave}\" expired with the newer release of run {by}{skipped}."))
+        }
+        Closing::Alarm { wave, target, alarm } => {
+            Some(format!("Alarm \"{alarm}\" in {target} is in ALARM after wave \"{wave}\"{skipped}."))
+        }
+        Closing::Unlooked { wave, reason } => {
+            Some(format!("The alarms of wave \"{wave}\" could not be seen: {reason}{skipped}."))
+        }
+        Closing::Complete if summary.verdict == Some(Verdict::Failed) => {
+            Some("A wave went over its failure tolerance; the app goes on all the same.".to_owned())
+        }
         Closing::Complete if summary.tally.failures() > 0 => {
             Some("Every target had its turn; the failures are within what the waves tolerate.".to_owned())
         }
@@ -169,6 +202,27 @@ pub(crate) fn reopened(summary: &Summary) -> Option<String> {
         0 => None,
         1 => Some("1 target was retried in its own account after the run had closed.".to_owned()),
         count => Some(format!("{count} targets were retried in their own accounts after the run had closed.")),
+    }
+}
+
+/// What the run is for, where that is no release of its own. Names in it are untrusted.
+pub(crate) fn origin(summary: &Summary) -> Option<String> {
+    match &summary.origin {
+        Origin::Release => None,
+        Origin::Start { by } => Some(format!("Started by {by}.")),
+        Origin::Retry { of, by } => Some(format!("Retry of run {of}, wanted by {by}.")),
+        Origin::Rollback { of, by } => {
+            Some(format!("Rollback of run {of}, wanted by {by}: each target goes back to its own last good release."))
+        }
+    }
+}
+
+/// How many targets were left alone, in words.
+pub(crate) fn unchanged(summary: &Summary) -> Option<String> {
+    match summary.unchanged {
+        0 => None,
+        1 => Some("1 target has this release already and was skipped.".to_owned()),
+        count => Some(format!("{} have this release already and were skipped.", targets(count))),
     }
 }
 

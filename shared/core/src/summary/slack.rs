@@ -438,5 +438,6 @@ fn state_symbol(summary: &Summary) -> &'static str {
         State::Ended(Verdict::Failed) => symbol(Mark::Failed),
         State::Ended(Verdict::TimedOut) => symbol(Mark::TimedOut),
         State::Ended(Verdict::Overtaken) => symbol(Mark::Superseded),
+        State::Ended(Verdict::Aborted | Verdict::NotApproved | Verdict::Refused) => symbol(Mark::Canceled),
     }
 }

@@ -243,5 +243,6 @@ fn state_symbol(summary: &Summary) -> char {
         State::Ended(Verdict::Failed) => symbol(Mark::Failed),
         State::Ended(Verdict::TimedOut) => symbol(Mark::TimedOut),
         State::Ended(Verdict::Overtaken) => symbol(Mark::Superseded),
+        State::Ended(Verdict::Aborted | Verdict::NotApproved | Verdict::Refused) => symbol(Mark::Canceled),
     }
 }

@@ -1,0 +1,58 @@
+//! What is known to be deployed in a target, over all runs: its last good release, and the one before.
+//!
+//! Written in the commit that folds a target's success in, so that it is never ahead of the run that it tells of.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{RunId, TargetKey};
+use crate::release::Release;
+use crate::time::Timestamp;
+
+/// A release that was rolled out to a target with success.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Good {
+    /// By which run.
+    pub run: RunId,
+    /// What.
+    pub release: Release,
+    /// The digest of pipeline, variables and pinned revision
+    /// ([`PlannedTarget::fingerprint`](crate::plan::PlannedTarget::fingerprint)).
+    pub fingerprint: String,
+    /// When its execution succeeded.
+    pub at: Timestamp,
+}
+
+/// The last good releases of one target of one app.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Known {
+    /// The target.
+    pub target: TargetKey,
+    /// The last one.
+    pub current: Good,
+    /// The one before, if it was another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Good>,
+}
+
+impl Known {
+    /// Takes a success in, if it is news: each run's counts once, and an older one never goes before a newer one.
+    #[must_use]
+    pub fn with(known: Option<&Self>, target: TargetKey, good: Good) -> Option<Self> {
+        let Some(known) = known else { return Some(Self { target, current: good, previous: None }) };
+        if known.current.run == good.run || known.current.at >= good.at {
+            return None;
+        }
+        // The same once more leaves the way back as it is.
+        let previous = match known.current.fingerprint == good.fingerprint {
+            true => known.previous.clone(),
+            false => Some(known.current.clone()),
+        };
+        Some(Self { target, current: good, previous })
+    }
+
+    /// What the target had before a run: what it has, if the run did not get there.
+    #[must_use]
+    pub fn before(&self, run: &RunId) -> Option<&Good> {
+        if self.current.run == *run { self.previous.as_ref() } else { Some(&self.current) }
+    }
+}
