@@ -22,7 +22,7 @@ use manifold_core::ids::{Attempt, ExecutionRef, RunId, TargetKey};
 use manifold_core::plan::Plan;
 use manifold_core::release::{Release, Revision, Trigger};
 use manifold_core::run::sweep::{Look, OpenRun, View};
-use manifold_core::run::{AppQueue, Event, Head, Learnt, Observation, Observed, Run, Target, Verdict};
+use manifold_core::run::{AppQueue, Event, Head, Learnt, Observation, Observed, Run, Target, Verdict, Wanted};
 use manifold_core::summary::{Summary, slack};
 use manifold_core::time::{Span, Timestamp};
 use manifold_fleet::{App, Fleet};
@@ -147,7 +147,8 @@ fn started(targets: usize) -> Stored {
     let app = app(&fleet);
     let run = RunId::derive(app.name(), &release.source);
     let plan = app.plan(&run, &release).expect("a plan");
-    let opened = Run::open(run, app.name().clone(), release, &plan, AppQueue::default(), at(1)).run.finish();
+    let opened =
+        Run::open(Wanted::release(run, app.name().clone(), release, &plan), AppQueue::default(), at(1)).run.finish();
     let (mut head, mut queue) = (opened.head.expect("a head"), opened.queue.expect("a queue"));
     let mut started = Vec::with_capacity(targets);
     for planned in &plan.targets {

@@ -14,6 +14,7 @@ use std::sync::OnceLock;
 
 use manifold_core::brief::brief;
 use manifold_core::checkup::{self, Question};
+use manifold_core::control::{Command, Order, Via, Who};
 use manifold_core::event::{self, DecodeError, Input, decode_event, decode_input, decode_input_str};
 use manifold_core::ids::{AccountId, AppName, ExecutionId, InvalidId, Nonce, PipelineName, Region, RoleArn, RunId};
 use manifold_core::ledger::Item;
@@ -23,7 +24,7 @@ use manifold_core::plan::PlannedTarget;
 use manifold_core::release::Revision;
 use manifold_core::run::machine::AppQueue;
 use manifold_core::run::sweep::{Look, OpenRun, View};
-use manifold_core::run::{Event, Head, Observation, Run, Target};
+use manifold_core::run::{AlarmsSeen, Event, Head, Observation, Run, Target};
 use manifold_core::summary::{Payload, Summary, slack, text};
 use manifold_core::time::Timestamp;
 use manifold_core::wildcard;
@@ -172,8 +173,19 @@ pub fn item(data: &[u8]) {
     let (sample, now) = (sample(), sample().head.opened_at);
     match item {
         Item::Head(head) => {
-            black_box((head.first_unlocked(), head.is_released(7), head.wave_over_tolerance()));
-            for event in [Event::Activated, Event::DeadlinePassed { silent: sample.plan.clone() }] {
+            black_box((head.latest_unlocked(), head.is_released(7), head.wave_over_tolerance()));
+            black_box((head.hold(now), head.baking().is_some(), head.wants_rollback()));
+            let newer = head.run.clone();
+            let commands =
+                [Order::Pause, Order::Resume, Order::Abort { stop: true }, Order::Approve { wave: "all".into() }];
+            let commands = commands.map(|what| {
+                let id = "fuzz".parse().expect("a nonce");
+                let who = Who { via: Via::Cli, id: "fuzz".to_owned(), name: None };
+                Event::Commanded(Box::new(Command { id, at: now, who, why: None, what }))
+            });
+            let events = [Event::Activated, Event::DeadlinePassed { silent: sample.plan.clone() }, Event::Advanced];
+            let alarms = Event::Alarms { wave: 0, began: now, seen: AlarmsSeen::Clear };
+            for event in events.into_iter().chain(commands).chain([Event::Newer { run: newer }, alarms]) {
                 step(*head.clone(), sample.targets.clone(), event, now);
             }
             shown(&Summary::of(&head, &sample.plan, &sample.targets));
@@ -208,7 +220,10 @@ pub fn item(data: &[u8]) {
                 black_box((pace.turn(api), Pace::ask(api, Some(&pace), now)));
             }
         }
-        Item::Summary(_) => {}
+        Item::Known(known) => {
+            black_box((known.before(&sample.head.run).is_some(), known.current.fingerprint.len()));
+        }
+        Item::Summary(_) | Item::Decision(_) | Item::Opening(_) => {}
     }
 }
 

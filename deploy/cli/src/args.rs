@@ -25,6 +25,9 @@ pub(crate) const fn exit_status(verdict: Option<Verdict>) -> u8 {
         Some(Verdict::Incomplete) => 4,
         Some(Verdict::TimedOut) => 5,
         Some(Verdict::Overtaken) => 6,
+        Some(Verdict::Aborted) => 8,
+        Some(Verdict::NotApproved) => 9,
+        Some(Verdict::Refused) => 10,
         None => 7,
     }
 }
@@ -34,11 +37,14 @@ const fn badness(verdict: Option<Verdict>) -> u8 {
     match verdict {
         Some(Verdict::Succeeded) => 0,
         Some(Verdict::Overtaken) => 1,
-        Some(Verdict::Incomplete) => 2,
-        Some(Verdict::CompletedWithFailures) => 3,
-        Some(Verdict::TimedOut) => 4,
-        Some(Verdict::Failed) => 5,
-        None => 6,
+        Some(Verdict::Refused) => 2,
+        Some(Verdict::NotApproved) => 3,
+        Some(Verdict::Aborted) => 4,
+        Some(Verdict::Incomplete) => 5,
+        Some(Verdict::CompletedWithFailures) => 6,
+        Some(Verdict::TimedOut) => 7,
+        Some(Verdict::Failed) => 8,
+        None => 9,
     }
 }
 
@@ -55,7 +61,10 @@ const EXIT_HELP: &str = "Exit status (of several apps, the worst verdict counts)
   4  incomplete: nothing failed, yet some targets do not have the release
   5  timed out
   6  overtaken by a newer release
-  7  no verdict";
+  7  no verdict
+  8  aborted by an operator
+  9  not approved: a wave was rejected, or nobody approved it in time
+  10  refused, as another run of the app was under way";
 
 const VALIDATE_EXIT_HELP: &str = "Exit status:
   0  no problem found

@@ -16,7 +16,7 @@ use manifold_core::ledger::{Item, Key, Link, LinkOwner, PlanChunk};
 use manifold_core::message::{Message, Payload};
 use manifold_core::plan::Plan;
 use manifold_core::release::{Release, Trigger};
-use manifold_core::run::{AppQueue, Event, Run};
+use manifold_core::run::{AppQueue, Event, Run, Wanted};
 use manifold_core::time::{Span, Timestamp};
 use manifold_fleet::Fleet;
 use manifold_ports::clock::Clock;
@@ -66,7 +66,8 @@ impl Example {
         let release = Release::announced(&envelope, told, Vec::new(), Trigger::default());
         let plan = app.plan(&run, &release).unwrap();
         let opened_at = ago(Span::from_minutes(5));
-        let opened = Run::open(run.clone(), app.name().clone(), release, &plan, AppQueue::default(), opened_at);
+        let opened =
+            Run::open(Wanted::release(run.clone(), app.name().clone(), release, &plan), AppQueue::default(), opened_at);
         let opened = opened.run.finish();
         let (head, queue) = (opened.head.unwrap(), opened.queue.unwrap());
         let first = plan.targets[0].clone();

@@ -9,6 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use manifold_core::control::{Answer, Command, Order};
 use manifold_core::event::{BatchResponse, DecodeError, decode_batch, decode_event};
 use manifold_core::ids::{ExecutionRef, RunId, TargetKey};
 use manifold_core::ledger::{Commit, Item, Key, Link, LinkOwner, ORPHAN_RETENTION, RUN_RETENTION, Versions};
@@ -25,11 +26,11 @@ use serde_json::Value;
 use tracing::Instrument;
 
 /// How many targets one commit may give up at a deadline: below the 100 items of a transaction.
-const SILENT_PER_COMMIT: usize = 90;
+const SILENT_PER_COMMIT: usize = 85;
 
-/// How many events one commit may fold in: each may write its target and its link, and the head, the app's queue and
-/// the mark of an open run may change besides.
-const EVENTS_PER_COMMIT: usize = (Commit::MAX_WRITES - 3) / 2;
+/// How many events one commit may fold in: each may write its target, its link and what is known of the target, and the
+/// head, the app's queue, the mark of an open run and some decisions may be written besides.
+const EVENTS_PER_COMMIT: usize = (Commit::MAX_WRITES - 10) / 3;
 
 /// How often an early event is kept again after another writer was first.
 const TRIES: u32 = 10;
@@ -66,6 +67,8 @@ enum Failure {
 enum Body {
     Observed(Box<Observation>),
     Activate(RunId),
+    Advance(RunId),
+    Command(RunId, Box<Command<Order>>),
     Deadline(RunId),
     Ignored,
 }
@@ -93,6 +96,19 @@ impl<L: Ledger, Q: Queues, C: Clock> Collect<L, Q, C> {
                 Ok(Body::Ignored) => report.count("ignored"),
                 Ok(Body::Activate(run)) => {
                     match self.activate(&run).instrument(tracing::info_span!("activate", %run)).await {
+                        Ok(what) => report.count(what),
+                        Err(failure) => failures.push((message, failure)),
+                    }
+                }
+                Ok(Body::Advance(run)) => {
+                    match self.advance(&run).instrument(tracing::info_span!("advance", %run)).await {
+                        Ok(what) => report.count(what),
+                        Err(failure) => failures.push((message, failure)),
+                    }
+                }
+                Ok(Body::Command(run, command)) => {
+                    let span = tracing::info_span!("command", %run, who = %command.who, what = command.what.verb());
+                    match self.command(&run, &command).instrument(span).await {
                         Ok(what) => report.count(what),
                         Err(failure) => failures.push((message, failure)),
                     }
@@ -236,7 +252,12 @@ impl<L: Ledger, Q: Queues, C: Clock> Collect<L, Q, C> {
         for answer in folded.answer {
             report.count(match answer {
                 Told::Changed | Told::Claimed { .. } => "changed",
-                Told::Duplicate | Told::Held { .. } | Told::Early { .. } | Told::TooLate => "duplicate",
+                Told::Duplicate
+                | Told::Held { .. }
+                | Told::Early { .. }
+                | Told::Behind { .. }
+                | Told::Decided(_)
+                | Told::TooLate => "duplicate",
                 Told::Stray(_) => "stray",
             });
         }
@@ -279,6 +300,43 @@ impl<L: Ledger, Q: Queues, C: Clock> Collect<L, Q, C> {
 
     async fn activate(&self, run: &RunId) -> Result<&'static str, Failure> {
         self.step(run, &[], Event::Activated).await
+    }
+
+    async fn advance(&self, run: &RunId) -> Result<&'static str, Failure> {
+        self.step(run, &[], Event::Advanced).await
+    }
+
+    /// Carries an operator's command out, once: its record is written in the same commit.
+    async fn command(&self, run: &RunId, command: &Command<Order>) -> Result<&'static str, Failure> {
+        let record = [Key::Decision(run.clone(), command.at, command.id.to_string())];
+        let commanded = runs::advance(&self.ledger, &self.clock, run, &[], &record, |loaded, now| {
+            if loaded.extra.into_iter().flatten().next().is_some() {
+                // Whoever carried it out may have died before it told what follows.
+                return Stepped { run: loaded.run.commanded_again(), answer: Told::Duplicate, writes: Vec::new() };
+            }
+            let (run, told) = loaded.run.step(Event::Commanded(Box::new(command.clone())), now);
+            Stepped { run, answer: told, writes: Vec::new() }
+        })
+        .await;
+        let commanded = match commanded {
+            Ok(commanded) => commanded,
+            Err(RunError::Unknown(_)) => return Ok("stray"),
+            Err(error) => return Err(error.into()),
+        };
+        tracing::info!(told = ?commanded.answer, "command");
+        runs::perform(&self.queues, commanded.effects).await.map_err(RunError::from)?;
+        Ok(match commanded.answer {
+            Told::Decided(Answer::Done) => "commanded",
+            Told::Decided(Answer::Refused { .. }) => "refused",
+            Told::Changed
+            | Told::Duplicate
+            | Told::Claimed { .. }
+            | Told::Held { .. }
+            | Told::Early { .. }
+            | Told::Behind { .. }
+            | Told::TooLate
+            | Told::Stray(_) => "duplicate",
+        })
     }
 
     /// Gives up what has had its turn and did not answer.
@@ -332,7 +390,12 @@ impl<L: Ledger, Q: Queues, C: Clock> Collect<L, Q, C> {
         runs::perform(&self.queues, stepped.effects).await.map_err(RunError::from)?;
         Ok(match stepped.answer {
             Told::Changed | Told::Claimed { .. } => "changed",
-            Told::Duplicate | Told::Held { .. } | Told::Early { .. } | Told::TooLate => "duplicate",
+            Told::Duplicate
+            | Told::Held { .. }
+            | Told::Early { .. }
+            | Told::Behind { .. }
+            | Told::Decided(_)
+            | Told::TooLate => "duplicate",
             Told::Stray(_) => "stray",
         })
     }
@@ -343,10 +406,15 @@ fn read(body: &str) -> Result<Body, Failure> {
     if Message::is_ours(body) {
         return match Message::decode(body)?.payload {
             Payload::Activate { run } => Ok(Body::Activate(run)),
+            Payload::Advance { run } => Ok(Body::Advance(run)),
+            Payload::Command { run, command } => Ok(Body::Command(run, command)),
             Payload::Deadline { run } => Ok(Body::Deadline(run)),
             Payload::Start { .. } => Err(Failure::Misplaced("start")),
             Payload::Explain { .. } => Err(Failure::Misplaced("explain")),
             Payload::Ask { .. } => Err(Failure::Misplaced("ask")),
+            Payload::Open { .. } => Err(Failure::Misplaced("open")),
+            Payload::Stop { .. } => Err(Failure::Misplaced("stop")),
+            Payload::Alarms { .. } => Err(Failure::Misplaced("alarms")),
             Payload::Summarize { .. } => Err(Failure::Misplaced("summarize")),
         };
     }
@@ -377,6 +445,8 @@ fn log(observation: &Observation, told: &Told) {
         | Told::Claimed { .. }
         | Told::Held { .. }
         | Told::Early { .. }
+        | Told::Behind { .. }
+        | Told::Decided(_)
         | Told::TooLate => {
             tracing::info!(%target, %execution, state, ?told, "event")
         }

@@ -14,6 +14,8 @@
 //! It is the only function that may assume a role in a target account, so it also asks why an execution failed, and how
 //! one stands whose events are overdue, and tries for a checkup whether a rollout could work at all.
 
+mod control;
+
 use futures::future::join_all;
 use futures::{StreamExt, stream};
 use manifold_core::checkup::{AccessSeen, Answer, Misunderstood, Question};
@@ -145,8 +147,19 @@ impl<L: Ledger, P: Paces, Q: Queues, E: Engine, C: Clock> Deploy<L, P, Q, E, C> 
                 let span = tracing::info_span!("ask", %run, targets = targets.len());
                 self.ask(&run, &targets, turn).instrument(span).await
             }
+            Payload::Stop { run, targets, turn } => {
+                let span = tracing::info_span!("stop", %run, targets = targets.len());
+                self.stop(&run, &targets, turn).instrument(span).await
+            }
+            Payload::Alarms { run, wave, began, from } => {
+                let span = tracing::info_span!("alarms", %run, wave, from);
+                self.alarms(&run, wave, began, from).instrument(span).await
+            }
             Payload::Summarize { .. } => Err(Failure::Misplaced("summarize")),
             Payload::Activate { .. } => Err(Failure::Misplaced("activate")),
+            Payload::Advance { .. } => Err(Failure::Misplaced("advance")),
+            Payload::Command { .. } => Err(Failure::Misplaced("command")),
+            Payload::Open { .. } => Err(Failure::Misplaced("open")),
             Payload::Deadline { .. } => Err(Failure::Misplaced("deadline")),
         }
     }
@@ -154,15 +167,16 @@ impl<L: Ledger, P: Paces, Q: Queues, E: Engine, C: Clock> Deploy<L, P, Q, E, C> 
     async fn start(&self, run: &RunId, planned: &PlannedTarget, attempt: Attempt) -> Result<&'static str, Failure> {
         let nonce = self.clock.nonce();
         let paces = pace::keys(&planned.key);
-        let claimed =
-            runs::advance(&self.ledger, &self.clock, run, std::slice::from_ref(&planned.key), &paces, |loaded, now| {
-                let claim =
-                    Event::Claim { planned: Box::new(planned.clone()), attempt, nonce: nonce.clone(), lease: LEASE };
-                let (run, told) = loaded.run.step(claim, now);
-                let target = run.target(&planned.key).cloned();
-                Stepped { run, answer: (told, target, Known::of(loaded.extra)), writes: Vec::new() }
-            })
-            .await;
+        let mut keys = vec![planned.key.clone()];
+        keys.extend(planned.after.iter().cloned());
+        let claimed = runs::advance(&self.ledger, &self.clock, run, &keys, &paces, |loaded, now| {
+            let claim =
+                Event::Claim { planned: Box::new(planned.clone()), attempt, nonce: nonce.clone(), lease: LEASE };
+            let (run, told) = loaded.run.step(claim, now);
+            let target = run.target(&planned.key).cloned();
+            Stepped { run, answer: (told, target, Known::of(loaded.extra)), writes: Vec::new() }
+        })
+        .await;
         let claimed = match claimed {
             Ok(claimed) => claimed,
             Err(RunError::Unknown(_)) => return Ok("stray"),
@@ -177,11 +191,17 @@ impl<L: Ledger, P: Paces, Q: Queues, E: Engine, C: Clock> Deploy<L, P, Q, E, C> 
                 tracing::info!(%until, "its turn has not come");
                 return Ok("early");
             }
+            (Told::Behind { target: other }, _) => {
+                tracing::info!(%other, "another target goes first");
+                return Ok("behind");
+            }
             (Told::Stray(why), _) => {
                 tracing::warn!(why, "not started");
                 return Ok("stray");
             }
-            (Told::TooLate | Told::Changed | Told::Duplicate | Told::Claimed { .. }, _) => return Ok("nothing to do"),
+            (Told::TooLate | Told::Changed | Told::Duplicate | Told::Decided(_) | Told::Claimed { .. }, _) => {
+                return Ok("nothing to do");
+            }
         };
         match self.execution(run, planned, &target, look_first, may_start, &known).await? {
             Ok(Some(execution)) => {

@@ -5,6 +5,7 @@
 
 use futures::{StreamExt, TryStreamExt, stream};
 use manifold_core::checkup::{Answer, Misunderstood, Question};
+use manifold_core::control::Origin;
 use manifold_core::event::{
     self, BatchResponse, DecodeError, Envelope, PipelineEvent, PipelineState, decode_batch, decode_event,
 };
@@ -13,7 +14,7 @@ use manifold_core::ledger::{Commit, Key, RUN_RETENTION, Versions};
 use manifold_core::message::Outgoing;
 use manifold_core::plan::PlannedTarget;
 use manifold_core::release::Release;
-use manifold_core::run::{Effect, Run};
+use manifold_core::run::{Effect, Run, Wanted};
 use manifold_core::time::Timestamp;
 use manifold_fleet::{App, Fleet, PlanError};
 use manifold_ports::batch::{self, OutOfTime, Report};
@@ -183,7 +184,14 @@ impl<L: Ledger, Q: Queues, R: Releases, C: Clock> Dispatch<L, Q, R, C> {
                 }
             };
             let now = self.clock.now();
-            let opened = Run::open(run.clone(), app.name().clone(), release.clone(), &plan, queue.clone(), now);
+            let wanted = Wanted {
+                run: run.clone(),
+                app: app.name().clone(),
+                release: release.clone(),
+                origin: Origin::Release,
+                plan: &plan,
+            };
+            let opened = Run::open(wanted, queue.clone(), now);
             let step = opened.run.finish();
             let effects = step.effects.clone();
             let mut writes = versions.writes(run, now, &step);

@@ -390,6 +390,11 @@ fn read(body: &str) -> Result<RunId, Failure> {
         | Payload::Explain { .. }
         | Payload::Ask { .. }
         | Payload::Activate { .. }
+        | Payload::Advance { .. }
+        | Payload::Command { .. }
+        | Payload::Open { .. }
+        | Payload::Stop { .. }
+        | Payload::Alarms { .. }
         | Payload::Deadline { .. } => Err(Failure::Misplaced),
     }
 }

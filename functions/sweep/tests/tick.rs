@@ -9,9 +9,9 @@ use futures::executor::block_on;
 use manifold_core::ids::{AppName, ExecutionRef, Nonce, RunId, TargetKey};
 use manifold_core::ledger::{Commit, Expect, Item, Key, OPEN, Record, Versions};
 use manifold_core::message::{Outgoing, Payload};
-use manifold_core::plan::{Channel, Plan, PlannedTarget, PlannedWave};
+use manifold_core::plan::{Channel, Plan, PlannedTarget, PlannedWave, Policy};
 use manifold_core::release::{Release, Trigger};
-use manifold_core::run::{AppQueue, Run, Target};
+use manifold_core::run::{AppQueue, Run, Target, Wanted};
 use manifold_core::time::{Span, Timestamp};
 use manifold_ports::clock::Clock;
 use manifold_ports::ledger::{CommitError, Ledger, LedgerError, OpenRuns};
@@ -63,14 +63,19 @@ impl Hub {
             pipeline: "svc-deploy".parse().unwrap(),
             variables: BTreeMap::new(),
             source_revision: None,
+            after: Vec::new(),
+            before: Vec::new(),
+            release: None,
         };
-        let wave = PlannedWave { name: "all".to_owned(), first: 0, size, max_concurrent: size, failure_tolerance: 0 };
+        let wave = PlannedWave::plain("all".to_owned(), 0, size, size, 0);
         let plan = Plan {
             waves: vec![wave],
             targets: (0..size).map(target).collect(),
             max_attempts: 1,
             deadline: Span::from_minutes(120),
             channel: Channel::Silent,
+            policy: Policy::default(),
+            unchanged: Vec::new(),
         };
         let release = Release {
             source,
@@ -80,7 +85,7 @@ impl Hub {
             released_at: self.now(),
         };
         let mut writes = runs::plan_writes(&run, &plan.targets, self.now());
-        let opened = Run::open(run.clone(), app, release, &plan, AppQueue::default(), self.now());
+        let opened = Run::open(Wanted::release(run.clone(), app, release, &plan), AppQueue::default(), self.now());
         writes.extend(Versions::default().writes(&run, self.now(), &opened.run.finish()));
         for write in writes {
             block_on(self.commit(Commit { writes: vec![write], nonce: self.nonce() })).unwrap();
@@ -100,6 +105,11 @@ impl Hub {
             | Payload::Ask { .. }
             | Payload::Summarize { .. }
             | Payload::Activate { .. }
+            | Payload::Advance { .. }
+            | Payload::Command { .. }
+            | Payload::Open { .. }
+            | Payload::Stop { .. }
+            | Payload::Alarms { .. }
             | Payload::Deadline { .. } => None,
         });
         (tick, started.collect())

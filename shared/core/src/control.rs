@@ -60,7 +60,7 @@ impl Via {
 }
 
 /// Who decides, and from where.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Who {
     /// From where.
     pub via: Via,
@@ -118,7 +118,7 @@ pub struct Mark {
 }
 
 /// What an operator wants of a run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(tag = "order", rename_all = "snake_case")]
 pub enum Order {
     /// Let a wave begin. The run stands for its release and its plan, neither of which ever changes.
@@ -167,7 +167,7 @@ impl Order {
 }
 
 /// What was commanded, by whom and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Command<T> {
     /// Names the command: the same press of a button has the same.
     pub id: Nonce,
@@ -183,7 +183,7 @@ pub struct Command<T> {
 }
 
 /// Some of the targets of a run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(tag = "which", rename_all = "snake_case")]
 pub enum Which {
     /// Those that ended without the release.
@@ -198,7 +198,7 @@ pub enum Which {
 }
 
 /// What an operator, or an app's policy, wants a new run for. `dispatch` plans and opens it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(tag = "request", rename_all = "snake_case")]
 pub enum Request {
     /// Roll out an execution of a release pipeline that succeeded.

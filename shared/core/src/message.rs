@@ -228,10 +228,9 @@ impl From<Payload> for Outgoing {
             | Payload::Stop { .. }
             | Payload::Alarms { .. } => Queue::Deploy,
             Payload::Summarize { .. } => Queue::Summarize,
-            Payload::Activate { .. }
-            | Payload::Advance { .. }
-            | Payload::Command { .. }
-            | Payload::Deadline { .. } => Queue::Collect,
+            Payload::Activate { .. } | Payload::Advance { .. } | Payload::Command { .. } | Payload::Deadline { .. } => {
+                Queue::Collect
+            }
         };
         Self { queue, payload, delay: Span::from_millis(0) }
     }

@@ -60,6 +60,10 @@ pub enum Api {
     ListPipelineExecutions,
     /// CodePipeline in a target account; free until it is throttled.
     ListActionExecutions,
+    /// CodePipeline in a target account; free until it is throttled.
+    StopPipelineExecution,
+    /// CloudWatch in a target account; free until it is throttled.
+    DescribeAlarms,
     /// STS, charged to the account that calls, the hub's; free until it is throttled.
     AssumeRole,
 }
@@ -72,6 +76,8 @@ impl Api {
             Self::StartPipelineExecution => "StartPipelineExecution",
             Self::ListPipelineExecutions => "ListPipelineExecutions",
             Self::ListActionExecutions => "ListActionExecutions",
+            Self::StopPipelineExecution => "StopPipelineExecution",
+            Self::DescribeAlarms => "DescribeAlarms",
             Self::AssumeRole => "AssumeRole",
         }
     }
@@ -80,7 +86,11 @@ impl Api {
     #[must_use]
     pub const fn service(self) -> &'static str {
         match self {
-            Self::StartPipelineExecution | Self::ListPipelineExecutions | Self::ListActionExecutions => "CodePipeline",
+            Self::StartPipelineExecution
+            | Self::ListPipelineExecutions
+            | Self::ListActionExecutions
+            | Self::StopPipelineExecution => "CodePipeline",
+            Self::DescribeAlarms => "CloudWatch",
             Self::AssumeRole => "STS",
         }
     }
@@ -89,9 +99,11 @@ impl Api {
     #[must_use]
     pub fn lane(self, target: &TargetKey) -> Lane {
         let place = match self {
-            Self::StartPipelineExecution | Self::ListPipelineExecutions | Self::ListActionExecutions => {
-                Some(target.clone())
-            }
+            Self::StartPipelineExecution
+            | Self::ListPipelineExecutions
+            | Self::ListActionExecutions
+            | Self::StopPipelineExecution
+            | Self::DescribeAlarms => Some(target.clone()),
             Self::AssumeRole => None,
         };
         Lane { place, api: self }
@@ -99,7 +111,11 @@ impl Api {
 
     const fn first_rate(self) -> u32 {
         match self {
-            Self::StartPipelineExecution | Self::ListPipelineExecutions | Self::ListActionExecutions => FIRST_RATE,
+            Self::StartPipelineExecution
+            | Self::ListPipelineExecutions
+            | Self::ListActionExecutions
+            | Self::StopPipelineExecution
+            | Self::DescribeAlarms => FIRST_RATE,
             Self::AssumeRole => FIRST_RATE_OF_STS,
         }
     }
@@ -108,7 +124,11 @@ impl Api {
     const fn is_paced_always(self) -> bool {
         match self {
             Self::StartPipelineExecution => true,
-            Self::ListPipelineExecutions | Self::ListActionExecutions | Self::AssumeRole => false,
+            Self::ListPipelineExecutions
+            | Self::ListActionExecutions
+            | Self::StopPipelineExecution
+            | Self::DescribeAlarms
+            | Self::AssumeRole => false,
         }
     }
 }

@@ -602,13 +602,7 @@ impl<'c, 'f> AppCheck<'c, 'f> {
         let list = match &self.spec.waves {
             Slot::Absent => {
                 let size = number(places?.len());
-                let wave = PlannedWave {
-                    name: "all".to_owned(),
-                    first: 0,
-                    size,
-                    max_concurrent: DEFAULT_MAX_CONCURRENT,
-                    failure_tolerance: 0,
-                };
+                let wave = PlannedWave::plain("all".to_owned(), 0, size, DEFAULT_MAX_CONCURRENT, 0);
                 return Some((vec![wave], vec![0; places?.len()]));
             }
             Slot::Broken => return None,
@@ -724,13 +718,13 @@ impl<'c, 'f> AppCheck<'c, 'f> {
                     draft.help(format!("use at most {size}, which tolerates everything")),
                 );
             }
-            planned.push(PlannedWave {
-                name: wave.name.given().map(|name| name.value.as_str().to_owned()).unwrap_or_default(),
-                first: next,
+            planned.push(PlannedWave::plain(
+                wave.name.given().map(|name| name.value.as_str().to_owned()).unwrap_or_default(),
+                next,
                 size,
-                max_concurrent: wave.max_concurrent.given().map_or(DEFAULT_MAX_CONCURRENT, |max| max.value),
-                failure_tolerance: tolerance.map_or(0, |tolerance| tolerance.value),
-            });
+                wave.max_concurrent.given().map_or(DEFAULT_MAX_CONCURRENT, |max| max.value),
+                tolerance.map_or(0, |tolerance| tolerance.value),
+            ));
             next += size;
         }
         good.then_some((planned, wave_of))

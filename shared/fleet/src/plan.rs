@@ -120,6 +120,9 @@ impl App {
                 pipeline: target.pipeline.clone(),
                 variables: self.variables(target, &names, &mut rendered)?,
                 source_revision: source_revision.clone(),
+                after: Vec::new(),
+                before: Vec::new(),
+                release: None,
             });
         }
         Ok(Plan {
@@ -128,6 +131,8 @@ impl App {
             max_attempts: self.max_attempts,
             deadline: self.deadline,
             channel: self.channel.clone(),
+            policy: manifold_core::plan::Policy::default(),
+            unchanged: Vec::new(),
         })
     }
 

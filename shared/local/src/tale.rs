@@ -20,6 +20,11 @@ pub(crate) fn said(body: &str) -> String {
             }
             Payload::Summarize { run } => format!("summarize {run}"),
             Payload::Activate { run } => format!("activate {run}"),
+            Payload::Advance { run } => format!("advance {run}"),
+            Payload::Command { run, command } => format!("{} {run}, as {}", command.what.verb(), command.who),
+            Payload::Open { request } => format!("open {} for {:?}", request.run(), request.what),
+            Payload::Stop { run, targets, .. } => format!("stop {} targets of {run}", targets.len()),
+            Payload::Alarms { run, wave, from, .. } => format!("alarms of wave {wave} of {run} from {from}"),
             Payload::Deadline { run } => format!("deadline {run}"),
         };
     }
@@ -61,6 +66,9 @@ pub(crate) fn written(item: &Item) -> String {
             format!("writes the queue: {} is active, {} is next", name(&queue.current), name(&queue.next))
         }
         Item::Pace(pace) => format!("writes {pace:?}"),
+        Item::Decision(decision) => format!("records: {}, by {}", decision.what, decision.who),
+        Item::Known(known) => format!("notes that {} has what {} brought", known.target, known.current.run),
+        Item::Opening(opening) => format!("notes that {} was opened", opening.run),
         Item::Open(OpenRun { run, looked_at, .. }) => match looked_at {
             None => format!("has {run} looked after"),
             Some(_) => format!("notes that it looked at {run}"),

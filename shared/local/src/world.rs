@@ -8,9 +8,9 @@ use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
-use manifold_core::event::PipelineState;
+use manifold_core::event::{PipelineState, decode_event};
 use manifold_core::ids::{Attempt, ExecutionId, ExecutionRef, Nonce, PipelineName, RunId, TargetKey};
-use manifold_core::ledger::{Commit, Expect, Item, Key, OPEN, PlanChunk, Record};
+use manifold_core::ledger::{Commit, Expect, Item, Key, Listing, OPEN, PlanChunk, Record};
 use manifold_core::message::{Message, Outgoing, Payload, Queue};
 use manifold_core::pace::{Api, Lane};
 use manifold_core::plan::{Channel, PlannedTarget};
@@ -19,8 +19,8 @@ use manifold_core::run::{Head, Outcome, Phase, Reason, ReasonSource, Refusal, St
 use manifold_core::summary;
 use manifold_core::time::{Span, Timestamp};
 use manifold_ports::clock::Clock;
-use manifold_ports::engine::{CLOCK_SKEW, Engine, Order};
-use manifold_ports::ledger::{CommitError, Ledger, LedgerError, OpenRuns};
+use manifold_ports::engine::{AlarmState, CLOCK_SKEW, Engine, Order};
+use manifold_ports::ledger::{CommitError, Ledger, LedgerError, Listings, OpenRuns};
 use manifold_ports::queues::{Queues, SendError};
 use manifold_ports::releases::{Details, ReleaseError, Releases};
 use manifold_ports::slack::{MessageRef, Slack, SlackError};
@@ -156,6 +156,8 @@ struct Inner {
     heads: BTreeSet<RunId>,
     executions: Vec<Execution>,
     refusals: BTreeMap<TargetKey, u32>,
+    /// The alarms that are in ALARM.
+    alarms: BTreeSet<(TargetKey, String)>,
     sessions: BTreeSet<(String, RunId)>,
     behaviours: Behaviours,
     faults: Faults,
@@ -264,6 +266,7 @@ impl World {
             heads: BTreeSet::new(),
             executions: Vec::new(),
             refusals: BTreeMap::new(),
+            alarms: BTreeSet::new(),
             sessions: BTreeSet::new(),
             behaviours,
             mishaps: Agenda::of(&faults.mishaps),
@@ -288,6 +291,21 @@ impl World {
         })));
         world.lock().at(now.plus(SWEEP_EVERY), Due::Tick);
         world
+    }
+
+    /// Has an alarm of a target go into ALARM, or out of it.
+    pub fn set_alarm(&self, target: &TargetKey, name: &str, is_firing: bool) {
+        let mut inner = self.lock();
+        let alarm = (target.clone(), name.to_owned());
+        match is_firing {
+            true => inner.alarms.insert(alarm),
+            false => inner.alarms.remove(&alarm),
+        };
+    }
+
+    /// Has a target do something else when it is started next.
+    pub fn set_behaviour(&self, target: TargetKey, behaviour: Behaviour) {
+        self.lock().behaviours.set(target, behaviour);
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -907,19 +925,18 @@ impl Inner {
     }
 
     /// Schedules what an execution will tell, by its target's behaviour, and notes what its engine will answer.
-    fn play(&mut self, execution: &mut Execution, pipeline: &PipelineName, behaviour: &Behaviour, session: &str) {
+    fn play(&mut self, execution: &mut Execution, pipeline: &PipelineName, script: Vec<(Span, Beat)>, session: &str) {
         let subject = Subject {
             target: execution.target.clone(),
             pipeline: pipeline.clone(),
             execution: execution.id.clone(),
             started_at: self.now,
         };
-        let took = Span::from_millis(if self.stepped { 0 } else { self.random.i64(90_000..=240_000) });
-        let began = self.now;
-        for (number, (after, beat)) in behaviour.script(took, self.faults.started_untold).into_iter().enumerate() {
+        let (began, known) = (self.now, execution.states.len());
+        for (number, (after, beat)) in script.into_iter().enumerate() {
             // Where no time passes, an execution takes none.
             let at = if self.stepped { began } else { began.plus(after) };
-            let id = if self.stepped { format!("{}-{number}", execution.id) } else { self.uuid() };
+            let id = if self.stepped { format!("{}-{}", execution.id, known + number) } else { self.uuid() };
             match beat {
                 Beat::State(state, attempt) => {
                     let by = (state == PipelineState::Started).then_some(session);
@@ -962,9 +979,15 @@ fn unmarked(item: Item) -> Item {
             }
             Item::Summary(posting)
         }
-        other @ (Item::Head(_) | Item::Plan(_) | Item::Link(_) | Item::Queue(_) | Item::Open(_) | Item::Pace(_)) => {
-            other
-        }
+        other @ (Item::Head(_)
+        | Item::Plan(_)
+        | Item::Link(_)
+        | Item::Decision(_)
+        | Item::Queue(_)
+        | Item::Known(_)
+        | Item::Opening(_)
+        | Item::Open(_)
+        | Item::Pace(_)) => other,
     }
 }
 
@@ -1061,6 +1084,21 @@ impl Ledger for World {
     }
 }
 
+impl Listings for World {
+    async fn list(&self, listing: &Listing) -> Result<Vec<Record>, LedgerError> {
+        self.count("ledger.list");
+        self.ask("ledger.list", 5, 20).await?;
+        let inner = self.lock();
+        let partition = listing.partition();
+        let listed = inner.records.iter().filter(|((pk, sk), _)| *pk == partition && sk.starts_with(listing.prefix()));
+        let records = listed.map(|(_, record)| record.clone());
+        Ok(match listing.newest() {
+            None => records.collect(),
+            Some(most) => records.rev().take(usize::try_from(most).unwrap_or(usize::MAX)).collect(),
+        })
+    }
+}
+
 impl OpenRuns for World {
     async fn open_runs(&self) -> Result<Vec<Result<Record, LedgerError>>, LedgerError> {
         self.count("ledger.open_runs");
@@ -1121,6 +1159,7 @@ impl Queues for World {
             let mut inner = self.lock();
             for message in messages.into_iter().take(accepted) {
                 let inbox = match message.queue {
+                    Queue::Dispatch => Inbox::Dispatch,
                     Queue::Deploy => Inbox::Deploy,
                     Queue::Collect => Inbox::Collect,
                     Queue::Summarize => Inbox::Summarize,
@@ -1159,6 +1198,11 @@ const fn kind_of(payload: &Payload) -> &'static str {
         Payload::Ask { .. } => "ask",
         Payload::Summarize { .. } => "summarize",
         Payload::Activate { .. } => "activate",
+        Payload::Advance { .. } => "advance",
+        Payload::Command { .. } => "command",
+        Payload::Open { .. } => "open",
+        Payload::Stop { .. } => "stop",
+        Payload::Alarms { .. } => "alarms",
         Payload::Deadline { .. } => "deadline",
     }
 }
@@ -1258,6 +1302,31 @@ impl Engine for World {
         self.in_limit(Api::ListPipelineExecutions, &order.planned.key)?;
         Ok(self.standing(execution))
     }
+
+    async fn stop(&self, order: Order<'_>, execution: &ExecutionId, _: &str) -> Result<(), Refusal> {
+        let session = self.assume(order).await?;
+        self.count("engine.stop");
+        World::ask(self, "engine.stop/before", 80, 200)
+            .await
+            .map_err(|Unwilling| throttled(Api::StopPipelineExecution))?;
+        self.in_limit(Api::StopPipelineExecution, &order.planned.key)?;
+        self.lock().stop(order.planned, execution, &session);
+        World::ask(self, "engine.stop/after", 5, 20).await?;
+        Ok(())
+    }
+
+    async fn alarms(&self, order: Order<'_>, names: &[String]) -> Result<Vec<AlarmState>, Refusal> {
+        self.assume(order).await?;
+        self.count("engine.alarms");
+        World::ask(self, "engine.alarms", 80, 200).await.map_err(|Unwilling| throttled(Api::DescribeAlarms))?;
+        self.in_limit(Api::DescribeAlarms, &order.planned.key)?;
+        let inner = self.lock();
+        let state = |name: &String| {
+            let is_firing = inner.alarms.contains(&(order.planned.key.clone(), name.clone()));
+            AlarmState { name: name.clone(), is_firing }
+        };
+        Ok(names.iter().map(state).collect())
+    }
 }
 
 impl World {
@@ -1272,6 +1341,34 @@ impl World {
 }
 
 impl Inner {
+    /// Stops an execution: what it would have done from now on, it does not.
+    fn stop(&mut self, planned: &PlannedTarget, id: &ExecutionId, session: &str) {
+        let now = self.now;
+        let Some(at) = self.executions.iter().position(|known| known.id == *id) else { return };
+        let Some(mut execution) = self.executions.get(at).cloned() else { return };
+        let state = execution.states.iter().rfind(|(at, _)| *at <= now).map(|(_, state)| state.clone());
+        if state != Some(PipelineState::Started) {
+            return;
+        }
+        execution.states.retain(|(at, _)| *at <= now);
+        self.agenda.retain(|_, due| match due {
+            Due::Letter(letter) if letter.inbox == Inbox::Collect && letter.body.contains(id.as_str()) => {
+                decode_event(&letter.body).map_or(true, |envelope| envelope.at <= now)
+            }
+            Due::Letter(_) | Due::Wake(_) | Due::Tick => true,
+        });
+        self.tell(|| format!("stops {id} in {}, as {session}", planned.key));
+        let second = Span::from_seconds(1);
+        let script = vec![
+            (Span::from_millis(0), Beat::State(PipelineState::Stopping, 1)),
+            (second, Beat::State(PipelineState::Stopped, 1)),
+        ];
+        self.play(&mut execution, &planned.pipeline, script, session);
+        if let Some(place) = self.executions.get_mut(at) {
+            *place = execution;
+        }
+    }
+
     fn start(
         &mut self,
         run: &RunId,
@@ -1332,7 +1429,9 @@ impl Inner {
             error_code: behaviour.error_code(),
         };
         self.tell(|| format!("starts {id} in {}, as {session}", planned.key));
-        self.play(&mut execution, &planned.pipeline, &behaviour, session);
+        let took = Span::from_millis(if self.stepped { 0 } else { self.random.i64(90_000..=240_000) });
+        let script = behaviour.script(took, self.faults.started_untold);
+        self.play(&mut execution, &planned.pipeline, script, session);
         self.executions.push(execution);
         Ok(id)
     }

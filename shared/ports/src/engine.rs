@@ -55,6 +55,31 @@ pub trait Engine: Send + Sync {
         execution: &ExecutionId,
         started_at: Timestamp,
     ) -> impl Future<Output = Result<Option<Standing>, Refusal>> + Send;
+
+    /// Stops an execution, after the actions that run just now. One that has ended, or is being stopped, is left as it is.
+    fn stop(
+        &self,
+        order: Order<'_>,
+        execution: &ExecutionId,
+        reason: &str,
+    ) -> impl Future<Output = Result<(), Refusal>> + Send;
+
+    /// How CloudWatch alarms of these names stand in the target's account and Region. Those that do not exist are left out.
+    fn alarms(
+        &self,
+        order: Order<'_>,
+        names: &[String],
+    ) -> impl Future<Output = Result<Vec<AlarmState>, Refusal>> + Send;
+}
+
+/// A CloudWatch alarm.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AlarmState {
+    /// Its name.
+    pub name: String,
+    /// Whether it is in ALARM. INSUFFICIENT_DATA is not: a metric that nobody writes at rest has no data ("Using Amazon
+    /// CloudWatch alarms", "Metric alarm states").
+    pub is_firing: bool,
 }
 
 impl<T: Engine> Engine for &T {
@@ -86,5 +111,20 @@ impl<T: Engine> Engine for &T {
         started_at: Timestamp,
     ) -> impl Future<Output = Result<Option<Standing>, Refusal>> + Send {
         (**self).ask(order, execution, started_at)
+    }
+    fn stop(
+        &self,
+        order: Order<'_>,
+        execution: &ExecutionId,
+        reason: &str,
+    ) -> impl Future<Output = Result<(), Refusal>> + Send {
+        (**self).stop(order, execution, reason)
+    }
+    fn alarms(
+        &self,
+        order: Order<'_>,
+        names: &[String],
+    ) -> impl Future<Output = Result<Vec<AlarmState>, Refusal>> + Send {
+        (**self).alarms(order, names)
     }
 }

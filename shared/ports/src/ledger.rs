@@ -3,7 +3,7 @@
 use std::future::Future;
 
 use manifold_core::ids::{Nonce, RunId};
-use manifold_core::ledger::{Commit, Key, Record};
+use manifold_core::ledger::{Commit, Key, Listing, Record};
 use manifold_core::run::Target;
 
 /// Why the ledger did not do what it was asked to.
@@ -49,6 +49,18 @@ pub trait Ledger: Send + Sync {
 
     /// Writes all or nothing. Returns `Ok` as well when an earlier try of the same commit turns out to have landed.
     fn commit(&self, commit: Commit) -> impl Future<Output = Result<(), CommitError>> + Send;
+}
+
+/// Reads all items of a kind: what nobody needs to fold an event in.
+pub trait Listings: Send + Sync {
+    /// The items, consistently, in the listing's order.
+    fn list(&self, listing: &Listing) -> impl Future<Output = Result<Vec<Record>, LedgerError>> + Send;
+}
+
+impl<T: Listings> Listings for &T {
+    fn list(&self, listing: &Listing) -> impl Future<Output = Result<Vec<Record>, LedgerError>> + Send {
+        (**self).list(listing)
+    }
 }
 
 /// The runs that are looked after: what `sweep` needs of the table besides, and nobody else.

@@ -58,18 +58,26 @@ impl<T: Paces> Paces for &T {
 }
 
 /// The APIs that are called about targets, each with its pace.
-const APIS: [Api; 4] =
-    [Api::StartPipelineExecution, Api::ListPipelineExecutions, Api::ListActionExecutions, Api::AssumeRole];
+const APIS: [Api; APIS_PACED] = [
+    Api::StartPipelineExecution,
+    Api::ListPipelineExecutions,
+    Api::ListActionExecutions,
+    Api::StopPipelineExecution,
+    Api::DescribeAlarms,
+    Api::AssumeRole,
+];
+/// How many they are.
+const APIS_PACED: usize = 6;
 
 /// Where the paces are that concern a target.
 #[must_use]
-pub fn keys(target: &TargetKey) -> [Key; 4] {
+pub fn keys(target: &TargetKey) -> [Key; APIS_PACED] {
     APIS.map(|api| Key::Pace(api.lane(target)))
 }
 
 /// What was known of a target's paces when a piece of work was begun.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Known([Option<Pace>; 4]);
+pub struct Known([Option<Pace>; APIS_PACED]);
 
 impl Known {
     /// From the records under [`keys`], in their order.

@@ -12,6 +12,7 @@
 use std::collections::BTreeMap;
 
 use manifold_core::ids::{RunId, TargetKey};
+use manifold_core::known::Known;
 use manifold_core::ledger::{Commit, Expect, Item, Key, Link, PlanChunk, Record, Versions, Write};
 use manifold_core::message::Outgoing;
 use manifold_core::plan::{PlannedTarget, chunk_of};
@@ -94,6 +95,10 @@ fn target_of(key: &Key, record: Record) -> Result<Target, LedgerError> {
     record.item.take().ok_or_else(|| unreadable(key))
 }
 
+fn known_of(key: &Key, record: Record) -> Result<Known, LedgerError> {
+    record.item.take().ok_or_else(|| unreadable(key))
+}
+
 fn chunk_in(key: &Key, record: Record) -> Result<PlanChunk, LedgerError> {
     record.item.take().ok_or_else(|| unreadable(key))
 }
@@ -119,6 +124,7 @@ pub fn link_of(record: Option<Record>) -> Link {
 pub async fn load(ledger: &impl Ledger, run: &RunId, targets: &[TargetKey], extra: &[Key]) -> Result<Loaded, RunError> {
     let mut keys = vec![Key::Head(run.clone()), Key::Queue(run.app())];
     keys.extend(targets.iter().map(|target| Key::Target(run.clone(), target.clone())));
+    keys.extend(targets.iter().map(|target| Key::Known(run.app(), target.clone())));
     let own = keys.len();
     keys.extend(extra.iter().cloned());
     let mut records = ledger.get(&keys).await?;
@@ -138,10 +144,16 @@ pub async fn load(ledger: &impl Ledger, run: &RunId, targets: &[TargetKey], extr
         Some((key, record)) => queue_of(&key, record)?,
         None => AppQueue::default(),
     };
-    let targets = own
-        .filter_map(|(key, record)| record.map(|record| target_of(&key, record)))
-        .collect::<Result<Vec<Target>, LedgerError>>()?;
-    Ok(Loaded { run: Run::load(head, queue, targets), extra, versions })
+    let mut own = own.filter_map(|(key, record)| Some((key, record?)));
+    let (mut targets, mut known) = (Vec::new(), Vec::new());
+    own.try_for_each(|(key, record)| {
+        match &key {
+            Key::Known(..) => known.push(known_of(&key, record)?),
+            _ => targets.push(target_of(&key, record)?),
+        }
+        Ok::<(), LedgerError>(())
+    })?;
+    Ok(Loaded { run: Run::load(head, queue, targets).knowing(known), extra, versions })
 }
 
 /// What a step yields besides the run: an answer for the caller, and writes that belong to the same commit.

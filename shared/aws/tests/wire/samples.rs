@@ -40,6 +40,9 @@ pub(crate) fn planned_in(region: &str) -> PlannedTarget {
             kind: RevisionKind::CommitId,
             value: "abc123".to_owned(),
         }),
+        after: Vec::new(),
+        before: Vec::new(),
+        release: None,
     }
 }
 

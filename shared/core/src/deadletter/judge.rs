@@ -433,9 +433,7 @@ impl Look<'_> {
                 | Told::Decided(_)
                 | Told::TooLate,
                 _,
-            ) => {
-                over_or(head, &format!("the ledger knows what it tells: its target {}", self.stands(&run, &key)))
-            }
+            ) => over_or(head, &format!("the ledger knows what it tells: its target {}", self.stands(&run, &key))),
         }
     }
 

@@ -224,7 +224,7 @@ pub enum Told {
 }
 
 /// What is to be done next. Every effect may be performed any number of times.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Effect {
     /// Have a worker start an attempt.
     Start {
@@ -321,7 +321,7 @@ pub struct Run {
     learnt: BTreeSet<TargetKey>,
     decisions: Vec<Decision>,
     opening: Option<Opening>,
-    effects: Vec<Effect>,
+    effects: BTreeSet<Effect>,
 }
 
 /// A run that is to be opened.
@@ -337,6 +337,14 @@ pub struct Wanted<'a> {
     pub origin: Origin,
     /// Its plan.
     pub plan: &'a Plan,
+}
+
+impl<'a> Wanted<'a> {
+    /// A run of a release.
+    #[must_use]
+    pub const fn release(run: RunId, app: AppName, release: Release, plan: &'a Plan) -> Self {
+        Self { run, app, release, origin: Origin::Release, plan }
+    }
 }
 
 /// What opening a run yields.
@@ -368,7 +376,7 @@ impl Run {
             learnt: BTreeSet::new(),
             decisions: Vec::new(),
             opening: None,
-            effects: Vec::new(),
+            effects: BTreeSet::new(),
         }
     }
 
@@ -513,7 +521,7 @@ impl Run {
             decisions: self.decisions,
             known: self.learnt.iter().filter_map(|key| known.remove(key)).collect(),
             opening: self.opening,
-            effects,
+            effects: effects.into_iter().collect(),
         }
     }
 
@@ -765,7 +773,8 @@ impl Run {
             return Told::TooLate;
         }
         let may_start = !self.must_not_start(now) && target.gave_up.is_none();
-        let has_ended = |key: &TargetKey| self.targets.get(key).is_some_and(|target| target.status().outcome().is_some());
+        let has_ended =
+            |key: &TargetKey| self.targets.get(key).is_some_and(|target| target.status().outcome().is_some());
         let behind = planned.after.iter().find(|key| !has_ended(key)).cloned();
         match (target.status(), &target.claim) {
             (Status::Queued, _) => {}
@@ -1171,9 +1180,7 @@ impl Run {
     }
 
     fn emit(&mut self, effect: Effect) {
-        if !self.effects.contains(&effect) {
-            self.effects.push(effect);
-        }
+        self.effects.insert(effect);
     }
 
     fn emit_starts(&mut self, unlocked: Option<Unlocked>) {

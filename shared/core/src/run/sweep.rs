@@ -19,7 +19,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::head::{Head, Phase};
+use super::head::{Closing, Ending, Head, Phase};
 use super::machine::AppQueue;
 use super::posting::Posting;
 use super::seen::Seen;
@@ -168,8 +168,11 @@ impl OpenRun {
             }
             // Late enough that the clocks of two functions agree on what is later.
             let last_look = Outgoing { delay: SKEW, ..Outgoing::from(Payload::Summarize { run: run() }) };
+            // Whoever closed it told already; once more, as it is forgotten after this.
+            let rollback = head.wants_rollback().filter(|_| since == now);
+            let rollback = rollback.map(|request| Outgoing::from(Payload::Open { request: Box::new(request) }));
             self.looked_at = Some(now);
-            return Look::Open { open: self, messages: vec![last_look] };
+            return Look::Open { open: self, messages: rollback.into_iter().chain([last_look]).collect() };
         }
         self.told_since = None;
         let shown = view.posting.and_then(|posting| posting.shown);
@@ -193,6 +196,13 @@ impl OpenRun {
         // Until it is done, at every look: whoever does it may have a slower clock.
         if head.verdict().is_none() && head.due_at().is_some_and(|due| due <= now) {
             payloads.push(Payload::Deadline { run: run() });
+        }
+        let due = |first: Timestamp| is_due(first, self.looked_at, now);
+        payloads.extend(overdue_holds(head, due, now));
+        if let (Some(request), Some(at)) = (head.wants_rollback(), closed_at(head))
+            && due(at.plus(QUIET))
+        {
+            payloads.push(Payload::Open { request: Box::new(request) });
         }
         if self.behind.is_some_and(|behind| is_due(behind.since.plus(QUIET), self.looked_at, now)) {
             payloads.push(Payload::Summarize { run: run() });
@@ -305,6 +315,29 @@ fn needs(target: &Target, pass: Pass, is_last: bool, overdue: impl Fn(Timestamp)
         }
         Status::Waiting | Status::Ended(_) => Needs::Nothing,
     }
+}
+
+/// What ends the holds of a run, once they are over, and what an operator wants of what runs.
+fn overdue_holds(head: &Head, due: impl Fn(Timestamp) -> bool, now: Timestamp) -> Vec<Payload> {
+    let run = || head.run.clone();
+    let mut payloads = Vec::new();
+    if let Some(Ending { at, because: Closing::Aborted { stop: true, .. } }) = &head.ending
+        && head.in_flight() > 0
+        && due(at.plus(QUIET))
+    {
+        payloads.push(Payload::Stop { run: run(), targets: Vec::new(), turn: None });
+    }
+    // At every look: a hold that is over is to end.
+    if head.hold(now).is_some_and(|hold| hold.until() <= now) {
+        payloads.push(Payload::Advance { run: run() });
+    }
+    let Some((wave, baking)) = head.baking() else { return payloads };
+    let (Some(began), Some(bake)) = (baking.completed_at, &baking.plan.bake) else { return payloads };
+    let is_baked = baking.baked_at().is_some_and(|at| at <= now);
+    if !bake.alarms.is_empty() && (is_baked || due(began.plus(QUIET))) {
+        payloads.push(Payload::Alarms { run: run(), wave, began: now, from: baking.plan.first });
+    }
+    payloads
 }
 
 /// How the one message stands to its run.

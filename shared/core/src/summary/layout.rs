@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{AccountColumn, Summary, TargetLine};
-use crate::ids::{Partition, Region};
 use crate::control::Origin;
+use crate::ids::{Partition, Region};
 use crate::run::{Closing, Outcome, Status, Verdict};
 
 /// The largest run that is shown target by target.
@@ -174,9 +174,7 @@ pub(crate) fn why(summary: &Summary) -> Option<String> {
             Some(skipped) => Some(format!("{skipped}.")),
             None => None,
         },
-        Closing::Lapsed { wave, newer: None } => {
-            Some(format!("Nobody approved wave \"{wave}\" in time{skipped}."))
-        }
+        Closing::Lapsed { wave, newer: None } => Some(format!("Nobody approved wave \"{wave}\" in time{skipped}.")),
         Closing::Lapsed { wave, newer: Some(by) } => {
             Some(format!("The request to approve wave \"{wave}\" expired with the newer release of run {by}{skipped}."))
         }

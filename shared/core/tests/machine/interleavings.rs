@@ -174,7 +174,12 @@ impl Model {
                     let target = &self.play.targets[target];
                     self.queue.push(Message::Explain(target.index, target.attempt.0));
                 }
-                Effect::Summarize { .. } | Effect::Activate { .. } => {}
+                Effect::Summarize { .. }
+                | Effect::Activate { .. }
+                | Effect::Advance { .. }
+                | Effect::Alarms { .. }
+                | Effect::Stop { .. }
+                | Effect::Open { .. } => {}
             }
         }
         true
@@ -187,7 +192,9 @@ impl Model {
             Told::Claimed { look_first, may_start } => (look_first, may_start),
             Told::Held { .. } => return false,
             Told::TooLate | Told::Early { .. } => return self.send(&claimed, dies),
-            Told::Changed | Told::Duplicate | Told::Stray(_) => panic!("{claimed:?}"),
+            Told::Changed | Told::Duplicate | Told::Behind { .. } | Told::Decided(_) | Told::Stray(_) => {
+                panic!("{claimed:?}")
+            }
         };
         if dies == Dies::AfterClaim {
             return false;

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use manifold_core::event::PipelineState;
 use manifold_core::ids::{AppName, Attempt, ExecutionId, ExecutionRef, RunId, TargetKey};
 use manifold_core::pace::{Api, Turn};
-use manifold_core::plan::{Channel, Plan, PlannedTarget, PlannedWave};
+use manifold_core::plan::{Channel, Plan, PlannedTarget, PlannedWave, Policy};
 use manifold_core::release::{Release, Trigger};
 use manifold_core::run::{
     AppQueue, Effect, Event, Head, Learnt, Observation, Observed, Outcome, Reason, ReasonSource, Refusal, Run, Status,
-    Step, Tally, Target, Told, Verdict,
+    Step, Tally, Target, Told, Verdict, Wanted,
 };
 use manifold_core::time::{Span, Timestamp};
 
@@ -76,11 +76,18 @@ pub(crate) fn release(source: &str, released_at: Timestamp) -> Release {
 
 pub(crate) fn plan(waves: &[WaveOf], max_attempts: u32) -> Plan {
     let mut first = 0;
-    let mut plan =
-        Plan { waves: Vec::new(), targets: Vec::new(), max_attempts, deadline: DEADLINE, channel: Channel::Silent };
+    let mut plan = Plan {
+        waves: Vec::new(),
+        targets: Vec::new(),
+        max_attempts,
+        deadline: DEADLINE,
+        channel: Channel::Silent,
+        policy: Policy::default(),
+        unchanged: Vec::new(),
+    };
     for (wave, &(size, max_concurrent, failure_tolerance)) in (0..).zip(waves) {
         let name = format!("wave {wave}");
-        plan.waves.push(PlannedWave { name, first, size, max_concurrent, failure_tolerance });
+        plan.waves.push(PlannedWave::plain(name, first, size, max_concurrent, failure_tolerance));
         plan.targets.extend((first..first + size).map(|index| PlannedTarget {
             index,
             wave,
@@ -91,6 +98,9 @@ pub(crate) fn plan(waves: &[WaveOf], max_attempts: u32) -> Plan {
             pipeline: "svc-deploy".parse().unwrap(),
             variables: BTreeMap::new(),
             source_revision: None,
+            after: Vec::new(),
+            before: Vec::new(),
+            release: None,
         }));
         first += size;
     }
@@ -107,6 +117,10 @@ pub(crate) fn words(effect: &Effect) -> String {
         }
         Effect::Summarize { .. } => "summarize".to_owned(),
         Effect::Activate { run } => format!("activate {run}"),
+        Effect::Advance { delay, .. } => format!("advance in {delay}"),
+        Effect::Alarms { wave, from, .. } => format!("alarms of wave {wave} from {from}"),
+        Effect::Stop { .. } => "stop".to_owned(),
+        Effect::Open { request } => format!("open {}", request.run()),
     }
 }
 
@@ -144,7 +158,8 @@ impl Play {
 
     pub(crate) fn open(source: &str, plan: Plan, queue: AppQueue, released_at: Timestamp) -> Self {
         let now = released_at.plus(Span::from_seconds(30));
-        let opened = Run::open(run_id(source), app(), release(source, released_at), &plan, queue.clone(), now);
+        let opened =
+            Run::open(Wanted::release(run_id(source), app(), release(source, released_at), &plan), queue.clone(), now);
         let step = opened.run.finish();
         Self {
             plan,
@@ -243,7 +258,8 @@ impl Play {
             Told::Changed => assert!(changed, "nothing changed"),
             Told::Claimed { .. } => {}
             Told::TooLate => {}
-            Told::Duplicate | Told::Held { .. } | Told::Early { .. } | Told::Stray(_) => {
+            Told::Decided(_) => assert_eq!(step.decisions.iter().filter(|made| made.id == "command").count(), 1),
+            Told::Duplicate | Told::Held { .. } | Told::Early { .. } | Told::Behind { .. } | Told::Stray(_) => {
                 assert!(!changed, "{told:?} changed {step:?}")
             }
         }

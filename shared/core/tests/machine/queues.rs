@@ -2,7 +2,7 @@
 
 use manifold_core::event::PipelineState::{Resumed, Succeeded};
 use manifold_core::ids::RunId;
-use manifold_core::run::{AppQueue, Closing, Effect, Event, Opened, Phase, Run, Told, Verdict};
+use manifold_core::run::{AppQueue, Closing, Effect, Event, Opened, Phase, Run, Told, Verdict, Wanted};
 use manifold_core::time::{Span, Timestamp};
 
 use super::play::{Play, app, plan, release, released_at, run_id, words};
@@ -13,7 +13,7 @@ fn minutes(minutes: i64) -> Timestamp {
 
 fn open(source: &str, queue: &AppQueue, released_at: Timestamp) -> Opened {
     let plan = plan(&[(2, 1, 1)], 1);
-    Run::open(run_id(source), app(), release(source, released_at), &plan, queue.clone(), minutes(30))
+    Run::open(Wanted::release(run_id(source), app(), release(source, released_at), &plan), queue.clone(), minutes(30))
 }
 
 /// A run that is active, and its app's queue.

@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use manifold_core::event::PipelineState;
 use manifold_core::ids::{AppName, Attempt, ExecutionId, ExecutionRef, RunId, TargetKey};
 use manifold_core::pace::{Api, Turn};
-use manifold_core::plan::{Channel, Plan, PlannedTarget, PlannedWave};
+use manifold_core::plan::{Channel, Plan, PlannedTarget, PlannedWave, Policy};
 use manifold_core::release::{Release, Revision, Trigger};
 use manifold_core::run::machine::AppQueue;
-use manifold_core::run::{Event, Learnt, Observation, Observed, Outcome, Reason, ReasonSource, Refusal, Run, Target};
+use manifold_core::run::{
+    Event, Learnt, Observation, Observed, Outcome, Reason, ReasonSource, Refusal, Run, Target, Wanted,
+};
 use manifold_core::summary::Summary;
 use manifold_core::time::{Span, Timestamp};
 
@@ -128,7 +130,7 @@ impl Story {
             released_at: Timestamp::parse_rfc3339("2026-10-26T13:49:12Z").unwrap(),
         };
         let queue = AppQueue { current, ..AppQueue::default() };
-        let run = Run::open(run_id("this one"), app(), release, &plan, queue, now).run;
+        let run = Run::open(Wanted::release(run_id("this one"), app(), release, &plan), queue, now).run;
         let by_name = plan.targets.iter().enumerate();
         let by_name = by_name.map(|(at, t)| ((t.account_name.clone(), t.key.region.to_string()), at)).collect();
         Self { plan, run, now, pace: fleet.pace, executions: BTreeMap::new(), by_name, started: 0 }
@@ -335,8 +337,7 @@ fn plan(fleet: &Fleet) -> Plan {
     let waves: Vec<PlannedWave> = waves
         .into_iter()
         .map(|(name, size, failure_tolerance)| {
-            let wave =
-                PlannedWave { name: name.to_owned(), first, size, max_concurrent: fleet.concurrent, failure_tolerance };
+            let wave = PlannedWave::plain(name.to_owned(), first, size, fleet.concurrent, failure_tolerance);
             first += size;
             wave
         })
@@ -355,11 +356,22 @@ fn plan(fleet: &Fleet) -> Plan {
             pipeline: "web-deploy".parse().unwrap(),
             variables: BTreeMap::new(),
             source_revision: None,
+            after: Vec::new(),
+            before: Vec::new(),
+            release: None,
         }
     });
     let targets = targets.collect();
     let deadline = Span::from_minutes(120);
-    Plan { waves, targets, max_attempts: fleet.max_attempts, deadline, channel: Channel::Silent }
+    Plan {
+        waves,
+        targets,
+        max_attempts: fleet.max_attempts,
+        deadline,
+        channel: Channel::Silent,
+        policy: Policy::default(),
+        unchanged: Vec::new(),
+    }
 }
 
 fn app() -> AppName {
