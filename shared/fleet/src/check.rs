@@ -6,15 +6,18 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use manifold_core::control::Operator;
 use manifold_core::ids::{AccountId, PipelineName, RoleArn, TargetKey};
-use manifold_core::plan::{Channel, MAX_TARGETS, MAX_VARIABLES_BYTES, PlannedWave, RevisionKind};
+use manifold_core::plan::{Approval, Channel, MAX_TARGETS, MAX_VARIABLES_BYTES, Policy, RevisionKind};
 use manifold_core::time::Span as TimeSpan;
 use minijinja::value::Value;
 
-use crate::decode::{Slot, Spanned};
-use crate::file::{AppSpec, File, HubSpec, ParameterSpec, SlackSpec, WaveSpec};
-use crate::model::{Account, App, Fleet, Hub, ReleasePipeline, Shared, Target, Variable};
+use crate::decode::{Many, Slot, Spanned};
+use crate::file::{AppSpec, ApprovalSpec, File, HubSpec, OperatorSpec, ParameterSpec, SlackSpec, WaveSpec};
+use crate::leaf::{Limit, OperatorName};
+use crate::model::{Account, App, Fleet, Hub, ReleasePipeline, Settable, Shared, Target, Variable, WaveRule};
 use crate::path::Path;
+use crate::plan;
 use crate::problem::{Draft, Sink, Span, closest, listed, quoted, some_of};
 use crate::select::{Grid, Matcher};
 use crate::template::{self, RenderError, Scope, Template, Templates, value_fault};
@@ -47,6 +50,7 @@ pub(crate) fn check(file: &File, out: &mut Sink) -> Option<Fleet> {
     let (accounts, complete) = accounts(file, &grid, hub.as_ref(), out);
     let levels = Levels::new(file, &grid, out);
     unclaimed_values(file, &levels, out);
+    let operators = operators(file, out);
 
     let mut common = Common {
         account_names: accounts.iter().map(template::account).collect(),
@@ -58,6 +62,7 @@ pub(crate) fn check(file: &File, out: &mut Sink) -> Option<Fleet> {
         templates: Templates::new(),
         used: HashMap::new(),
         targets: 0,
+        operators: &operators,
     };
     let default_slack = file.defaults.given().map(|defaults| &defaults.slack);
     let mut drafts = Vec::new();
@@ -92,8 +97,12 @@ pub(crate) fn check(file: &File, out: &mut Sink) -> Option<Fleet> {
             description: draft.description,
             releases: draft.releases,
             parameters: draft.parameters,
+            waves: plan::waves(&draft.rules, draft.targets.iter().map(|target| target.wave)),
             targets: draft.targets,
-            waves: draft.waves,
+            rules: draft.rules,
+            policy: draft.policy,
+            changed_only: draft.changed_only,
+            choices: draft.choices,
             source: draft.source,
             max_attempts: draft.max_attempts,
             deadline: draft.deadline,
@@ -320,6 +329,7 @@ struct Common<'c, 'f> {
     used: HashMap<(usize, usize, String), (usize, String)>,
     /// How many targets the apps have so far.
     targets: usize,
+    operators: &'c [Operator],
 }
 
 /// What becomes of an app.
@@ -328,7 +338,10 @@ struct AppDraft {
     releases: Vec<ReleasePipeline>,
     parameters: Vec<Box<str>>,
     targets: Vec<Target>,
-    waves: Vec<PlannedWave>,
+    rules: Vec<WaveRule>,
+    policy: Policy,
+    changed_only: bool,
+    choices: Vec<Settable>,
     source: Option<(String, RevisionKind)>,
     max_attempts: u32,
     deadline: TimeSpan,
@@ -358,6 +371,16 @@ struct ParameterCheck<'f> {
     choices: Option<Vec<&'f str>>,
     fixed: Cell,
     default: Cell,
+}
+
+impl ParameterCheck<'_> {
+    fn settable(&self) -> Settable {
+        match (self.fixed, &self.choices) {
+            (Cell::Value(_) | Cell::Broken, _) => Settable::Fixed,
+            (Cell::Nothing, Some(choices)) => Settable::Among(choices.iter().map(|choice| (*choice).into()).collect()),
+            (Cell::Nothing, None) => Settable::Freely,
+        }
+    }
 }
 
 /// A target's place in the grid: Region first, because that is the order of a plan.
@@ -442,6 +465,8 @@ impl<'c, 'f> AppCheck<'c, 'f> {
         let places = self.places(common, &path, out);
         common.targets += places.as_ref().map_or(0, Vec::len);
         let waves = self.waves(common, places.as_deref(), &path, out);
+        let canary = self.canary(common, places.as_deref(), &path, out);
+        let policy = self.policy(common, &path, out);
         let pipelines = self.pipelines(common, places.as_deref(), &path, out);
         let variables = self.variables(common, places.as_deref(), &path, out);
 
@@ -451,9 +476,14 @@ impl<'c, 'f> AppCheck<'c, 'f> {
         };
         let engine = self.spec.engine.given()?.codepipeline.given()?;
         let kind = engine.revision_type.given().map_or(RevisionKind::CommitId, |kind| kind.value);
-        let (places, (waves, wave_of), pipelines, variables) = (places?, waves?, pipelines?, variables?);
+        let (places, (mut rules, wave_of), pipelines, variables) = (places?, waves?, pipelines?, variables?);
+        let canary = canary?;
         let mut targets = Vec::with_capacity(places.len());
-        for (((place, wave), pipeline), variables) in places.iter().zip(wave_of).zip(pipelines).zip(variables) {
+        for (((at, place), wave), (pipeline, variables)) in
+            places.iter().enumerate().zip(wave_of).zip(pipelines.into_iter().zip(variables))
+        {
+            // The canaries are before all waves.
+            let wave = if canary.contains(&at) { 0 } else { wave + 1 };
             let account = &common.accounts[place.account];
             targets.push(Target {
                 key: TargetKey {
@@ -468,14 +498,17 @@ impl<'c, 'f> AppCheck<'c, 'f> {
                 variables,
             });
         }
-        // Stable: within a wave the order of Regions and accounts stays.
-        targets.sort_by_key(|target| target.wave);
+        rules.insert(0, self.canary_rule());
+        let rules = self.steps(common, rules, &mut targets);
         Some(AppDraft {
             description: self.spec.description.given().map(|text| text.value.as_str().to_owned()),
             releases: releases?,
             parameters: self.parameters.iter().map(|parameter| parameter.name.into()).collect(),
             targets,
-            waves,
+            rules,
+            policy,
+            changed_only: self.spec.changed_only.given().is_some_and(|flag| flag.0),
+            choices: self.parameters.iter().map(ParameterCheck::settable).collect(),
             source: engine.source_action.given().map(|action| (action.value.as_str().to_owned(), kind)),
             max_attempts: self.spec.max_attempts.given().map_or(1, |attempts| attempts.value),
             deadline: self
@@ -598,13 +631,9 @@ impl<'c, 'f> AppCheck<'c, 'f> {
         places: Option<&[Place]>,
         path: &Path<'_>,
         out: &mut Sink,
-    ) -> Option<(Vec<PlannedWave>, Vec<usize>)> {
+    ) -> Option<(Vec<WaveRule>, Vec<usize>)> {
         let list = match &self.spec.waves {
-            Slot::Absent => {
-                let size = number(places?.len());
-                let wave = PlannedWave::plain("all".to_owned(), 0, size, DEFAULT_MAX_CONCURRENT, 0);
-                return Some((vec![wave], vec![0; places?.len()]));
-            }
+            Slot::Absent => return Some((vec![rule("all".to_owned())], vec![0; places?.len()])),
             Slot::Broken => return None,
             Slot::Given(list) => list,
         };
@@ -649,7 +678,7 @@ impl<'c, 'f> AppCheck<'c, 'f> {
         places: &[Place],
         path: &Path<'_>,
         out: &mut Sink,
-    ) -> Option<(Vec<PlannedWave>, Vec<usize>)> {
+    ) -> Option<(Vec<WaveRule>, Vec<usize>)> {
         let rest = waves.iter().position(|(_, _, matcher)| matcher.is_none());
         let (mut wave_of, mut sizes) = (Vec::with_capacity(places.len()), vec![0_usize; waves.len()]);
         let (mut left_out, mut twice) = (Vec::new(), BTreeMap::<(usize, usize), Vec<String>>::new());
@@ -697,7 +726,7 @@ impl<'c, 'f> AppCheck<'c, 'f> {
             .help("a target belongs to one wave: narrow one of them");
             out.report(place, &path.item(waves[*second].0).field("select"), draft);
         }
-        let (mut planned, mut next) = (Vec::with_capacity(waves.len()), 0);
+        let mut rules = Vec::with_capacity(waves.len());
         for ((index, wave, _), size) in waves.iter().zip(&sizes) {
             let here = path.item(*index);
             let size = number(*size);
@@ -709,25 +738,165 @@ impl<'c, 'f> AppCheck<'c, 'f> {
                 good = false;
             }
             let tolerance = wave.failure_tolerance.given();
-            if let Some(tolerance) = tolerance.filter(|tolerance| size > 0 && tolerance.value > size) {
-                let draft =
-                    Draft::new(format!("failure_tolerance {} is more than the wave's {size} targets", tolerance.value));
+            let count = |limit: Limit| match limit {
+                Limit::Count(count) => count,
+                Limit::PerCent(_) => 0,
+            };
+            if let Some(tolerance) = tolerance.filter(|tolerance| size > 0 && count(tolerance.value) > size) {
+                let draft = Draft::new(format!(
+                    "failure_tolerance {} is more than the wave's {size} targets",
+                    count(tolerance.value)
+                ));
                 out.report(
                     tolerance.span,
                     &here.field("failure_tolerance"),
                     draft.help(format!("use at most {size}, which tolerates everything")),
                 );
             }
-            planned.push(PlannedWave::plain(
-                wave.name.given().map(|name| name.value.as_str().to_owned()).unwrap_or_default(),
-                next,
-                size,
-                wave.max_concurrent.given().map_or(DEFAULT_MAX_CONCURRENT, |max| max.value),
-                tolerance.map_or(0, |tolerance| tolerance.value),
-            ));
-            next += size;
+            let name = wave.name.given().map(|name| name.value.as_str().to_owned()).unwrap_or_default();
+            if let (CANARY, Slot::Given(canary)) = (name.as_str(), &self.spec.canary) {
+                let draft = Draft::new("the app's canary is a wave of this name").help("give this wave another one");
+                out.report(wave.name.given().map_or(canary.span, |name| name.span), &here.field("name"), draft);
+            }
+            if let (Some(ramp), true) = (wave.ramp.given(), name.chars().count() > LONGEST_RAMP_NAME) {
+                let draft = Draft::new(format!("the steps of {} would have too long names", quoted(&name)));
+                let help =
+                    format!("use at most {LONGEST_RAMP_NAME} characters: each step is named such as \"prod 1/4\"");
+                out.report(ramp.span, &here.field("name"), draft.help(help));
+            }
+            self.region_order(common, wave, &here, out);
+            let approval = match &wave.approval {
+                Slot::Absent => None,
+                Slot::Broken => continue,
+                Slot::Given(spec) => approval(common, spec, &here.field("approval"), out),
+            };
+            rules.push(WaveRule {
+                max_concurrent: wave
+                    .max_concurrent
+                    .given()
+                    .map_or(Limit::Count(DEFAULT_MAX_CONCURRENT), |max| max.value),
+                failure_tolerance: tolerance.map_or(Limit::Count(0), |tolerance| tolerance.value),
+                strict: wave.strict.given().is_some_and(|flag| flag.0),
+                max_per_account: wave.max_per_account.given().map(|max| max.value),
+                max_per_region: wave.max_per_region.given().map(|max| max.value),
+                bake: wave.bake.given().map(|bake| bake.0.clone()),
+                approval,
+                ..rule(name)
+            });
         }
-        good.then_some((planned, wave_of))
+        good.then_some((rules, wave_of))
+    }
+
+    /// The Regions that go first must be Regions of the file, each once.
+    fn region_order(&self, common: &Common<'c, 'f>, wave: &WaveSpec, path: &Path<'_>, out: &mut Sink) {
+        let Some(Many(order)) = wave.region_order.given() else { return };
+        let (path, mut seen) = (path.field("region_order"), HashSet::new());
+        for (index, region) in order.given() {
+            let known = || common.grid.regions.iter().map(|row| row.region.as_str());
+            let draft = match known().any(|known| known == region.value.as_str()) {
+                false => Draft::new(format!("Region {} is not among the file's regions", region.value))
+                    .help("name Regions that are deployed to")
+                    .suggest(closest(region.value.as_str(), known())),
+                true if !seen.insert(&region.value) => {
+                    Draft::new(format!("Region {} is given twice", region.value)).help("remove one")
+                }
+                true => continue,
+            };
+            out.report(region.span, &path.item(index), draft);
+        }
+    }
+
+    /// The positions of the places that go first.
+    fn canary(
+        &self,
+        common: &Common<'c, 'f>,
+        places: Option<&[Place]>,
+        path: &Path<'_>,
+        out: &mut Sink,
+    ) -> Option<HashSet<usize>> {
+        let canary = match &self.spec.canary {
+            Slot::Absent => return Some(HashSet::new()),
+            Slot::Broken => return None,
+            Slot::Given(canary) => canary,
+        };
+        let (field, places) = (path.field("canary"), places?);
+        let path = field.field("targets");
+        let (mut chosen, mut good) = (HashSet::new(), true);
+        for (index, name) in canary.targets.given()?.0.given() {
+            let text = name.value.as_str();
+            let matches = |place: &Place| {
+                let (account, region) =
+                    (common.grid.accounts[place.account].name, common.grid.regions[place.region].region);
+                text.split_once('/').map_or(text == account, |(a, r)| a == account && r == region.as_str())
+            };
+            let before = chosen.len();
+            chosen.extend(places.iter().enumerate().filter(|(_, place)| matches(place)).map(|(at, _)| at));
+            if chosen.len() == before && !places.iter().any(matches) {
+                let known: Vec<String> =
+                    places.iter().map(|place| common.grid.target(place.account, place.region)).collect();
+                let draft = Draft::new(format!("{} is no target of app {}", quoted(text), self.name))
+                    .help("name an account, or account/region, that the app is deployed to")
+                    .suggest(closest(text, known.iter().map(String::as_str)));
+                out.report(name.span, &path.item(index), draft);
+                good = false;
+            }
+        }
+        good.then_some(chosen)
+    }
+
+    /// One after the other, and none may fail.
+    fn canary_rule(&self) -> WaveRule {
+        let bake = self.spec.canary.given().and_then(|canary| canary.bake.given());
+        WaveRule { max_concurrent: Limit::Count(1), bake: bake.map(|bake| bake.0.clone()), ..rule(CANARY.to_owned()) }
+    }
+
+    /// Orders the targets by wave and Region, divides waves with a ramp into their steps, and leaves empty waves out. The
+    /// first of `rules` is the canary's.
+    fn steps(&self, common: &Common<'c, 'f>, rules: Vec<WaveRule>, targets: &mut [Target]) -> Vec<WaveRule> {
+        let specs: Vec<&WaveSpec> =
+            self.spec.waves.given().map(|list| list.given().map(|(_, wave)| wave).collect()).unwrap_or_default();
+        let spec = |wave: u32| usize::try_from(wave).ok()?.checked_sub(1).and_then(|at| specs.get(at).copied());
+        let rank = |target: &Target| {
+            let order = spec(target.wave).and_then(|wave| wave.region_order.given())?;
+            let region = common.grid.regions[target.region].region;
+            order.0.given().position(|(_, named)| named.value == *region)
+        };
+        // Stable: what is not ordered stays as it is.
+        targets.sort_by_key(|target| (target.wave, rank(target).unwrap_or(usize::MAX)));
+        let (mut steps, mut next): (Vec<WaveRule>, usize) = (Vec::new(), 0);
+        for (wave, rule) in (0_u32..).zip(rules) {
+            let size = targets[next..].iter().take_while(|target| target.wave == wave).count();
+            let sizes = match spec(wave).and_then(|spec| spec.ramp.given()) {
+                Some(ramp) => ramp.sizes(number(size)),
+                None => vec![number(size)],
+            };
+            let count = sizes.len();
+            for (nth, size) in sizes.into_iter().enumerate().filter(|(_, size)| *size > 0) {
+                let end = next + usize::try_from(size).unwrap_or(usize::MAX);
+                targets[next..end].iter_mut().for_each(|target| target.wave = number(steps.len()));
+                next = end;
+                let name = if count > 1 { format!("{} {}/{count}", rule.name, nth + 1) } else { rule.name.clone() };
+                let approval = rule.approval.clone().filter(|_| nth == 0);
+                steps.push(WaveRule { name, approval, ..rule.clone() });
+            }
+        }
+        steps
+    }
+
+    /// How the app's runs are controlled.
+    fn policy(&self, common: &Common<'c, 'f>, path: &Path<'_>, out: &mut Sink) -> Policy {
+        let operators = match self.spec.operators.given() {
+            None => common.operators.to_vec(),
+            Some(Many(list)) => {
+                let path = path.field("operators");
+                list.given().filter_map(|(index, name)| operator(common, name, &path.item(index), out)).collect()
+            }
+        };
+        Policy {
+            newer: self.spec.newer_release.given().map(|newer| newer.value).unwrap_or_default(),
+            on_failure: self.spec.on_failure.given().map(|failure| failure.value).unwrap_or_default(),
+            operators,
+        }
     }
 
     /// The name of the pipeline in each place.
@@ -990,6 +1159,76 @@ impl<'c, 'f> AppCheck<'c, 'f> {
         let text = common.templates.render(template, &scope).map_err(failed)?;
         Ok(if is_static { Outcome::Text(text) } else { Outcome::Later(Arc::new(template.clone())) })
     }
+}
+
+/// The name of the wave of canaries.
+const CANARY: &str = "canary";
+/// Leaves room for " 20/20" in a wave's name of 64 characters.
+const LONGEST_RAMP_NAME: usize = 58;
+/// How long a request for approval stands when the file does not say.
+const DEFAULT_APPROVAL: TimeSpan = TimeSpan::from_minutes(24 * 60);
+/// A wave as it is when the file says nothing of it.
+fn rule(name: String) -> WaveRule {
+    WaveRule {
+        name,
+        max_concurrent: Limit::Count(DEFAULT_MAX_CONCURRENT),
+        failure_tolerance: Limit::Count(0),
+        strict: false,
+        max_per_account: None,
+        max_per_region: None,
+        bake: None,
+        approval: None,
+    }
+}
+
+/// The people who may decide.
+fn operators(file: &File, out: &mut Sink) -> Vec<Operator> {
+    let path = Path::Root.field("operators");
+    let texts = |spec: &OperatorSpec| {
+        let slack =
+            spec.slack.given().map(|Many(list)| list.given().map(|(_, id)| id.value.as_str().to_owned()).collect());
+        let iam =
+            spec.iam.given().map(|Many(list)| list.given().map(|(_, arn)| arn.value.as_str().to_owned()).collect());
+        (slack.unwrap_or_default(), iam.unwrap_or_default())
+    };
+    let mut operators = Vec::new();
+    for (name, spec) in file.operators.given().into_iter().flat_map(|map| map.given()) {
+        if spec.slack.is_absent() && spec.iam.is_absent() {
+            let draft = Draft::new(format!("operator {} can't be told from others", name.value.as_str()))
+                .help("give a Slack user id (slack), a pattern of an AWS identity (iam), or both");
+            out.report(name.span, &path.field(name.value.as_str()), draft);
+        }
+        let (slack, iam) = texts(spec);
+        operators.push(Operator { name: name.value.as_str().to_owned(), slack, iam });
+    }
+    operators
+}
+
+fn operator(
+    common: &Common<'_, '_>,
+    name: &Spanned<OperatorName>,
+    path: &Path<'_>,
+    out: &mut Sink,
+) -> Option<Operator> {
+    let known = common.operators.iter().find(|operator| operator.name == name.value.as_str());
+    if known.is_none() {
+        let draft = Draft::new(format!("there is no operator {}", name.value.as_str()))
+            .help("declare them in the file's operators")
+            .suggest(closest(name.value.as_str(), common.operators.iter().map(|operator| operator.name.as_str())));
+        out.report(name.span, path, draft);
+    }
+    known.cloned()
+}
+
+fn approval(common: &Common<'_, '_>, spec: &ApprovalSpec, path: &Path<'_>, out: &mut Sink) -> Option<Approval> {
+    let by = path.field("by");
+    let approvers =
+        spec.by.given()?.0.given().filter_map(|(index, name)| operator(common, name, &by.item(index), out)).collect();
+    Some(Approval {
+        approvers,
+        valid_for: spec.valid_for.given().map_or(DEFAULT_APPROVAL, |valid| valid.value.0),
+        newer: spec.newer_release.given().map(|newer| newer.value).unwrap_or_default(),
+    })
 }
 
 fn channel(slack: &SlackSpec) -> Channel {

@@ -3,13 +3,14 @@
 use std::borrow::Cow;
 
 use manifold_core::ids::{AccountId, AppName, PipelineName, Region};
-use manifold_core::plan::{RevisionKind, SecretRef};
+use manifold_core::plan::{Bake, Lapse, Newer, OnFailure, RevisionKind, SecretRef};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use crate::decode::{Decode, Fields, List, Many, Map, Maybe, Slot, Spanned, Whole, mapping, mismatch};
+use crate::decode::{Decode, Fields, Leaf, List, Many, Map, Maybe, Slot, Spanned, Whole, mapping, mismatch};
 use crate::leaf::{
-    AccountName, ActionName, ChannelName, Choice, Deadline, ExternalId, Label, ParameterName, Prose, RoleName,
-    SecretName, TagName, TagValue, WaveName, looks_secret,
+    AccountName, ActionName, AlarmName, Amount, ChannelName, Choice, Deadline, ExternalId, Flag, IamPattern, Label,
+    OperatorName, ParameterName, PlaceName, Prose, Ramp, RoleName, SecretName, SlackUser, TagName, TagValue, Wait,
+    WaveName, looks_secret,
 };
 use crate::path::Path;
 use crate::problem::{Draft, Sink, Span, closest};
@@ -40,6 +41,8 @@ mapping! {
         optional {
             /// What holds for every account and every app unless they say otherwise.
             defaults: DefaultsSpec,
+            /// People who may decide about rollouts, by a name of your choice.
+            operators: Map<OperatorName, OperatorSpec>,
         }
     }
 }
@@ -70,6 +73,20 @@ mapping! {
             variables: Variables,
             /// Where the runs' summaries go.
             slack: SlackSpec,
+        }
+    }
+}
+
+mapping! {
+    /// Somebody who may decide. At least one of the two is needed.
+    #[schemars(extend("anyOf" = [{ "required": ["slack"] }, { "required": ["iam"] }]))]
+    struct OperatorSpec {
+        required {}
+        optional {
+            /// Their Slack user id, or a list of ids: for buttons.
+            slack: Many<Spanned<SlackUser>>,
+            /// Their AWS identity as "aws sts get-caller-identity" tells its ARN, or a list; * stands for any text: for the command line.
+            iam: Many<Spanned<IamPattern>>,
         }
     }
 }
@@ -146,6 +163,16 @@ mapping! {
             deadline: Spanned<Deadline>,
             /// Where this app's summaries go instead of the default.
             slack: SlackSpec,
+            /// Who may pause, resume, abort, retry and roll back: names of operators. All of them when left out.
+            operators: Many<Spanned<OperatorName>>,
+            /// What a newer release does to a run that is under way. queue (when left out): it waits. supersede: the run starts nothing more. refuse: it is not rolled out.
+            newer_release: Spanned<Newer>,
+            /// What a wave over its failure tolerance does. halt (when left out): nothing more is started. continue: all of it goes out, and the verdict is failed all the same. roll_back_wave, roll_back_run: the targets of that wave, or of the run, go back to their own last good release.
+            on_failure: Spanned<OnFailure>,
+            /// Whether targets that have the release already, with the same variables, are skipped. false when left out.
+            changed_only: Flag,
+            /// Targets that go first, as a wave of their own named "canary".
+            canary: CanarySpec,
         }
     }
 }
@@ -250,13 +277,110 @@ mapping! {
         optional {
             /// The targets of the wave. When left out: all that no other wave selects; at most one wave may do so.
             select: Selector,
-            /// How many targets may be in flight at once. 10 when left out.
+            /// How many targets may be in flight at once: a number, or a percentage of the wave (rounded down, at least 1). 10 when left out.
             #[schemars(extend("default" = 10))]
-            max_concurrent: Whole<1, 10_000>,
-            /// How many targets may end without the release before nothing more is started. 0 when left out.
+            max_concurrent: Amount<1, 10_000>,
+            /// How many targets may end without the release before nothing more is started: a number, or a percentage of the wave (rounded down). 0 when left out.
             #[schemars(extend("default" = 0))]
-            failure_tolerance: Whole<0, 1_000_000>,
+            failure_tolerance: Amount<0, 1_000_000>,
+            /// Whether no more are in flight than may still fail, and one. false when left out: then what is in flight when the tolerance breaks may fail as well.
+            strict: Flag,
+            /// How many targets of one account may be in flight at once. No limit when left out.
+            max_per_account: Whole<1, 10_000>,
+            /// How many targets of one Region may be in flight at once. No limit when left out.
+            max_per_region: Whole<1, 10_000>,
+            /// The Regions that go first, in this order; the others follow in the order of the file.
+            region_order: Many<Spanned<Region>>,
+            /// The steps in which the wave goes out, such as "1, 5, 25%, rest". Each is a wave of its own with the wave's tolerance and bake.
+            ramp: Ramp,
+            /// How long the wave proves itself before anything else is started, from 1m to 7d; or a mapping with the alarms that must be quiet then.
+            bake: BakeSpec,
+            /// Who must agree before the wave begins.
+            approval: ApprovalSpec,
         }
+    }
+}
+
+mapping! {
+    /// Targets that go first, one at a time; if one ends without the release, nothing more is started.
+    struct CanarySpec {
+        required {
+            /// An account's name, account/region, or a list of them.
+            targets: Many<Spanned<PlaceName>>,
+        }
+        optional {
+            /// How long they prove themselves before the first wave.
+            bake: BakeSpec,
+        }
+    }
+}
+
+mapping! {
+    /// Who must agree before a wave begins.
+    struct ApprovalSpec {
+        required {
+            /// An operator's name, or a list of names of whom one must agree.
+            by: Many<Spanned<OperatorName>>,
+        }
+        optional {
+            /// How long the request stands, from 1m to 7d. 24h when left out. After that the run ends.
+            valid_for: Spanned<Wait>,
+            /// What becomes of the request when a newer release arrives. repoint (when left out): the newer release takes this one's place, and is asked about when it gets there. expire: the run ends as not approved. keep: it stands, and the newer release waits.
+            newer_release: Spanned<Lapse>,
+        }
+    }
+}
+
+mapping! {
+    /// How long a wave proves itself, and by which alarms.
+    struct BakeFields {
+        required {
+            /// How long, from 1m to 7d.
+            time: Spanned<Wait>,
+        }
+        optional {
+            /// CloudWatch alarms, by name, in each of the wave's target accounts and Regions: one in ALARM stops the run. At most 100.
+            #[schemars(extend("maxItems" = 100))]
+            alarms: Many<Spanned<AlarmName>>,
+        }
+    }
+}
+
+/// A bake: a duration alone, or with alarms.
+#[derive(Debug)]
+pub(crate) struct BakeSpec(pub(crate) Bake);
+
+/// "AlarmNames: at most 100" a call (`DescribeAlarms`).
+const MOST_ALARMS: usize = 100;
+
+impl Decode for BakeSpec {
+    fn decode(node: &Node, place: Span, path: &Path<'_>, out: &mut Sink) -> Option<Self> {
+        if let Kind::Scalar(_) = &node.kind {
+            let time = Spanned::<Wait>::decode(node, place, path, out)?;
+            return Some(Self(Bake { time: time.value.0, alarms: Vec::new() }));
+        }
+        let fields = BakeFields::decode(node, place, path, out)?;
+        let alarms = match &fields.alarms {
+            Slot::Absent => Vec::new(),
+            Slot::Broken => return None,
+            Slot::Given(Many(list)) => list.given().map(|(_, name)| name.value.as_str().to_owned()).collect(),
+        };
+        if alarms.len() > MOST_ALARMS {
+            let draft = Draft::new(format!("{} alarms; at most {MOST_ALARMS} are looked at", alarms.len()));
+            out.report(place, &path.field("alarms"), draft.help("combine them in a composite alarm"));
+            return None;
+        }
+        Some(Self(Bake { time: fields.time.given()?.value.0, alarms }))
+    }
+}
+
+impl JsonSchema for BakeSpec {
+    fn schema_name() -> Cow<'static, str> {
+        "Bake".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let fields = generator.subschema_for::<BakeFields>();
+        json_schema!({ "anyOf": [<Wait as Leaf>::schema(), fields] })
     }
 }
 

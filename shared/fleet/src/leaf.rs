@@ -3,12 +3,16 @@
 //! Types of the core are read by the core's own rules; what is only a fleet file's business is here.
 
 use manifold_core::ids::{AccountId, AppName, PipelineName, Region};
-use manifold_core::plan::RevisionKind;
-use manifold_core::time::Span as TimeSpan;
-use schemars::{Schema, json_schema};
+use std::borrow::Cow;
 
-use crate::decode::{Fault, Leaf};
-use crate::problem::{Draft, closest, quoted};
+use manifold_core::plan::{LONGEST_APPROVAL, LONGEST_BAKE, Lapse, Newer, OnFailure, RevisionKind};
+use manifold_core::time::Span as TimeSpan;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+use crate::decode::{Decode, Fault, Leaf, mismatch};
+use crate::path::Path;
+use crate::problem::{Draft, Sink, Span, closest, quoted};
+use crate::yaml::{Kind, Node, Scalar, Sort};
 
 fn refused(text: &str, expected: &str) -> Draft {
     let shown = if looks_secret(text) { "this secret".to_owned() } else { quoted(text) };
@@ -224,6 +228,291 @@ impl Leaf for Deadline {
     }
 }
 
+text_leaf!(
+    /// The name of an operator in this file.
+    OperatorName,
+    "an operator's name: 1-64 characters of A-Z, a-z, 0-9, '.', '-' and '_', beginning with a letter or digit",
+    "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", (1..=64),
+    |t| every(t, "._-") && t.starts_with(|c: char| c.is_ascii_alphanumeric())
+);
+text_leaf!(
+    /// A member of a Slack workspace ("Copy member ID" in their profile).
+    SlackUser,
+    "a Slack user id such as U0123456789", "^[UW][A-Z0-9]{4,30}$", (5..=31),
+    |t| t.starts_with(['U', 'W']) && t.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit())
+);
+
+/// A pattern of an AWS identity's ARN; here `*` means something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct IamPattern(String);
+
+impl IamPattern {
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Leaf for IamPattern {
+    const EXPECTED: &'static str =
+        "an AWS identity such as arn:aws:sts::111122223333:assumed-role/Ops/alice; '*' stands for any text";
+    fn parse(text: &str) -> Result<Self, Vec<Fault>> {
+        let ok =
+            (5..=2048).contains(&text.len()) && text.starts_with("arn:") && text.chars().all(|c| c.is_ascii_graphic());
+        match ok {
+            true => Ok(Self(text.to_owned())),
+            false => Err(Fault::whole(Draft::new(format!("{} is not {}", quoted(text), Self::EXPECTED)))),
+        }
+    }
+    fn schema() -> Schema {
+        json_schema!({ "type": "string", "pattern": "^arn:[!-~]{1,2044}$" })
+    }
+}
+text_leaf!(
+    /// A CloudWatch alarm (`PutMetricAlarm`, `AlarmName`: 1-255 characters).
+    AlarmName, "an alarm's name: a text of 1-255 characters", "^.{1,255}$", (1..=255), |t| !t.contains(char::is_control)
+);
+text_leaf!(
+    /// A target, or all targets of an account.
+    PlaceName,
+    "an account's name, or account/region such as dev/eu-west-1", "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}(/[a-z0-9-]+)?$",
+    (1..=128), |t| every(t, "._-/") && t.matches('/').count() <= 1 && !t.ends_with('/') && !t.starts_with('/')
+);
+
+/// Declares a choice among words, each of which stands for a value of the core.
+macro_rules! word_leaf {
+    ($name:ty, $expected:literal, $default:literal, [$(($word:literal, $value:expr)),+ $(,)?]) => {
+        impl Leaf for $name {
+            const EXPECTED: &'static str = $expected;
+            fn parse(text: &str) -> Result<Self, Vec<Fault>> {
+                match text {
+                    $($word => Ok($value),)+
+                    _ => Err(Fault::whole(refused(text, Self::EXPECTED).suggest(closest(text, [$($word),+])))),
+                }
+            }
+            fn schema() -> Schema {
+                json_schema!({ "enum": [$($word),+], "default": $default })
+            }
+        }
+    };
+}
+
+word_leaf!(
+    Newer,
+    "queue, supersede or refuse",
+    "queue",
+    [("queue", Self::Queue), ("supersede", Self::Supersede), ("refuse", Self::Refuse),]
+);
+word_leaf!(
+    OnFailure,
+    "halt, continue, roll_back_wave or roll_back_run",
+    "halt",
+    [
+        ("halt", Self::Halt),
+        ("continue", Self::Continue),
+        ("roll_back_wave", Self::RollBackWave),
+        ("roll_back_run", Self::RollBackRun),
+    ]
+);
+word_leaf!(
+    Lapse,
+    "repoint, expire or keep",
+    "repoint",
+    [("repoint", Self::Repoint), ("expire", Self::Expire), ("keep", Self::Keep),]
+);
+
+/// A time of one minute to seven days: a bake, or how long an approval may be waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Wait(pub(crate) TimeSpan);
+
+impl Leaf for Wait {
+    const EXPECTED: &'static str = "a duration such as 30m, 2h or 1d 12h";
+    fn parse(text: &str) -> Result<Self, Vec<Fault>> {
+        let Some(seconds) = seconds(text) else { return Err(Fault::whole(refused(text, Self::EXPECTED))) };
+        let most = LONGEST_BAKE.min(LONGEST_APPROVAL);
+        match (60..=most.as_seconds_ceil()).contains(&seconds) {
+            true => Ok(Self(TimeSpan::from_seconds(seconds))),
+            false => Err(Fault::whole(refused(text, "between 1m and 7d"))),
+        }
+    }
+    fn schema() -> Schema {
+        json_schema!({ "type": "string", "pattern": "^\\s*([0-9]+\\s*(d|h|m|s)\\s*)+$" })
+    }
+}
+
+/// So many, or so many of a hundred.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Limit {
+    Count(u32),
+    PerCent(u32),
+}
+
+impl Limit {
+    /// Of so many targets, rounded down: "CloudFormation rounds down to the next whole number" (`StackSetOperationPreferences`).
+    pub(crate) fn of(self, size: u32) -> u32 {
+        match self {
+            Self::Count(count) => count,
+            Self::PerCent(percent) => u32::try_from(u64::from(size) * u64::from(percent) / 100).unwrap_or(size),
+        }
+    }
+
+    /// Reads `25%`.
+    fn per_cent(text: &str) -> Option<Self> {
+        let number: u32 = text.trim().strip_suffix('%')?.trim_end().parse().ok()?;
+        (number <= 100).then_some(Self::PerCent(number))
+    }
+}
+
+/// A count from `MIN` to `MAX`, or a percentage.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Amount<const MIN: u32, const MAX: u32> {
+    pub(crate) value: Limit,
+    pub(crate) span: Span,
+}
+
+impl<const MIN: u32, const MAX: u32> Decode for Amount<MIN, MAX> {
+    fn decode(node: &Node, _: Span, path: &Path<'_>, out: &mut Sink) -> Option<Self> {
+        let value = match &node.kind {
+            Kind::Scalar(Scalar { sort: Sort::Integer, text, .. }) => {
+                text.parse().ok().filter(|count| (MIN..=MAX).contains(count)).map(Limit::Count)
+            }
+            Kind::Scalar(Scalar { sort: Sort::Text, text, .. }) => Limit::per_cent(text),
+            Kind::Scalar(_) | Kind::List(_) | Kind::Mapping(_) => None,
+        };
+        if value.is_none() {
+            let expected = format!("a whole number from {MIN} to {MAX}, or a percentage such as \"25%\"");
+            out.report(node.span, path, mismatch(&expected, node));
+        }
+        Some(Self { value: value?, span: node.span })
+    }
+}
+
+impl<const MIN: u32, const MAX: u32> JsonSchema for Amount<MIN, MAX> {
+    fn schema_name() -> Cow<'static, str> {
+        format!("Amount{MIN}to{MAX}").into()
+    }
+    fn inline_schema() -> bool {
+        true
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [
+            { "type": "integer", "minimum": MIN, "maximum": MAX },
+            { "type": "string", "pattern": "^\\s*(100|[0-9]{1,2})\\s*%\\s*$" },
+        ] })
+    }
+}
+
+/// `true` or `false`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Flag(pub(crate) bool);
+
+impl Decode for Flag {
+    fn decode(node: &Node, _: Span, path: &Path<'_>, out: &mut Sink) -> Option<Self> {
+        match &node.kind {
+            Kind::Scalar(Scalar { sort: Sort::Boolean, text, .. }) => Some(Self(text.eq_ignore_ascii_case("true"))),
+            Kind::Scalar(_) | Kind::List(_) | Kind::Mapping(_) => {
+                out.report(node.span, path, mismatch("true or false", node));
+                None
+            }
+        }
+    }
+}
+
+impl JsonSchema for Flag {
+    fn schema_name() -> Cow<'static, str> {
+        "Flag".into()
+    }
+    fn inline_schema() -> bool {
+        true
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "boolean", "default": false })
+    }
+}
+
+/// How many targets each step of a wave has: `1, 5, 25%, rest`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ramp {
+    steps: Vec<Limit>,
+    pub(crate) span: Span,
+}
+
+/// What is left of a wave after the steps of its ramp.
+const REST: &str = "rest";
+
+impl Ramp {
+    const EXPECTED: &'static str =
+        "steps such as [1, 5, 25%, rest]: counts and percentages of the wave, and \"rest\" last";
+
+    /// The sizes of the steps of a wave of so many targets: at least one each, none beyond the wave, and the rest last.
+    pub(crate) fn sizes(&self, size: u32) -> Vec<u32> {
+        let mut left = size;
+        let mut sizes: Vec<u32> = Vec::new();
+        for step in &self.steps {
+            let step = step.of(size).max(1).min(left);
+            if step > 0 {
+                sizes.push(step);
+            }
+            left -= step;
+        }
+        sizes.extend((left > 0).then_some(left));
+        sizes
+    }
+
+    fn step(text: &str) -> Option<Limit> {
+        Limit::per_cent(text).or_else(|| text.trim().parse().ok().filter(|count| *count > 0).map(Limit::Count))
+    }
+}
+
+impl Decode for Ramp {
+    fn decode(node: &Node, _: Span, path: &Path<'_>, out: &mut Sink) -> Option<Self> {
+        let mut texts = match &node.kind {
+            Kind::Scalar(Scalar { sort: Sort::Text | Sort::Integer, text, .. }) => {
+                text.split([',', '→']).map(|step| step.trim().to_owned()).collect::<Vec<String>>()
+            }
+            Kind::List(items) => items
+                .iter()
+                .map(|item| match &item.kind {
+                    Kind::Scalar(Scalar { sort: Sort::Text | Sort::Integer, text, .. }) => text.trim().to_owned(),
+                    Kind::Scalar(_) | Kind::List(_) | Kind::Mapping(_) => String::new(),
+                })
+                .collect(),
+            Kind::Scalar(_) | Kind::Mapping(_) => Vec::new(),
+        };
+        if texts.last().is_some_and(|last| last == REST) {
+            texts.pop();
+        }
+        let steps = texts.iter().map(|text| Self::step(text)).collect::<Option<Vec<Limit>>>();
+        match steps.filter(|steps| !steps.is_empty() && steps.len() <= MOST_STEPS) {
+            Some(steps) => Some(Self { steps, span: node.span }),
+            None => {
+                out.report(node.span, path, mismatch(Self::EXPECTED, node));
+                None
+            }
+        }
+    }
+}
+
+/// More steps than anybody watches.
+const MOST_STEPS: usize = 20;
+
+impl JsonSchema for Ramp {
+    fn schema_name() -> Cow<'static, str> {
+        "Ramp".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "The sizes of the steps in which the wave is rolled out: counts, percentages of the wave, and \"rest\".",
+            "anyOf": [
+                { "type": "string" },
+                { "type": "array", "minItems": 1, "items": { "anyOf": [
+                    { "type": "integer", "minimum": 1 },
+                    { "type": "string", "pattern": "^\\s*((100|[0-9]{1,2})\\s*%|[0-9]+|rest)\\s*$" },
+                ] } },
+            ],
+        })
+    }
+}
+
 /// Reads `1d 12h`, `90m`, `3600s`: units in any order, each at most once.
 fn seconds(text: &str) -> Option<i64> {
     let (mut rest, mut sum, mut seen) = (text.trim(), 0_i64, String::new());
@@ -257,6 +546,26 @@ mod tests {
     fn durations_are_read_with_their_units() {
         assert_eq!(["2h", "90m", "1d 12h", "1h30m", " 60 s "].map(seconds), [7200, 5400, 129_600, 5400, 60].map(Some));
         assert_eq!(["", "2", "h", "2 hours", "1h 1h", "-1h", "99999999999999999999d"].map(seconds), [None; 7]);
+    }
+
+    #[test]
+    fn a_ramp_takes_its_steps_and_leaves_the_rest_for_the_last() {
+        let ramp = |steps: &[Limit]| Ramp { steps: steps.to_vec(), span: Span::START };
+        let (one, five, quarter) = (Limit::Count(1), Limit::Count(5), Limit::PerCent(25));
+        assert_eq!(ramp(&[one, five, quarter]).sizes(100), [1, 5, 25, 69]);
+        assert_eq!(ramp(&[one, five, quarter]).sizes(4), [1, 3], "no step is beyond the wave");
+        assert_eq!(ramp(&[quarter]).sizes(3), [1, 2], "a step has at least one");
+        assert_eq!(ramp(&[one]).sizes(1), [1]);
+        assert_eq!(
+            ["1", "25%", "rest", "0", "101%", "-1"].map(Ramp::step),
+            [Some(one), Some(quarter), None, None, None, None]
+        );
+    }
+
+    #[test]
+    fn a_percentage_is_rounded_down() {
+        assert_eq!([3, 4, 7, 8].map(|size| Limit::PerCent(25).of(size)), [0, 1, 1, 2]);
+        assert_eq!(Limit::PerCent(100).of(u32::MAX), u32::MAX);
     }
 
     #[test]

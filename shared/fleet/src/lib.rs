@@ -38,7 +38,7 @@ mod values;
 mod yaml;
 
 pub use model::{Account, App, Fleet, Hub, ReleasePipeline, Target};
-pub use plan::PlanError;
+pub use plan::{PlanError, Selection, WayBack};
 pub use problem::{Problem, Problems};
 pub use schema::json_schema;
 

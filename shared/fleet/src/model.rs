@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use manifold_core::ids::{AccountId, AppName, PipelineName, Region, RoleArn, TargetKey};
-use manifold_core::plan::{Channel, PlannedWave, RevisionKind};
+use manifold_core::plan::{Approval, Bake, Channel, PlannedWave, Policy, RevisionKind};
 use manifold_core::time::Span;
 use minijinja::value::Value;
 
+use crate::leaf::Limit;
 use crate::template::{Template, Templates};
 
 /// Everything Manifold may touch: accounts, Regions and apps, checked as a whole.
@@ -60,11 +61,58 @@ pub struct App {
     pub(crate) releases: Vec<ReleasePipeline>,
     pub(crate) parameters: Vec<Box<str>>,
     pub(crate) targets: Vec<Target>,
+    /// What each wave is to hold to, however many of its targets a run has.
+    pub(crate) rules: Vec<WaveRule>,
+    /// The waves of a run of all targets.
     pub(crate) waves: Vec<PlannedWave>,
+    pub(crate) policy: Policy,
+    pub(crate) changed_only: bool,
+    /// The allowed values of each parameter, if they are limited, in the order of `parameters`.
+    pub(crate) choices: Vec<Settable>,
     pub(crate) source: Option<(String, RevisionKind)>,
     pub(crate) max_attempts: u32,
     pub(crate) deadline: Span,
     pub(crate) channel: Channel,
+}
+
+/// What a wave holds to.
+#[derive(Debug, Clone)]
+pub(crate) struct WaveRule {
+    pub(crate) name: String,
+    pub(crate) max_concurrent: Limit,
+    pub(crate) failure_tolerance: Limit,
+    pub(crate) strict: bool,
+    pub(crate) max_per_account: Option<u32>,
+    pub(crate) max_per_region: Option<u32>,
+    pub(crate) bake: Option<Bake>,
+    pub(crate) approval: Option<Approval>,
+}
+
+impl WaveRule {
+    /// The wave of so many targets.
+    pub(crate) fn planned(&self, first: u32, size: u32) -> PlannedWave {
+        PlannedWave {
+            name: self.name.clone(),
+            first,
+            size,
+            max_concurrent: self.max_concurrent.of(size).max(1),
+            failure_tolerance: self.failure_tolerance.of(size),
+            strict: self.strict,
+            bake: self.bake.clone(),
+            approval: self.approval.clone(),
+        }
+    }
+}
+
+/// Whether a parameter's value may be chosen when a run is started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Settable {
+    /// Its value is fixed.
+    Fixed,
+    /// To anything.
+    Freely,
+    /// To one of these.
+    Among(Vec<Box<str>>),
 }
 
 /// A pipeline in the hub account whose success is a release.
@@ -224,6 +272,26 @@ impl App {
     #[must_use]
     pub fn waves(&self) -> &[PlannedWave] {
         &self.waves
+    }
+
+    /// Whether targets that have a release already are left alone.
+    #[must_use]
+    pub const fn changed_only(&self) -> bool {
+        self.changed_only
+    }
+
+    /// How its runs are controlled.
+    #[must_use]
+    pub const fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The parameters whose value is one of a few, with what is allowed: for a choice when a run is started.
+    pub fn parameter_choices(&self) -> impl Iterator<Item = (&str, Vec<&str>)> {
+        self.parameters.iter().zip(&self.choices).filter_map(|(name, choices)| match choices {
+            Settable::Among(choices) => Some((&**name, choices.iter().map(|choice| &**choice).collect())),
+            Settable::Fixed | Settable::Freely => None,
+        })
     }
 
     /// The names of its parameters, which are those of the pipeline variables, in the order of the file.
