@@ -12,6 +12,9 @@ use super::desired::Desired;
 use super::options::Kind;
 use super::stack::{Outcome, Planned, Verdict};
 
+/// The hub's output with the URL of `respond`.
+const RESPOND_URL: &str = "RespondUrl";
+
 /// One stack from plan to end.
 #[derive(Debug)]
 pub(crate) struct Entry {
@@ -183,6 +186,22 @@ pub(crate) fn outcomes(out: &mut dyn Write, entries: &[Entry]) -> io::Result<()>
         // Why a stack can't be planned is told with the plan.
         (Err(_), _) | (Ok(_), Some(Outcome::Deployed { .. } | Outcome::Skipped { .. }) | None) => Ok(()),
     })
+}
+
+/// Where Slack is to send what is pressed, once there is somebody who takes it in.
+pub(crate) fn buttons(out: &mut dyn Write, entries: &[Entry]) -> io::Result<()> {
+    let outputs = entries.iter().filter_map(|entry| match (&entry.outcome, &entry.plan) {
+        (Some(Outcome::Deployed { outputs, .. }), _) => Some(outputs),
+        (None, Ok(plan)) if plan.verdict == Verdict::Nothing => Some(&plan.outputs),
+        (Some(Outcome::Failed { .. } | Outcome::Skipped { .. }) | None, _) => None,
+    });
+    match outputs.filter_map(|outputs| outputs.get(RESPOND_URL)).next() {
+        Some(url) => writeln!(
+            out,
+            "\nButtons in Slack: in the app's settings, under Interactivity & Shortcuts, the Request URL is\n  {url}"
+        ),
+        None => Ok(()),
+    }
 }
 
 fn table<'e>(
