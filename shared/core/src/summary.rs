@@ -134,11 +134,7 @@ impl Action {
                 | Verdict::TimedOut
                 | Verdict::Aborted
                 | Verdict::NotApproved,
-            ) => {
-                if head.tally().succeeded < head.size() {
-                    actions.push(Self::RetryFailed);
-                }
-            }
+            ) => actions.extend((head.tally().succeeded < head.size()).then_some(Self::RetryFailed)),
         }
         actions
     }

@@ -301,3 +301,45 @@ fn change(change: &Change) -> Value {
         "warning": change.warning(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(outcome: Option<Outcome>) -> Entry {
+        let desired = Desired {
+            kind: Kind::Hub,
+            name: "manifold-hub".to_owned(),
+            account: "111122223333".parse().unwrap(),
+            account_name: "hub".to_owned(),
+            region: "us-east-1".parse().unwrap(),
+            parameters: BTreeMap::new(),
+            needs_member: false,
+        };
+        Entry { desired, plan: Err("it was not planned".to_owned()), outcome }
+    }
+
+    fn told(outcome: Option<Outcome>) -> String {
+        let mut out = Vec::new();
+        buttons(&mut out, &[entry(outcome)]).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn the_url_for_slack_is_told_where_there_is_one() {
+        let deployed = |outputs: &[(&str, &str)]| {
+            let outputs = outputs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            told(Some(Outcome::Deployed { status: "UPDATE_COMPLETE".to_owned(), outputs: outputs.collect() }))
+        };
+        let url = "https://abcdefghij.lambda-url.us-east-1.on.aws/";
+        assert!(deployed(&[("HubBusName", "manifold"), (RESPOND_URL, url)]).ends_with(&format!("{url}\n")));
+        assert_eq!(deployed(&[("HubBusName", "manifold")]), "");
+        assert_eq!(told(None), "", "a hub that could not be planned");
+    }
+
+    #[test]
+    fn the_url_is_an_output_of_the_hub() {
+        let hub = include_str!("../../../hub.yaml");
+        assert!(hub.contains(&format!("\n  {RESPOND_URL}:\n    Condition: HasRespond\n")));
+    }
+}

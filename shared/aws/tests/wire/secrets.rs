@@ -81,6 +81,7 @@ async fn the_signing_secret_is_read_from_the_store_that_its_arn_names() {
     assert_eq!(stub.only("GetSecretValue").body(), json!({"SecretId": in_secrets_manager}));
     assert_eq!(stub.only("GetParameter").body(), json!({"Name": in_parameter_store, "WithDecryption": true}));
     stub.error("GetSecretValue", 400, "AccessDeniedException");
-    let refused = SlackSigning::new(secrets.clone(), "arn:aws:secretsmanager:us-east-1:111122223333:secret:gone-a1b2c3");
+    let refused =
+        SlackSigning::new(secrets.clone(), "arn:aws:secretsmanager:us-east-1:111122223333:secret:gone-a1b2c3");
     assert!(refused.secret().await.unwrap_err().to_string().starts_with("the signing secret can't be read: "));
 }

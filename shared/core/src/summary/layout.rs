@@ -169,10 +169,9 @@ pub(crate) fn why(summary: &Summary) -> Option<String> {
         Closing::Overtaken { by } => Some(format!("Run {by} has a newer release; nothing of this one was started.")),
         Closing::Superseded { by } => Some(format!("Run {by} has a newer release and took over{skipped}.")),
         Closing::Refused { behind } => Some(format!("Run {behind} was under way; nothing of this one was started.")),
-        Closing::Aborted { .. } | Closing::Rejected { .. } => match skipped.strip_prefix("; ") {
-            Some(skipped) => Some(format!("{skipped}.")),
-            None => None,
-        },
+        Closing::Aborted { .. } | Closing::Rejected { .. } => {
+            skipped.strip_prefix("; ").map(|skipped| format!("{skipped}."))
+        }
         Closing::Lapsed { wave, newer: None } => Some(format!("Nobody approved wave \"{wave}\" in time{skipped}.")),
         Closing::Lapsed { wave, newer: Some(by) } => {
             Some(format!("The request to approve wave \"{wave}\" expired with the newer release of run {by}{skipped}."))
