@@ -78,6 +78,7 @@ pub(crate) fn check(file: &File, out: &mut Sink) -> Option<Fleet> {
         grid: &grid,
         levels: &levels,
         accounts: &accounts,
+        operator_index: operators.iter().enumerate().map(|(at, operator)| (operator.name.clone(), at)).collect(),
         operators,
         operators_known,
         templates: Templates::new(),
@@ -344,6 +345,8 @@ struct Common<'c, 'f> {
     accounts: &'c [Account],
     /// The operators that could be read.
     operators: Vec<Operator>,
+    /// Their positions by name.
+    operator_index: HashMap<String, usize>,
     /// Whether every operator is known by name; if not, an unknown name may be a follow-up.
     operators_known: bool,
     account_names: Vec<Value>,
@@ -420,9 +423,12 @@ struct Cover {
     rules: Vec<Rule>,
     /// The rule of each place.
     rule_of: Vec<usize>,
-    /// For each rule, when a Region's turn comes.
-    turns: Vec<Vec<usize>>,
+    /// For each rule, the Regions whose turn comes before that of the others.
+    turns: Vec<Turns>,
 }
+
+/// When the turn of a Region comes, if a wave names it.
+type Turns = HashMap<usize, usize>;
 
 /// A wave of the file, its position in the list, and what it selects; `None` for the wave that takes the rest.
 type Selected<'f> = (usize, &'f WaveSpec, Option<Matcher>);
@@ -536,7 +542,10 @@ impl<'c, 'f> AppCheck<'c, 'f> {
             });
         }
         // Stable: within a wave the order of Regions and accounts stays.
-        targets.sort_by_key(|target| (target.rule, cover.turns[target.rule][target.region]));
+        targets.sort_by_key(|target| {
+            let turn = cover.turns[target.rule].get(&target.region);
+            (target.rule, turn.is_none(), turn.copied().unwrap_or(target.region))
+        });
         let spots: Vec<_> = targets.iter().map(Target::spot).collect();
         let layout = Layout::of(&cover.rules, &spots);
         let mut ranked: Vec<Option<Target>> = targets.into_iter().map(Some).collect();
@@ -686,12 +695,12 @@ impl<'c, 'f> AppCheck<'c, 'f> {
         let canaries = self.canaries(common, places, path, out);
         let list = match &self.spec.waves {
             Slot::Absent => {
-                let (canaries, as_in_file) = (canaries?, (0..common.grid.regions.len()).collect());
-                let mut cover = self.canary_cover(common, &canaries, path, out);
+                let canaries = canaries?;
+                let mut cover = self.canary_cover(&canaries, path, out);
                 let rest = cover.rules.len();
                 cover.rule_of = canaries.iter().map(|canary| if *canary { 0 } else { rest }).collect();
                 cover.rules.push(Rule::plain("all", DEFAULT_MAX_CONCURRENT));
-                cover.turns.push(as_in_file);
+                cover.turns.push(Turns::new());
                 return Some(cover);
             }
             Slot::Broken => return None,
@@ -732,15 +741,14 @@ impl<'c, 'f> AppCheck<'c, 'f> {
 
     /// The steps of a ramp are waves too, and so are the canaries: names that no other wave has, and that are not too long.
     fn step_names(&self, waves: &[Selected<'_>], path: &Path<'_>, out: &mut Sink) {
-        let ramps: Vec<(&str, usize)> = waves
-            .iter()
-            .filter_map(|(_, wave, _)| Some((wave.name.given()?.value.as_str(), wave.ramp.given()?.0.len() + 1)))
-            .collect();
+        let most = |wave: &WaveSpec| wave.ramp.given().map_or(1, |ramp| ramp.0.len() + 1);
+        let named = waves.iter().filter_map(|(_, wave, _)| Some((wave.name.given()?.value.as_str(), most(wave))));
+        let named: HashMap<&str, usize> = named.collect();
         for (index, wave, _) in waves {
             let Some(name) = wave.name.given() else { continue };
             let here = path.item(*index);
             let text = name.value.as_str();
-            let steps = wave.ramp.given().map_or(1, |ramp| ramp.0.len() + 1);
+            let steps = most(wave);
             let longest = text.chars().count() + format!(" {steps}/{steps}").len();
             if steps > 1 && longest > WAVE_NAME_CHARS {
                 let draft = Draft::new(format!("the last step of this ramp would be \"{text} {steps}/{steps}\""))
@@ -751,13 +759,13 @@ impl<'c, 'f> AppCheck<'c, 'f> {
                 let draft = Draft::new(format!("the app's canaries are a wave {CANARY:?}"));
                 out.report(name.span, &here.field("name"), draft.help("rename this one"));
             }
-            let step = |(ramp, most): &&(&str, usize)| {
-                let step = text.strip_prefix(ramp).and_then(|rest| rest.strip_prefix(' ')?.split_once('/'));
-                let number = |text: &str| text.parse::<usize>().ok().filter(|number| number.to_string() == text);
-                let counts = step.and_then(|(nth, of)| Some((number(nth)?, number(of)?)));
-                counts.is_some_and(|(nth, of)| (1..=of).contains(&nth) && of <= *most)
-            };
-            if let Some((ramp, _)) = ramps.iter().find(step) {
+            let number = |text: &str| text.parse::<usize>().ok().filter(|number| number.to_string() == text);
+            let step = text.rsplit_once(' ').and_then(|(ramp, step)| {
+                let (nth, of) = step.split_once('/')?;
+                Some((ramp, number(nth)?, number(of)?))
+            });
+            let Some((ramp, nth, of)) = step else { continue };
+            if (1..=of).contains(&nth) && named.get(ramp).is_some_and(|most| (2..=*most).contains(&of)) {
                 let draft = Draft::new(format!("a step of the ramp of wave {ramp} may have the name {}", quoted(text)));
                 out.report(name.span, &here.field("name"), draft.help("rename one"));
             }
@@ -782,6 +790,10 @@ impl<'c, 'f> AppCheck<'c, 'f> {
         let inner = inner.field("targets");
         let path = if spec.nested { &inner } else { &outer };
         let (mut sure, mut canaries) = (list.intact(), places.map(|places| vec![false; places.len()]));
+        let mut of_account: HashMap<usize, Vec<usize>> = HashMap::new();
+        for (at, place) in places.into_iter().flatten().enumerate() {
+            of_account.entry(place.account).or_default().push(at);
+        }
         for (index, name) in list.given() {
             let here = path.item(index);
             let account = Spanned { value: name.value.account.clone(), span: name.span };
@@ -793,24 +805,22 @@ impl<'c, 'f> AppCheck<'c, 'f> {
                 continue;
             };
             let (Some(places), Some(canaries)) = (places, &mut canaries) else { continue };
-            let mut found = false;
-            for (place, canary) in places.iter().zip(canaries) {
-                if place.account == account && region.is_none_or(|region| region == place.region) {
-                    (*canary, found) = (true, true);
-                }
-            }
-            if !found {
+            let own = of_account.get(&account).into_iter().flatten().copied();
+            let named: Vec<usize> = own.filter(|at| region.is_none_or(|region| region == places[*at].region)).collect();
+            named.iter().for_each(|at| canaries[*at] = true);
+            if named.is_empty() {
                 let what = region.map_or_else(
                     || format!("account {} has no target", common.grid.accounts[account].name),
                     |region| format!("{} is no target", common.grid.target(account, region)),
                 );
-                let all: Vec<String> =
-                    places.iter().map(|place| common.grid.target(place.account, place.region)).collect();
-                let mut draft = Draft::new(format!("{what} of app {}", self.name))
-                    .help(format!("the app's targets are {}", some_of(&all)));
-                if let (Some(region), true) = (region, out.may_suggest()) {
-                    let meant = common.grid.target(account, region);
-                    draft = draft.suggest(closest(&meant, all.iter().map(String::as_str)));
+                let mut draft = Draft::new(format!("{what} of app {}", self.name));
+                if out.may_suggest() {
+                    let all: Vec<String> =
+                        places.iter().map(|place| common.grid.target(place.account, place.region)).collect();
+                    let meant = region.map(|region| common.grid.target(account, region));
+                    draft = draft
+                        .help(format!("the app's targets are {}", some_of(&all)))
+                        .suggest(meant.and_then(|meant| closest(&meant, all.iter().map(String::as_str))));
                 }
                 out.report(name.span, &here, draft);
                 sure = false;
@@ -820,13 +830,13 @@ impl<'c, 'f> AppCheck<'c, 'f> {
     }
 
     /// The wave of the canaries, if there are any.
-    fn canary_cover(&self, common: &Common<'c, 'f>, canaries: &[bool], path: &Path<'_>, out: &mut Sink) -> Cover {
+    fn canary_cover(&self, canaries: &[bool], path: &Path<'_>, out: &mut Sink) -> Cover {
         let mut cover = Cover { rules: Vec::new(), rule_of: Vec::with_capacity(canaries.len()), turns: Vec::new() };
         if let Some(spec) = self.spec.canary.given().filter(|_| canaries.contains(&true)) {
             let path = path.field(CANARY);
             let bake = spec.bake.given().and_then(|spec| bake(spec, &path.field("bake"), out));
             cover.rules.push(Rule { bake, ..Rule::plain(CANARY, CANARIES_AT_ONCE) });
-            cover.turns.push((0..common.grid.regions.len()).collect());
+            cover.turns.push(Turns::new());
         }
         cover
     }
@@ -844,7 +854,7 @@ impl<'c, 'f> AppCheck<'c, 'f> {
         out: &mut Sink,
     ) -> Option<Cover> {
         let app = Path::Root.field("apps");
-        let mut cover = self.canary_cover(common, canaries, &app.field(self.name), out);
+        let mut cover = self.canary_cover(canaries, &app.field(self.name), out);
         let before = cover.rules.len();
         let rest = waves.iter().position(|(_, _, matcher)| matcher.is_none());
         let (mut sizes, mut taken) = (vec![0_usize; waves.len()], vec![false; waves.len()]);
@@ -968,25 +978,26 @@ impl<'c, 'f> AppCheck<'c, 'f> {
         path: &Path<'_>,
         out: &mut Sink,
     ) -> Vec<Operator> {
-        let mut people: Vec<Operator> = Vec::new();
+        let (mut people, mut seen) = (Vec::new(), HashSet::new());
         for (index, name) in names.0.given() {
             let text = name.value.as_str();
-            match common.operators.iter().find(|operator| operator.name == text) {
-                Some(operator) if !people.contains(operator) => people.push(operator.clone()),
-                Some(_) => {}
-                None if common.operators_known => {
-                    let all = || common.operators.iter().map(|operator| operator.name.as_str());
-                    let draft = Draft::new(format!("unknown operator {}", quoted(text)));
-                    let draft = match common.operators.is_empty() {
-                        true => draft.help("declare it in this file's operators, by slack or iam"),
-                        false => draft
-                            .help(format!("expected one of this file's operators: {}", listed(all())))
-                            .suggest(closest(text, all())),
-                    };
-                    out.report(name.span, &path.item(index), draft);
-                }
-                None => {}
+            if let Some(at) = common.operator_index.get(text) {
+                people.extend(seen.insert(*at).then(|| common.operators[*at].clone()));
+                continue;
             }
+            if !common.operators_known {
+                continue;
+            }
+            let mut draft = Draft::new(format!("unknown operator {}", quoted(text)));
+            if common.operators.is_empty() {
+                draft = draft.help("declare it in this file's operators, by slack or iam");
+            } else if out.may_suggest() {
+                let all = || common.operators.iter().map(|operator| operator.name.as_str());
+                draft = draft
+                    .help(format!("expected one of this file's operators: {}", listed(all())))
+                    .suggest(closest(text, all()));
+            }
+            out.report(name.span, &path.item(index), draft);
         }
         people
     }
@@ -1315,21 +1326,16 @@ fn bake(spec: &BakeSpec, path: &Path<'_>, out: &mut Sink) -> Option<Bake> {
     })
 }
 
-/// When each Region's turn comes in a wave.
-fn turns(common: &Common<'_, '_>, wave: &WaveSpec, path: &Path<'_>, out: &mut Sink) -> Vec<usize> {
-    let regions = common.grid.regions.len();
-    // Those that are not named follow, in the order of the file.
-    let mut turns: Vec<usize> = (regions..regions * 2).collect();
+/// The Regions that a wave names, in its order.
+fn turns(common: &Common<'_, '_>, wave: &WaveSpec, path: &Path<'_>, out: &mut Sink) -> Turns {
+    let mut turns = Turns::new();
     let path = path.field("region_order");
-    let Some(list) = wave.region_order.given() else { return turns };
-    for (index, code) in list.given() {
+    for (index, code) in wave.region_order.given().into_iter().flat_map(|list| list.given()) {
         let here = path.item(index);
         let Some(region) = common.grid.region(code, &here, out) else { continue };
-        if turns[region] < regions {
+        if turns.insert(region, index).is_some() {
             let draft = Draft::new(format!("Region {} is given twice", code.value));
             out.report(code.span, &here, draft.help("remove one"));
-        } else {
-            turns[region] = turns.iter().filter(|turn| **turn < regions).count();
         }
     }
     turns

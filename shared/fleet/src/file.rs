@@ -296,7 +296,7 @@ mapping! {
             approval: ApprovalSpec,
             /// The order of Regions in this wave, by their codes. Those that are not named follow, in the order of this file.
             region_order: List<Spanned<Region>>,
-            /// The wave in steps, one after the other, each with the wave's tolerance and followed by its bake: how many targets each has, as numbers or per cent of the whole wave (at least 1), such as [1, 5, 25%, rest] or "1, 5, 25%, rest". What is left is a last step.
+            /// The wave in steps, one after the other, each with the wave's tolerance and followed by its bake: how many targets each has, as numbers or per cent of the whole wave (at least 1), such as [1, 5, 25%, rest] or "1, 5, 25%, rest". What is left is a last step. What the wave says by per cent is counted from each step; an approval is for all of them.
             ramp: Ramp,
         }
     }

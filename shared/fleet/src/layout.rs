@@ -18,9 +18,9 @@ pub(crate) enum Amount {
 impl Amount {
     /// Reads `25%`.
     pub(crate) fn percent(text: &str, least: u32) -> Option<Self> {
-        let digits = text.strip_suffix('%')?.trim_end();
-        let percent = digits.parse().ok().filter(|percent| (least..=100).contains(percent))?;
-        digits.starts_with(|c: char| c.is_ascii_digit()).then_some(Self::Percent(percent))
+        let digits = text.strip_suffix('%')?;
+        let percent: u32 = digits.parse().ok().filter(|percent| (least..=100).contains(percent))?;
+        (percent.to_string() == digits).then_some(Self::Percent(percent))
     }
 
     /// Of `all`, rounded down.
@@ -209,7 +209,7 @@ mod tests {
         assert_eq!(Amount::Count(7).of(3), 7);
         let read = |text| Amount::percent(text, 1);
         assert_eq!(read("25%"), Some(Amount::Percent(25)));
-        assert_eq!(["0%", "101%", "25", "+25%", "2.5%", "%", "25 %%"].map(read), [None; 7]);
+        assert_eq!(["0%", "101%", "25", "+25%", "025%", "2.5%", "%", "25 %"].map(read), [None; 8]);
         assert_eq!(Amount::percent("0%", 0), Some(Amount::Percent(0)));
     }
 
