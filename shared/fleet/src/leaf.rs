@@ -3,7 +3,9 @@
 //! Types of the core are read by the core's own rules; what is only a fleet file's business is here.
 
 use manifold_core::ids::{AccountId, AppName, PipelineName, Region};
-use std::borrow::Cow;
+use manifold_core::plan::{LONGEST_APPROVAL, LONGEST_BAKE, Lapse, Newer, OnFailure, RevisionKind};
+use manifold_core::time::Span as TimeSpan;
+use schemars::{Schema, json_schema};
 
 use manifold_core::plan::{LONGEST_APPROVAL, LONGEST_BAKE, Lapse, Newer, OnFailure, RevisionKind};
 use manifold_core::time::Span as TimeSpan;
@@ -145,6 +147,25 @@ text_leaf!(
     "^\\S{1,80}$", (1..=80), |t| !t.contains(|c: char| c.is_whitespace() || c.is_control()) && !looks_secret(t)
 );
 
+text_leaf!(
+    /// The name of an operator in this file.
+    OperatorName,
+    "an operator's name: 1-64 characters of A-Z, a-z, 0-9, '.', '-' and '_', beginning with a letter or digit",
+    "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", (1..=64),
+    |t| every(t, "._-") && t.starts_with(|c: char| c.is_ascii_alphanumeric())
+);
+text_leaf!(
+    /// A member of a Slack workspace, or of an Enterprise organization ("Slack user IDs": `U…` or `W…`).
+    SlackUser,
+    "a Slack user id such as U0123456789: the member's profile shows it",
+    "^[UW][A-Z0-9]{2,20}$", (3..=21),
+    |t| t.starts_with(['U', 'W']) && t.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit())
+);
+text_leaf!(
+    /// A CloudWatch alarm (CloudWatch API reference, `PutMetricAlarm`: 1-255 characters, no control characters).
+    AlarmName, "an alarm's name: a text of 1-255 characters", "^.{1,255}$", (1..=255), |t| !t.contains(char::is_control)
+);
+
 /// The name or ARN of a secret. A secret itself, put here by mistake, is refused without being repeated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SecretName(String);
@@ -181,106 +202,9 @@ impl Leaf for SecretName {
     }
 }
 
-impl Leaf for RevisionKind {
-    const EXPECTED: &'static str = "COMMIT_ID, IMAGE_DIGEST, S3_OBJECT_VERSION_ID or S3_OBJECT_KEY";
-    fn parse(text: &str) -> Result<Self, Vec<Fault>> {
-        match KINDS.iter().find(|(name, _)| *name == text) {
-            Some((_, kind)) => Ok(*kind),
-            None => {
-                Err(Fault::whole(refused(text, Self::EXPECTED).suggest(closest(text, KINDS.map(|(name, _)| name)))))
-            }
-        }
-    }
-    fn schema() -> Schema {
-        json_schema!({ "enum": KINDS.map(|(name, _)| name), "default": "COMMIT_ID" })
-    }
-}
-
-/// How a source revision is read; spelled as AWS spells it.
-const KINDS: [(&str, RevisionKind); 4] = [
-    ("COMMIT_ID", RevisionKind::CommitId),
-    ("IMAGE_DIGEST", RevisionKind::ImageDigest),
-    ("S3_OBJECT_VERSION_ID", RevisionKind::S3ObjectVersionId),
-    ("S3_OBJECT_KEY", RevisionKind::S3ObjectKey),
-];
-
-/// The time a run may take: one minute to fourteen days.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Deadline(pub(crate) TimeSpan);
-
-impl Deadline {
-    const MIN_SECONDS: i64 = 60;
-    const MAX_SECONDS: i64 = 14 * 86_400;
-}
-
-impl Leaf for Deadline {
-    const EXPECTED: &'static str = "a duration such as 90m, 2h or 1d 12h";
-    fn parse(text: &str) -> Result<Self, Vec<Fault>> {
-        let Some(seconds) = seconds(text) else { return Err(Fault::whole(refused(text, Self::EXPECTED))) };
-        if (Self::MIN_SECONDS..=Self::MAX_SECONDS).contains(&seconds) {
-            Ok(Self(TimeSpan::from_seconds(seconds)))
-        } else {
-            Err(Fault::whole(refused(text, "between 1m and 14d")))
-        }
-    }
-    fn schema() -> Schema {
-        json_schema!({ "type": "string", "pattern": "^\\s*([0-9]+\\s*(d|h|m|s)\\s*)+$", "default": "2h" })
-    }
-}
-
-text_leaf!(
-    /// The name of an operator in this file.
-    OperatorName,
-    "an operator's name: 1-64 characters of A-Z, a-z, 0-9, '.', '-' and '_', beginning with a letter or digit",
-    "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", (1..=64),
-    |t| every(t, "._-") && t.starts_with(|c: char| c.is_ascii_alphanumeric())
-);
-text_leaf!(
-    /// A member of a Slack workspace ("Copy member ID" in their profile).
-    SlackUser,
-    "a Slack user id such as U0123456789", "^[UW][A-Z0-9]{4,30}$", (5..=31),
-    |t| t.starts_with(['U', 'W']) && t.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit())
-);
-
-/// A pattern of an AWS identity's ARN; here `*` means something.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct IamPattern(String);
-
-impl IamPattern {
-    pub(crate) fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl Leaf for IamPattern {
-    const EXPECTED: &'static str =
-        "an AWS identity such as arn:aws:sts::111122223333:assumed-role/Ops/alice; '*' stands for any text";
-    fn parse(text: &str) -> Result<Self, Vec<Fault>> {
-        let ok =
-            (5..=2048).contains(&text.len()) && text.starts_with("arn:") && text.chars().all(|c| c.is_ascii_graphic());
-        match ok {
-            true => Ok(Self(text.to_owned())),
-            false => Err(Fault::whole(Draft::new(format!("{} is not {}", quoted(text), Self::EXPECTED)))),
-        }
-    }
-    fn schema() -> Schema {
-        json_schema!({ "type": "string", "pattern": "^arn:[!-~]{1,2044}$" })
-    }
-}
-text_leaf!(
-    /// A CloudWatch alarm (`PutMetricAlarm`, `AlarmName`: 1-255 characters).
-    AlarmName, "an alarm's name: a text of 1-255 characters", "^.{1,255}$", (1..=255), |t| !t.contains(char::is_control)
-);
-text_leaf!(
-    /// A target, or all targets of an account.
-    PlaceName,
-    "an account's name, or account/region such as dev/eu-west-1", "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}(/[a-z0-9-]+)?$",
-    (1..=128), |t| every(t, "._-/") && t.matches('/').count() <= 1 && !t.ends_with('/') && !t.starts_with('/')
-);
-
-/// Declares a choice among words, each of which stands for a value of the core.
+/// Declares a text that is one of a few words.
 macro_rules! word_leaf {
-    ($name:ty, $expected:literal, $default:literal, [$(($word:literal, $value:expr)),+ $(,)?]) => {
+    ($name:ident, $expected:literal, $default:literal, [$(($word:literal, $value:expr)),+ $(,)?]) => {
         impl Leaf for $name {
             const EXPECTED: &'static str = $expected;
             fn parse(text: &str) -> Result<Self, Vec<Fault>> {
@@ -296,222 +220,139 @@ macro_rules! word_leaf {
     };
 }
 
+// Spelled as AWS spells it.
+word_leaf!(
+    RevisionKind,
+    "COMMIT_ID, IMAGE_DIGEST, S3_OBJECT_VERSION_ID or S3_OBJECT_KEY",
+    "COMMIT_ID",
+    [
+        ("COMMIT_ID", RevisionKind::CommitId),
+        ("IMAGE_DIGEST", RevisionKind::ImageDigest),
+        ("S3_OBJECT_VERSION_ID", RevisionKind::S3ObjectVersionId),
+        ("S3_OBJECT_KEY", RevisionKind::S3ObjectKey),
+    ]
+);
 word_leaf!(
     Newer,
     "queue, supersede or refuse",
     "queue",
-    [("queue", Self::Queue), ("supersede", Self::Supersede), ("refuse", Self::Refuse),]
+    [("queue", Newer::Queue), ("supersede", Newer::Supersede), ("refuse", Newer::Refuse)]
 );
 word_leaf!(
     OnFailure,
     "halt, continue, roll_back_wave or roll_back_run",
     "halt",
     [
-        ("halt", Self::Halt),
-        ("continue", Self::Continue),
-        ("roll_back_wave", Self::RollBackWave),
-        ("roll_back_run", Self::RollBackRun),
+        ("halt", OnFailure::Halt),
+        ("continue", OnFailure::Continue),
+        ("roll_back_wave", OnFailure::RollBackWave),
+        ("roll_back_run", OnFailure::RollBackRun),
     ]
 );
 word_leaf!(
     Lapse,
     "repoint, expire or keep",
     "repoint",
-    [("repoint", Self::Repoint), ("expire", Self::Expire), ("keep", Self::Keep),]
+    [("repoint", Lapse::Repoint), ("expire", Lapse::Expire), ("keep", Lapse::Keep)]
 );
 
-/// A time of one minute to seven days: a bake, or how long an approval may be waited for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Wait(pub(crate) TimeSpan);
+/// A target by its names: an account, or one Region of it.
+#[derive(Debug, Clone)]
+pub(crate) struct TargetName {
+    pub(crate) account: AccountName,
+    pub(crate) region: Option<Region>,
+}
 
-impl Leaf for Wait {
-    const EXPECTED: &'static str = "a duration such as 30m, 2h or 1d 12h";
+impl Leaf for TargetName {
+    const EXPECTED: &'static str = "an account's name, or account/region such as prod/eu-west-1";
     fn parse(text: &str) -> Result<Self, Vec<Fault>> {
-        let Some(seconds) = seconds(text) else { return Err(Fault::whole(refused(text, Self::EXPECTED))) };
-        let most = LONGEST_BAKE.min(LONGEST_APPROVAL);
-        match (60..=most.as_seconds_ceil()).contains(&seconds) {
-            true => Ok(Self(TimeSpan::from_seconds(seconds))),
-            false => Err(Fault::whole(refused(text, "between 1m and 7d"))),
-        }
+        let refused = |_| Fault::whole(refused(text, Self::EXPECTED));
+        let (account, region) = text.split_once('/').map_or((text, None), |(account, region)| (account, Some(region)));
+        let account = AccountName::parse(account).map_err(refused)?;
+        let region = region.map(<Region as Leaf>::parse).transpose().map_err(refused)?;
+        Ok(Self { account, region })
     }
     fn schema() -> Schema {
-        json_schema!({ "type": "string", "pattern": "^\\s*([0-9]+\\s*(d|h|m|s)\\s*)+$" })
+        json_schema!({ "type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}(/[a-z]{1,16}(-[a-z]{1,16})+-[0-9]{1,2})?$" })
     }
 }
 
-/// So many, or so many of a hundred.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Limit {
-    Count(u32),
-    PerCent(u32),
-}
-
-impl Limit {
-    /// Of so many targets, rounded down: "CloudFormation rounds down to the next whole number" (`StackSetOperationPreferences`).
-    pub(crate) fn of(self, size: u32) -> u32 {
-        match self {
-            Self::Count(count) => count,
-            Self::PerCent(percent) => u32::try_from(u64::from(size) * u64::from(percent) / 100).unwrap_or(size),
-        }
-    }
-
-    /// Reads `25%`.
-    fn per_cent(text: &str) -> Option<Self> {
-        let number: u32 = text.trim().strip_suffix('%')?.trim_end().parse().ok()?;
-        (number <= 100).then_some(Self::PerCent(number))
-    }
-}
-
-/// A count from `MIN` to `MAX`, or a percentage.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Amount<const MIN: u32, const MAX: u32> {
-    pub(crate) value: Limit,
-    pub(crate) span: Span,
-}
-
-impl<const MIN: u32, const MAX: u32> Decode for Amount<MIN, MAX> {
-    fn decode(node: &Node, _: Span, path: &Path<'_>, out: &mut Sink) -> Option<Self> {
-        let value = match &node.kind {
-            Kind::Scalar(Scalar { sort: Sort::Integer, text, .. }) => {
-                text.parse().ok().filter(|count| (MIN..=MAX).contains(count)).map(Limit::Count)
-            }
-            Kind::Scalar(Scalar { sort: Sort::Text, text, .. }) => Limit::per_cent(text),
-            Kind::Scalar(_) | Kind::List(_) | Kind::Mapping(_) => None,
-        };
-        if value.is_none() {
-            let expected = format!("a whole number from {MIN} to {MAX}, or a percentage such as \"25%\"");
-            out.report(node.span, path, mismatch(&expected, node));
-        }
-        Some(Self { value: value?, span: node.span })
-    }
-}
-
-impl<const MIN: u32, const MAX: u32> JsonSchema for Amount<MIN, MAX> {
-    fn schema_name() -> Cow<'static, str> {
-        format!("Amount{MIN}to{MAX}").into()
-    }
-    fn inline_schema() -> bool {
-        true
-    }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "anyOf": [
-            { "type": "integer", "minimum": MIN, "maximum": MAX },
-            { "type": "string", "pattern": "^\\s*(100|[0-9]{1,2})\\s*%\\s*$" },
-        ] })
-    }
-}
-
-/// `true` or `false`.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Flag(pub(crate) bool);
-
-impl Decode for Flag {
-    fn decode(node: &Node, _: Span, path: &Path<'_>, out: &mut Sink) -> Option<Self> {
-        match &node.kind {
-            Kind::Scalar(Scalar { sort: Sort::Boolean, text, .. }) => Some(Self(text.eq_ignore_ascii_case("true"))),
-            Kind::Scalar(_) | Kind::List(_) | Kind::Mapping(_) => {
-                out.report(node.span, path, mismatch("true or false", node));
-                None
-            }
-        }
-    }
-}
-
-impl JsonSchema for Flag {
-    fn schema_name() -> Cow<'static, str> {
-        "Flag".into()
-    }
-    fn inline_schema() -> bool {
-        true
-    }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "boolean", "default": false })
-    }
-}
-
-/// How many targets each step of a wave has: `1, 5, 25%, rest`.
+/// A pattern of AWS identities, as `GetCallerIdentity` tells them (STS API reference: `Arn`, 20-2048 characters).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Ramp {
-    steps: Vec<Limit>,
-    pub(crate) span: Span,
+pub(crate) struct Identity(String);
+
+impl Identity {
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
-/// What is left of a wave after the steps of its ramp.
-const REST: &str = "rest";
-
-impl Ramp {
+impl Leaf for Identity {
     const EXPECTED: &'static str =
-        "steps such as [1, 5, 25%, rest]: counts and percentages of the wave, and \"rest\" last";
-
-    /// The sizes of the steps of a wave of so many targets: at least one each, none beyond the wave, and the rest last.
-    pub(crate) fn sizes(&self, size: u32) -> Vec<u32> {
-        let mut left = size;
-        let mut sizes: Vec<u32> = Vec::new();
-        for step in &self.steps {
-            let step = step.of(size).max(1).min(left);
-            if step > 0 {
-                sizes.push(step);
-            }
-            left -= step;
+        "a pattern of identities' ARNs, such as arn:aws:sts::111122223333:assumed-role/Admin/*";
+    fn parse(text: &str) -> Result<Self, Vec<Fault>> {
+        let length = text.chars().count();
+        let fits = (1..=512).contains(&length) && text.chars().all(|c| c.is_ascii_graphic());
+        if !fits || !(text.starts_with("arn:") || text.starts_with('*')) {
+            return Err(Fault::whole(Draft::new(format!("{} is not {}", quoted(text), Self::EXPECTED))));
         }
-        sizes.extend((left > 0).then_some(left));
-        sizes
+        // Whoever assumed a role is told by the role's name, without its path, and the session's ("IAM identifiers").
+        if let Some((before, role)) = text.split_once(":iam::")
+            && let Some((account, role)) = role.split_once(":role/")
+        {
+            let name = role.rsplit('/').next().unwrap_or(role);
+            let meant = format!("{before}:sts::{account}:assumed-role/{name}/*");
+            let draft = Draft::new(format!("{} is a role, and nobody is a role: they assume it", quoted(text)))
+                .help("write its sessions, as GetCallerIdentity tells them")
+                .suggest(Some(&meant));
+            return Err(Fault::whole(draft));
+        }
+        Ok(Self(text.to_owned()))
     }
-
-    fn step(text: &str) -> Option<Limit> {
-        Limit::per_cent(text).or_else(|| text.trim().parse().ok().filter(|count| *count > 0).map(Limit::Count))
+    fn schema() -> Schema {
+        json_schema!({ "type": "string", "pattern": "^(arn:|\\*)[!-~]{0,508}$", "not": { "pattern": ":iam::.*:role/" } })
     }
 }
 
-impl Decode for Ramp {
-    fn decode(node: &Node, _: Span, path: &Path<'_>, out: &mut Sink) -> Option<Self> {
-        let mut texts = match &node.kind {
-            Kind::Scalar(Scalar { sort: Sort::Text | Sort::Integer, text, .. }) => {
-                text.split([',', '→']).map(|step| step.trim().to_owned()).collect::<Vec<String>>()
+/// Declares a time with its limits, in seconds.
+macro_rules! time_leaf {
+    ($(#[$doc:meta])* $name:ident, $range:expr, $limits:literal, $schema:tt) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) struct $name(pub(crate) TimeSpan);
+
+        impl Leaf for $name {
+            const EXPECTED: &'static str = "a duration such as 90m, 2h or 1d 12h";
+            fn parse(text: &str) -> Result<Self, Vec<Fault>> {
+                let Some(seconds) = seconds(text) else { return Err(Fault::whole(refused(text, Self::EXPECTED))) };
+                if $range.contains(&seconds) {
+                    Ok(Self(TimeSpan::from_seconds(seconds)))
+                } else {
+                    Err(Fault::whole(refused(text, $limits)))
+                }
             }
-            Kind::List(items) => items
-                .iter()
-                .map(|item| match &item.kind {
-                    Kind::Scalar(Scalar { sort: Sort::Text | Sort::Integer, text, .. }) => text.trim().to_owned(),
-                    Kind::Scalar(_) | Kind::List(_) | Kind::Mapping(_) => String::new(),
-                })
-                .collect(),
-            Kind::Scalar(_) | Kind::Mapping(_) => Vec::new(),
-        };
-        if texts.last().is_some_and(|last| last == REST) {
-            texts.pop();
-        }
-        let steps = texts.iter().map(|text| Self::step(text)).collect::<Option<Vec<Limit>>>();
-        match steps.filter(|steps| !steps.is_empty() && steps.len() <= MOST_STEPS) {
-            Some(steps) => Some(Self { steps, span: node.span }),
-            None => {
-                out.report(node.span, path, mismatch(Self::EXPECTED, node));
-                None
+            fn schema() -> Schema {
+                json_schema!($schema)
             }
         }
-    }
+    };
 }
 
-/// More steps than anybody watches.
-const MOST_STEPS: usize = 20;
-
-impl JsonSchema for Ramp {
-    fn schema_name() -> Cow<'static, str> {
-        "Ramp".into()
-    }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "description": "The sizes of the steps in which the wave is rolled out: counts, percentages of the wave, and \"rest\".",
-            "anyOf": [
-                { "type": "string" },
-                { "type": "array", "minItems": 1, "items": { "anyOf": [
-                    { "type": "integer", "minimum": 1 },
-                    { "type": "string", "pattern": "^\\s*((100|[0-9]{1,2})\\s*%|[0-9]+|rest)\\s*$" },
-                ] } },
-            ],
-        })
-    }
-}
+time_leaf!(
+    /// The time a run may take.
+    Deadline, (60..=14 * 86_400), "between 1m and 14d",
+    { "type": "string", "pattern": "^\\s*([0-9]+\\s*(d|h|m|s)\\s*)+$", "default": "2h" }
+);
+time_leaf!(
+    /// How long a wave bakes.
+    BakeTime, (60..=LONGEST_BAKE.as_millis() / 1000), "between 1m and 7d",
+    { "type": "string", "pattern": "^\\s*([0-9]+\\s*(d|h|m|s)\\s*)+$" }
+);
+time_leaf!(
+    /// How long a request for approval stands.
+    Validity, (60..=LONGEST_APPROVAL.as_millis() / 1000), "between 1m and 7d",
+    { "type": "string", "pattern": "^\\s*([0-9]+\\s*(d|h|m|s)\\s*)+$", "default": "24h" }
+);
 
 /// Reads `1d 12h`, `90m`, `3600s`: units in any order, each at most once.
 fn seconds(text: &str) -> Option<i64> {
@@ -585,5 +426,11 @@ mod tests {
         assert!(ExternalId::parse("x").is_err());
         assert!(TagName::parse("cost-center").is_err());
         assert!(ParameterName::parse("A.B").is_err());
+        assert!(SlackUser::parse("u0123456789").is_err());
+        assert!(AlarmName::parse(&"a".repeat(256)).is_err());
+        assert!(TargetName::parse("prod/").is_err());
+        assert!(Identity::parse("arn:aws:iam::111122223333:user/alice").is_ok());
+        assert!(Identity::parse("*").is_ok());
+        assert!(Identity::parse("alice").is_err());
     }
 }

@@ -1,15 +1,16 @@
-//! From an app and a release to the plan of a run.
+//! From an app and a release to the plan of a run: for all of the app's targets, for some, or the way back.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use manifold_core::ids::{ExecutionRef, RunId, TargetKey};
 use manifold_core::known::{Good, Known};
-use manifold_core::plan::{MAX_VARIABLES_BYTES, Plan, PlannedTarget, PlannedWave, SourceRevision};
+use manifold_core::plan::{MAX_VARIABLES_BYTES, Plan, PlannedTarget, SourceRevision};
 use manifold_core::release::Release;
 
-use crate::model::{App, Settable, Target, Variable, WaveRule};
-use crate::problem::listed;
+use crate::layout::{Layout, number};
+use crate::model::{App, Parameter, Target, Variable};
+use crate::problem::{closest, listed, quoted, some_of};
 use crate::template::{self, RenderError, Scope, value_fault};
 
 /// Why a release cannot be planned. Everything that the fleet file alone decides was checked when it was read;
@@ -84,17 +85,124 @@ pub enum PlanError {
         /// The size of all.
         bytes: usize,
     },
+    /// A value is set for a parameter that the app does not have.
+    #[error("app {app} has no parameter {}; {help}", quoted(.parameter))]
+    UnknownParameter {
+        /// The app.
+        app: String,
+        /// The parameter.
+        parameter: String,
+        /// Those that it has, and the one that was probably meant.
+        help: String,
+    },
+    /// A value is set for a parameter that the fleet file fixes.
+    #[error(
+        "parameter {parameter} of app {app} is fixed by the fleet file; set another one, or replace its \"value\" there by \"default\""
+    )]
+    FixedParameter {
+        /// The app.
+        app: String,
+        /// The parameter.
+        parameter: String,
+    },
+    /// Two values are set for one parameter.
+    #[error("parameter {parameter} of app {app} is set twice; set it once")]
+    SetTwice {
+        /// The app.
+        app: String,
+        /// The parameter.
+        parameter: String,
+    },
+    /// A value that is set is none of the parameter's choices, or none that CodePipeline takes.
+    #[error("{} cannot be set for parameter {parameter} of app {app}: {reason}", quoted(.value))]
+    BadSetting {
+        /// The app.
+        app: String,
+        /// The parameter.
+        parameter: String,
+        /// The value.
+        value: String,
+        /// What is wrong with it, and what is expected.
+        reason: String,
+    },
+    /// The values that are set take the place of the one that pinned a target.
+    #[error(
+        "with these values nothing pins {account_name} ({target}) to the release's revision: {} used release.revision; leave it as it is, or set source_action in the fleet file",
+        listed(.parameters.iter().map(String::as_str))
+    )]
+    Unpinned {
+        /// The target.
+        target: TargetKey,
+        /// The name of its account.
+        account_name: String,
+        /// The parameters that pinned it; at least one.
+        parameters: Vec<String>,
+    },
+    /// Targets are asked for that the app does not have, or no longer.
+    #[error(
+        "app {app} is not deployed to {}; leave them out, or give them back to the app in the fleet file",
+        some_of(&.targets.iter().map(ToString::to_string).collect::<Vec<_>>())
+    )]
+    NotTargets {
+        /// The app.
+        app: String,
+        /// The targets; at least one.
+        targets: Vec<TargetKey>,
+    },
+    /// No target of a run is left that could go back.
+    #[error(
+        "no target of app {app} is left to go back from run {of}: none that it has now has an earlier good release"
+    )]
+    NothingToGoBack {
+        /// The app.
+        app: String,
+        /// The run.
+        of: RunId,
+    },
 }
 
-/// Rendered values by their template and the account and Region that it depends on.
-type Rendered<'a> = HashMap<(&'a str, Option<usize>, Option<usize>), Arc<str>>;
+/// What a run is for, if not for the whole app.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Selection<'a> {
+    /// Values for parameters, by name, in every target. They go before all of the fleet file's but a fixed one.
+    pub set: &'a [(String, String)],
+    /// Only these targets; all when `None`.
+    pub only: Option<&'a BTreeSet<TargetKey>>,
+    /// What is known to be deployed. Looked at only if the app says `changed_only`: a target whose last good release is to
+    /// the letter what this run would do is left alone. Nothing is when `None`.
+    pub known: Option<&'a BTreeMap<TargetKey, Known>>,
+}
+
+/// The plan of the way back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Back {
+    /// The plan, with at least one target.
+    pub plan: Plan,
+    /// Those that the fleet file no longer has, so that nothing can be done there.
+    pub gone: Vec<TargetKey>,
+}
+
+/// How many characters of a commit message each target of the way back carries.
+const LONGEST_MESSAGE: usize = 500;
+
+/// A template, and the account and Region that its value depends on.
+type Rendered<'a> = (&'a str, Option<usize>, Option<usize>);
+
+/// What one release makes of an app's templates.
+struct Rendering<'a> {
+    /// What the templates' names stand for.
+    names: BTreeMap<&'static str, minijinja::Value>,
+    /// The values so far.
+    values: HashMap<Rendered<'a>, Arc<str>>,
+    /// What every target is pinned to.
+    source_revision: Option<SourceRevision>,
+}
 
 impl App {
     /// Decides everything about a run of all targets: renders the release into every one.
     ///
-    /// Targets are ordered by wave, within a wave by Region and within a Region by account, each in the order
-    /// of the file; where a wave limits how many of an account or a Region run at once, those that wait for others of
-    /// theirs come after them.
+    /// Targets are ordered by wave, within a wave by Region (in the file's order, or the wave's own) and within a Region by
+    /// account, in the order of the file. Limits by account and Region put those first that wait for no other.
     ///
     /// # Errors
     /// When the release has no revision to pin, lacks a part that a parameter uses, or makes a value that
@@ -103,66 +211,140 @@ impl App {
         self.plan_for(run, release, &Selection::default())
     }
 
-    /// The same for some of the targets, for other values, or for what has changed only. Waves in which nothing is left are
-    /// left out; percentages are of what is left.
+    /// Decides everything about a run that is not for the whole app, or sets parameters.
+    ///
+    /// Waves without a target are left out, and what the file says by per cent is counted from what is left. A plan in which
+    /// all targets are left alone, or none was selected, has neither waves nor targets.
     ///
     /// # Errors
-    /// As [`App::plan`]; or a value is set that can't be.
+    /// As [`App::plan`]; and when a value is set for an unknown or fixed parameter, is none of its choices, or takes the
+    /// place of the one that pinned a target; and when a target is selected that the app does not have.
     pub fn plan_for(&self, run: &RunId, release: &Release, selection: &Selection<'_>) -> Result<Plan, PlanError> {
+        self.owns(run)?;
         let set = self.settings(selection.set)?;
-        let mut planned = Vec::new();
-        self.render(run, release, &set, &mut planned, |key| selection.only.is_none_or(|only| only.contains(key)))?;
-        let has_it = |target: &PlannedTarget| {
-            let known = selection.known.and_then(|known| known.get(&target.key));
-            known.is_some_and(|known| known.current.fingerprint == target.fingerprint())
-        };
-        let (unchanged, planned) = planned.into_iter().partition(has_it);
-        Ok(self.assembled(&self.rules, planned, unchanged))
-    }
-
-    /// The way back: each of some targets gets a release of its own, what it had before run `of`, in the app's waves, yet
-    /// without approval and bake.
-    ///
-    /// # Errors
-    /// As [`App::plan`].
-    pub fn plan_back(&self, run: &RunId, goods: &[(TargetKey, Good)]) -> Result<WayBack, PlanError> {
-        let mut by_release: BTreeMap<&ExecutionRef, (&Release, BTreeSet<&TargetKey>)> = BTreeMap::new();
-        for (key, good) in goods {
-            let entry = by_release.entry(&good.release.source).or_insert_with(|| (&good.release, BTreeSet::new()));
-            entry.1.insert(key);
-        }
-        let mut planned = Vec::new();
-        for (release, keys) in by_release.into_values() {
-            let from = planned.len();
-            self.render(run, release, &HashMap::new(), &mut planned, |key| keys.contains(key))?;
-            for target in &mut planned[from..] {
-                target.release = Some(Box::new(shortened(release)));
+        if let Some(only) = selection.only {
+            let all: HashSet<&TargetKey> = self.targets.iter().map(|target| &target.key).collect();
+            let targets: Vec<TargetKey> = only.iter().filter(|key| !all.contains(key)).cloned().collect();
+            if !targets.is_empty() {
+                return Err(PlanError::NotTargets { app: self.name.to_string(), targets });
             }
         }
-        let gone = (goods.iter().map(|(key, _)| key))
-            .filter(|key| !planned.iter().any(|target| target.key == **key))
-            .cloned()
-            .collect();
-        let order: HashMap<&TargetKey, usize> =
-            self.targets.iter().enumerate().map(|(at, target)| (&target.key, at)).collect();
-        planned.sort_by_key(|target| order.get(&target.key).copied());
-        let plainly = |rule: &WaveRule| WaveRule { bake: None, approval: None, ..rule.clone() };
-        let rules: Vec<WaveRule> = self.rules.iter().map(plainly).collect();
-        Ok(WayBack { plan: self.assembled(&rules, planned, Vec::new()), gone })
+        let mut rendering = self.rendering(run, release)?;
+        let known = selection.known.filter(|_| self.changed_only);
+        let (mut changed, mut unchanged) = (Vec::new(), Vec::new());
+        for target in self.ranked(|key| selection.only.is_none_or(|only| only.contains(key))) {
+            self.pinned(target, &set)?;
+            let planned = self.planned(target, &set, &mut rendering)?;
+            let current = known.and_then(|known| known.get(&target.key)).map(|known| &known.current.fingerprint);
+            match current.is_some_and(|current| *current == planned.fingerprint()) {
+                true => unchanged.push(planned),
+                false => changed.push((target, planned)),
+            }
+        }
+        Ok(self.laid_out(changed, unchanged))
     }
 
-    /// Renders a release into some of the targets. Their indexes are not right yet.
-    fn render(
-        &self,
-        run: &RunId,
-        release: &Release,
-        set: &HashMap<usize, Arc<str>>,
-        into: &mut Vec<PlannedTarget>,
-        wanted: impl Fn(&TargetKey) -> bool,
-    ) -> Result<(), PlanError> {
-        if run.app() != self.name {
-            return Err(PlanError::OtherApp { run: run.clone(), app: self.name.to_string() });
+    /// Decides everything about the way back from run `of`: each target with its own good release, rendered as the fleet
+    /// file says now. In the app's waves and with their limits, but without approvals, bakes and values that were set. Of a
+    /// target that is given twice the first release counts.
+    ///
+    /// # Errors
+    /// As [`App::plan`]; and when the app has none of the targets.
+    pub fn plan_back(&self, run: &RunId, of: &RunId, targets: &[(TargetKey, Good)]) -> Result<Back, PlanError> {
+        self.owns(run)?;
+        let mut wanted: HashMap<&TargetKey, &Release> = HashMap::new();
+        for (key, good) in targets {
+            wanted.entry(key).or_insert(&good.release);
         }
+        let set = self.settings(&[])?;
+        let mut renderings: HashMap<&ExecutionRef, Rendering<'_>> = HashMap::new();
+        let (mut back, mut found) = (Vec::new(), HashSet::new());
+        for target in self.ranked(|key| wanted.contains_key(key)) {
+            let Some(release) = wanted.get(&target.key) else { continue };
+            let rendering = match renderings.entry(&release.source) {
+                std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
+                std::collections::hash_map::Entry::Vacant(entry) => entry.insert(self.rendering(run, release)?),
+            };
+            let planned = self.planned(target, &set, rendering)?;
+            back.push((target, PlannedTarget { release: Some(Box::new(cut(release))), ..planned }));
+            found.insert(&target.key);
+        }
+        if back.is_empty() {
+            return Err(PlanError::NothingToGoBack { app: self.name.to_string(), of: of.clone() });
+        }
+        let mut plan = self.laid_out(back, Vec::new());
+        for wave in &mut plan.waves {
+            (wave.approval, wave.bake) = (None, None);
+        }
+        let gone = targets.iter().map(|(key, _)| key).filter(|key| !found.contains(key)).cloned().collect();
+        Ok(Back { plan, gone })
+    }
+
+    fn owns(&self, run: &RunId) -> Result<(), PlanError> {
+        match run.app() == self.name {
+            true => Ok(()),
+            false => Err(PlanError::OtherApp { run: run.clone(), app: self.name.to_string() }),
+        }
+    }
+
+    /// Some of its targets, in the order in which they are laid out.
+    fn ranked(&self, selects: impl Fn(&TargetKey) -> bool) -> Vec<&Target> {
+        let mut targets: Vec<&Target> = self.targets.iter().filter(|target| selects(&target.key)).collect();
+        targets.sort_by_key(|target| target.rank);
+        targets
+    }
+
+    /// For each parameter the value that is set, if one is.
+    fn settings(&self, set: &[(String, String)]) -> Result<Vec<Option<Arc<str>>>, PlanError> {
+        let mut settings = vec![None; self.parameters.len()];
+        for (name, value) in set {
+            let (app, parameter) = (self.name.to_string(), name.clone());
+            let Some(at) = self.parameters.iter().position(|known| *known.name == **name) else {
+                let names = || self.parameters.iter().filter(|known| !known.fixed).map(Parameter::name);
+                let help = format!("it has {}{}", listed(names()), meant(name, names()));
+                return Err(PlanError::UnknownParameter { app, parameter, help });
+            };
+            let Parameter { choices, fixed, .. } = &self.parameters[at];
+            if *fixed {
+                return Err(PlanError::FixedParameter { app, parameter });
+            }
+            let all = || choices.iter().map(String::as_str);
+            let reason = match choices.is_empty() || choices.contains(value) {
+                true => value_fault(value),
+                false => Some(format!("expected {}{}", listed(all()), meant(value, all()))),
+            };
+            if let Some(reason) = reason {
+                return Err(PlanError::BadSetting { app, parameter, value: value.clone(), reason });
+            }
+            if settings[at].replace(Arc::from(value.as_str())).is_some() {
+                return Err(PlanError::SetTwice { app, parameter });
+            }
+        }
+        Ok(settings)
+    }
+
+    /// Whether a target is still pinned to the release's revision, whatever is set.
+    fn pinned(&self, target: &Target, set: &[Option<Arc<str>>]) -> Result<(), PlanError> {
+        if self.source.is_some() {
+            return Ok(());
+        }
+        let pins = |variable: &Variable| match variable {
+            Variable::Text(_) => false,
+            Variable::Template(template) => template.uses().revision,
+        };
+        let pinning = self.parameters.iter().zip(&target.variables).zip(set);
+        let pinning: Vec<_> = pinning.filter(|((_, variable), _)| pins(variable)).collect();
+        if pinning.iter().any(|(_, set)| set.is_none()) {
+            return Ok(());
+        }
+        Err(PlanError::Unpinned {
+            target: target.key.clone(),
+            account_name: target.account_name.to_string(),
+            parameters: pinning.iter().map(|((parameter, _), _)| parameter.name.to_string()).collect(),
+        })
+    }
+
+    fn rendering(&self, run: &RunId, release: &Release) -> Result<Rendering<'_>, PlanError> {
         let Some(revision) = release.revision.as_ref().filter(|revision| !revision.id.is_empty()) else {
             return Err(PlanError::NoRevision {
                 app: self.name.to_string(),
@@ -177,103 +359,70 @@ impl App {
         });
         let mut names = template::base(self.name.as_str(), &self.shared.hub);
         names.extend(template::run(run, release));
-        let mut rendered = Rendered::new();
-        for target in self.targets.iter().filter(|target| wanted(&target.key)) {
-            let account = &self.shared.accounts[target.account];
-            into.push(PlannedTarget {
-                index: 0,
-                wave: target.wave,
-                key: target.key.clone(),
-                account_name: target.account_name.to_string(),
-                role: account.role.clone(),
-                external_id: account.external_id.clone(),
-                pipeline: target.pipeline.clone(),
-                variables: self.variables(target, set, &names, &mut rendered)?,
-                source_revision: source_revision.clone(),
-                after: Vec::new(),
-                before: Vec::new(),
-                release: None,
-            });
-        }
-        Ok(())
+        Ok(Rendering { names, values: HashMap::new(), source_revision })
     }
 
-    /// Puts targets, ordered by their wave, into the waves that have any.
-    fn assembled(&self, rules: &[WaveRule], planned: Vec<PlannedTarget>, unchanged: Vec<PlannedTarget>) -> Plan {
-        let (mut waves, mut targets) = (Vec::new(), Vec::with_capacity(planned.len()));
-        let mut planned = planned.into_iter().peekable();
-        for (position, rule) in (0_u32..).zip(rules) {
-            let mut group = Vec::new();
-            while let Some(target) = planned.next_if(|target| target.wave == position) {
-                group.push(target);
-            }
-            if group.is_empty() {
-                continue;
-            }
-            let (first, size) = (number(targets.len()), number(group.len()));
-            let wave = number(waves.len());
-            waves.push(rule.planned(first, size));
-            let group = in_turn(group, rule.max_per_account, rule.max_per_region, first);
-            targets.extend(group.into_iter().map(|target| PlannedTarget { wave, ..target }));
+    /// A target with all but its place in the plan.
+    fn planned<'a>(
+        &'a self,
+        target: &'a Target,
+        set: &[Option<Arc<str>>],
+        rendering: &mut Rendering<'a>,
+    ) -> Result<PlannedTarget, PlanError> {
+        let account = &self.shared.accounts[target.account];
+        Ok(PlannedTarget {
+            index: 0,
+            wave: 0,
+            key: target.key.clone(),
+            account_name: target.account_name.to_string(),
+            role: account.role.clone(),
+            external_id: account.external_id.clone(),
+            pipeline: target.pipeline.clone(),
+            variables: self.variables(target, set, rendering)?,
+            source_revision: rendering.source_revision.clone(),
+            after: Vec::new(),
+            before: Vec::new(),
+            release: None,
+        })
+    }
+
+    /// Gives the targets of a plan their places, and those that are left alone the indexes that follow.
+    fn laid_out(&self, changed: Vec<(&Target, PlannedTarget)>, unchanged: Vec<PlannedTarget>) -> Plan {
+        let spots: Vec<_> = changed.iter().map(|(target, _)| target.spot()).collect();
+        let layout = Layout::of(&self.rules, &spots);
+        let mut changed: Vec<Option<PlannedTarget>> = changed.into_iter().map(|(_, planned)| Some(planned)).collect();
+        let mut targets: Vec<PlannedTarget> = Vec::with_capacity(changed.len());
+        for seat in layout.seats {
+            let Some(planned) = changed.get_mut(seat.spot).and_then(Option::take) else { continue };
+            // What it waits for has its place already.
+            let after = seat.after.iter().map(|place| targets[*place].key.clone()).collect();
+            let index = number(targets.len());
+            targets.push(PlannedTarget { index, wave: seat.wave, after, before: seat.before, ..planned });
         }
-        let left = number(targets.len());
-        for (index, target) in (0_u32..).zip(&mut targets) {
-            target.index = index;
-        }
-        let mut unchanged = unchanged;
-        for (index, target) in (left..).zip(&mut unchanged) {
-            // They are in no wave; shown with the first.
-            (target.index, target.wave) = (index, 0);
-        }
+        let wave = number(layout.waves.len());
+        let follow = (number(targets.len())..).zip(unchanged);
         Plan {
-            waves,
+            waves: layout.waves,
+            unchanged: follow.map(|(index, planned)| PlannedTarget { index, wave, ..planned }).collect(),
             targets,
             max_attempts: self.max_attempts,
             deadline: self.deadline,
             channel: self.channel.clone(),
             policy: self.policy.clone(),
-            unchanged,
         }
-    }
-
-    /// The values that are set, by the parameter's position.
-    fn settings(&self, set: &[(String, String)]) -> Result<HashMap<usize, Arc<str>>, PlanError> {
-        let mut settings = HashMap::new();
-        for (name, value) in set {
-            let refused = |reason: String| PlanError::NotSettable { parameter: name.clone(), reason };
-            let Some(at) = self.parameters.iter().position(|parameter| **parameter == **name) else {
-                let known = listed(self.parameters.iter().map(|parameter| &**parameter));
-                return Err(refused(format!("app {} has no such parameter; it has {known}", self.name)));
-            };
-            match self.choices.get(at) {
-                Some(Settable::Fixed) => {
-                    return Err(refused("its value is fixed in the fleet file".to_owned()));
-                }
-                Some(Settable::Among(choices)) if !choices.iter().any(|choice| **choice == **value) => {
-                    let allowed = listed(choices.iter().map(|choice| &**choice));
-                    return Err(refused(format!("{value:?} is none of its choices: {allowed}")));
-                }
-                Some(Settable::Among(_) | Settable::Freely) | None => {}
-            }
-            if let Some(reason) = value_fault(value) {
-                return Err(refused(reason));
-            }
-            settings.insert(at, Arc::from(value.as_str()));
-        }
-        Ok(settings)
     }
 
     fn variables<'a>(
         &'a self,
         target: &'a Target,
-        set: &HashMap<usize, Arc<str>>,
-        names: &BTreeMap<&'static str, minijinja::Value>,
-        rendered: &mut Rendered<'a>,
+        set: &[Option<Arc<str>>],
+        rendering: &mut Rendering<'a>,
     ) -> Result<BTreeMap<String, String>, PlanError> {
         let mut variables = BTreeMap::new();
         let (mut bytes, mut largest) = (0, (0, ""));
-        for (at, (parameter, variable)) in self.parameters.iter().zip(&target.variables).enumerate() {
-            let value = match (set.get(&at), variable) {
+        for ((parameter, variable), set) in self.parameters.iter().zip(&target.variables).zip(set) {
+            let parameter = parameter.name();
+            let value = match (set, variable) {
                 (Some(text), _) | (None, Variable::Text(text)) => Arc::clone(text),
                 (None, Variable::Template(template)) => {
                     let uses = template.uses();
@@ -282,11 +431,11 @@ impl App {
                         uses.account.then_some(target.account),
                         uses.region.then_some(target.region),
                     );
-                    if let Some(value) = rendered.get(&key) {
+                    if let Some(value) = rendering.values.get(&key) {
                         Arc::clone(value)
                     } else {
                         let scope = Scope {
-                            base: names,
+                            base: &rendering.names,
                             account: Some(&self.shared.account_names[target.account]),
                             region: Some(&target.key.region),
                         };
@@ -295,7 +444,7 @@ impl App {
                         if let Some(reason) = value_fault(&value) {
                             return Err(bad_value(target, parameter, reason));
                         }
-                        rendered.insert(key, Arc::clone(&value));
+                        rendering.values.insert(key, Arc::clone(&value));
                         value
                     }
                 }
@@ -317,109 +466,20 @@ impl App {
     }
 }
 
-/// What of an app's targets a run is for, and with which values.
-#[derive(Debug, Default, Clone, Copy)]
-pub struct Selection<'a> {
-    /// Only these targets.
-    pub only: Option<&'a BTreeSet<TargetKey>>,
-    /// Not those that have the same already, by what is known of each.
-    pub known: Option<&'a BTreeMap<TargetKey, Known>>,
-    /// Values of parameters, in every target.
-    pub set: &'a [(String, String)],
-}
-
-/// A plan of the way back.
-#[derive(Debug)]
-pub struct WayBack {
-    /// The plan.
-    pub plan: Plan,
-    /// Targets that should go back and that the fleet file does not have any more.
-    pub gone: Vec<TargetKey>,
-}
-
-/// The most of a commit message that is kept with each target on the way back, in characters.
-const SHORTENED: usize = 500;
-
-fn shortened(release: &Release) -> Release {
+/// A release without what no summary shows of it.
+fn cut(release: &Release) -> Release {
     let mut release = release.clone();
-    if let Some(message) = release.revision.as_mut().and_then(|revision| revision.message.as_mut()) {
-        *message = message.chars().take(SHORTENED).collect();
+    if let Some(message) = release.revision.as_mut().and_then(|revision| revision.message.as_mut())
+        && let Some((end, _)) = message.char_indices().nth(LONGEST_MESSAGE)
+    {
+        message.truncate(end);
     }
     release
 }
 
-/// The waves of so many targets in each, without the empty ones.
-pub(crate) fn waves(rules: &[WaveRule], wave_of: impl Iterator<Item = u32>) -> Vec<PlannedWave> {
-    let mut sizes = vec![0_u32; rules.len()];
-    for wave in wave_of {
-        if let Some(size) = usize::try_from(wave).ok().and_then(|wave| sizes.get_mut(wave)) {
-            *size += 1;
-        }
-    }
-    let mut first = 0;
-    let planned = rules.iter().zip(sizes).filter(|(_, size)| *size > 0).map(|(rule, size)| {
-        let wave = rule.planned(first, size);
-        first += size;
-        wave
-    });
-    planned.collect()
-}
-
-/// Has each target of a wave wait for others of its account, or its Region, so that at most so many of them run at once:
-/// they form so many chains. Those that wait longest come last, so that nobody who waits holds a place of the wave that
-/// another could have.
-fn in_turn(
-    group: Vec<PlannedTarget>,
-    per_account: Option<u32>,
-    per_region: Option<u32>,
-    first: u32,
-) -> Vec<PlannedTarget> {
-    if per_account.is_none() && per_region.is_none() {
-        return group;
-    }
-    let size = |limit: u32| usize::try_from(limit).unwrap_or(usize::MAX);
-    let (mut of_account, mut of_region) = (HashMap::new(), HashMap::new());
-    let (mut links, mut depths): (Vec<Vec<usize>>, Vec<u32>) = (Vec::new(), Vec::new());
-    for (at, target) in group.iter().enumerate() {
-        let account: &mut Vec<usize> = of_account.entry(&target.key.account).or_default();
-        let region: &mut Vec<usize> = of_region.entry(&target.key.region).or_default();
-        let before =
-            |line: &[usize], limit: Option<u32>| line.len().checked_sub(size(limit?)).map(|before| line[before]);
-        let mut after: Vec<usize> =
-            before(account, per_account).into_iter().chain(before(region, per_region)).collect();
-        after.dedup();
-        depths.push(after.iter().map(|at| depths[*at] + 1).max().unwrap_or(0));
-        links.push(after);
-        account.push(at);
-        region.push(at);
-    }
-    let mut order: Vec<usize> = (0..group.len()).collect();
-    order.sort_by_key(|at| depths[*at]);
-    let mut place = vec![0_usize; order.len()];
-    for (to, at) in order.iter().enumerate() {
-        place[*at] = to;
-    }
-    let keys: Vec<TargetKey> = group.iter().map(|target| target.key.clone()).collect();
-    let mut followers: Vec<Vec<u32>> = vec![Vec::new(); group.len()];
-    for (at, after) in links.iter().enumerate() {
-        after.iter().for_each(|before| followers[*before].push(first + number(place[at])));
-    }
-    let mut placed: Vec<(usize, PlannedTarget)> = group
-        .into_iter()
-        .enumerate()
-        .map(|(at, target)| {
-            let after = links[at].iter().map(|before| keys[*before].clone()).collect();
-            let mut before = std::mem::take(&mut followers[at]);
-            before.sort_unstable();
-            (place[at], PlannedTarget { after, before, ..target })
-        })
-        .collect();
-    placed.sort_by_key(|(to, _)| *to);
-    placed.into_iter().map(|(_, target)| target).collect()
-}
-
-fn number(value: usize) -> u32 {
-    u32::try_from(value).unwrap_or(u32::MAX)
+/// `; did you mean "…"?`, if something close is among the names.
+fn meant<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> String {
+    closest(name, names).map_or_else(String::new, |name| format!("; did you mean {name:?}?"))
 }
 
 fn not_rendered(target: &Target, parameter: &str, error: RenderError) -> PlanError {
