@@ -12,7 +12,7 @@ use manifold_core::plan::Plan;
 use manifold_core::release::Release;
 use manifold_core::run::{Closing, Head, Outcome, Phase, Status, Target};
 use manifold_core::time::Timestamp;
-use manifold_fleet::{App, Selection, WayBack};
+use manifold_fleet::{App, Back, Selection};
 use manifold_ports::clock::Clock;
 use manifold_ports::ledger::{Ledger, Listings};
 use manifold_ports::queues::Queues;
@@ -164,7 +164,7 @@ impl<L: Ledger + Listings, Q: Queues, R: Releases, C: Clock> Dispatch<L, Q, R, C
                     let head = self.ended(of, command).await?;
                     let app = self.app(&head.app)?;
                     let goods = self.goods(&head, which).await?;
-                    let WayBack { plan, gone } = app.plan_back(run, &goods)?;
+                    let Back { plan, gone } = app.plan_back(run, of, &goods)?;
                     refuse_empty(&plan, "no earlier good release is known of any of its targets")?;
                     if !gone.is_empty() {
                         tracing::warn!(?gone, "not rolled back: the fleet file does not have them any more");

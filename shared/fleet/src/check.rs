@@ -20,7 +20,6 @@ use crate::layout::{Amount, Layout, Rule, number};
 use crate::leaf::OperatorName;
 use crate::model::{Account, App, Fleet, Hub, Parameter, ReleasePipeline, Shared, Target, Variable};
 use crate::path::Path;
-use crate::plan;
 use crate::problem::{Draft, Sink, Span, closest, listed, quoted, some_of};
 use crate::select::{Grid, Matcher};
 use crate::template::{self, RenderError, Scope, Template, Templates, value_fault};
@@ -71,7 +70,6 @@ pub(crate) fn check(file: &File, out: &mut Sink) -> Option<Fleet> {
     let (operators, operators_known) = operators(file, out);
     let levels = Levels::new(file, &grid, out);
     unclaimed_values(file, &levels, out);
-    let operators = operators(file, out);
 
     let mut common = Common {
         account_names: accounts.iter().map(template::account).collect(),
@@ -86,7 +84,6 @@ pub(crate) fn check(file: &File, out: &mut Sink) -> Option<Fleet> {
         templates: Templates::new(),
         used: HashMap::new(),
         targets: 0,
-        operators: &operators,
     };
     let default_slack = file.defaults.given().map(|defaults| &defaults.slack);
     let mut drafts = Vec::new();
@@ -121,7 +118,6 @@ pub(crate) fn check(file: &File, out: &mut Sink) -> Option<Fleet> {
             description: draft.description,
             releases: draft.releases,
             parameters: draft.parameters,
-            waves: plan::waves(&draft.rules, draft.targets.iter().map(|target| target.wave)),
             targets: draft.targets,
             rules: draft.rules,
             waves: draft.waves,
@@ -359,7 +355,6 @@ struct Common<'c, 'f> {
     used: HashMap<(usize, usize, String), (usize, String)>,
     /// How many targets the apps have so far.
     targets: usize,
-    operators: &'c [Operator],
 }
 
 /// What becomes of an app.
@@ -1283,76 +1278,6 @@ impl<'c, 'f> AppCheck<'c, 'f> {
         let text = common.templates.render(template, &scope).map_err(failed)?;
         Ok(if is_static { Outcome::Text(text) } else { Outcome::Later(Arc::new(template.clone())) })
     }
-}
-
-/// The name of the wave of canaries.
-const CANARY: &str = "canary";
-/// Leaves room for " 20/20" in a wave's name of 64 characters.
-const LONGEST_RAMP_NAME: usize = 58;
-/// How long a request for approval stands when the file does not say.
-const DEFAULT_APPROVAL: TimeSpan = TimeSpan::from_minutes(24 * 60);
-/// A wave as it is when the file says nothing of it.
-fn rule(name: String) -> WaveRule {
-    WaveRule {
-        name,
-        max_concurrent: Limit::Count(DEFAULT_MAX_CONCURRENT),
-        failure_tolerance: Limit::Count(0),
-        strict: false,
-        max_per_account: None,
-        max_per_region: None,
-        bake: None,
-        approval: None,
-    }
-}
-
-/// The people who may decide.
-fn operators(file: &File, out: &mut Sink) -> Vec<Operator> {
-    let path = Path::Root.field("operators");
-    let texts = |spec: &OperatorSpec| {
-        let slack =
-            spec.slack.given().map(|Many(list)| list.given().map(|(_, id)| id.value.as_str().to_owned()).collect());
-        let iam =
-            spec.iam.given().map(|Many(list)| list.given().map(|(_, arn)| arn.value.as_str().to_owned()).collect());
-        (slack.unwrap_or_default(), iam.unwrap_or_default())
-    };
-    let mut operators = Vec::new();
-    for (name, spec) in file.operators.given().into_iter().flat_map(|map| map.given()) {
-        if spec.slack.is_absent() && spec.iam.is_absent() {
-            let draft = Draft::new(format!("operator {} can't be told from others", name.value.as_str()))
-                .help("give a Slack user id (slack), a pattern of an AWS identity (iam), or both");
-            out.report(name.span, &path.field(name.value.as_str()), draft);
-        }
-        let (slack, iam) = texts(spec);
-        operators.push(Operator { name: name.value.as_str().to_owned(), slack, iam });
-    }
-    operators
-}
-
-fn operator(
-    common: &Common<'_, '_>,
-    name: &Spanned<OperatorName>,
-    path: &Path<'_>,
-    out: &mut Sink,
-) -> Option<Operator> {
-    let known = common.operators.iter().find(|operator| operator.name == name.value.as_str());
-    if known.is_none() {
-        let draft = Draft::new(format!("there is no operator {}", name.value.as_str()))
-            .help("declare them in the file's operators")
-            .suggest(closest(name.value.as_str(), common.operators.iter().map(|operator| operator.name.as_str())));
-        out.report(name.span, path, draft);
-    }
-    known.cloned()
-}
-
-fn approval(common: &Common<'_, '_>, spec: &ApprovalSpec, path: &Path<'_>, out: &mut Sink) -> Option<Approval> {
-    let by = path.field("by");
-    let approvers =
-        spec.by.given()?.0.given().filter_map(|(index, name)| operator(common, name, &by.item(index), out)).collect();
-    Some(Approval {
-        approvers,
-        valid_for: spec.valid_for.given().map_or(DEFAULT_APPROVAL, |valid| valid.value.0),
-        newer: spec.newer_release.given().map(|newer| newer.value).unwrap_or_default(),
-    })
 }
 
 fn channel(slack: &SlackSpec) -> Channel {

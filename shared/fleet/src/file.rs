@@ -93,20 +93,6 @@ mapping! {
 }
 
 mapping! {
-    /// Somebody who may decide. At least one of the two is needed.
-    #[schemars(extend("anyOf" = [{ "required": ["slack"] }, { "required": ["iam"] }]))]
-    struct OperatorSpec {
-        required {}
-        optional {
-            /// Their Slack user id, or a list of ids: for buttons.
-            slack: Many<Spanned<SlackUser>>,
-            /// Their AWS identity as "aws sts get-caller-identity" tells its ARN, or a list; * stands for any text: for the command line.
-            iam: Many<Spanned<IamPattern>>,
-        }
-    }
-}
-
-mapping! {
     /// A Region.
     struct RegionSpec {
         required {}
@@ -188,16 +174,6 @@ mapping! {
             operators: Many<Spanned<OperatorName>>,
             /// Where this app's summaries go instead of the default.
             slack: SlackSpec,
-            /// Who may pause, resume, abort, retry and roll back: names of operators. All of them when left out.
-            operators: Many<Spanned<OperatorName>>,
-            /// What a newer release does to a run that is under way. queue (when left out): it waits. supersede: the run starts nothing more. refuse: it is not rolled out.
-            newer_release: Spanned<Newer>,
-            /// What a wave over its failure tolerance does. halt (when left out): nothing more is started. continue: all of it goes out, and the verdict is failed all the same. roll_back_wave, roll_back_run: the targets of that wave, or of the run, go back to their own last good release.
-            on_failure: Spanned<OnFailure>,
-            /// Whether targets that have the release already, with the same variables, are skipped. false when left out.
-            changed_only: Flag,
-            /// Targets that go first, as a wave of their own named "canary".
-            canary: CanarySpec,
         }
     }
 }

@@ -7,14 +7,8 @@ use manifold_core::plan::{LONGEST_APPROVAL, LONGEST_BAKE, Lapse, Newer, OnFailur
 use manifold_core::time::Span as TimeSpan;
 use schemars::{Schema, json_schema};
 
-use manifold_core::plan::{LONGEST_APPROVAL, LONGEST_BAKE, Lapse, Newer, OnFailure, RevisionKind};
-use manifold_core::time::Span as TimeSpan;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-
-use crate::decode::{Decode, Fault, Leaf, mismatch};
-use crate::path::Path;
-use crate::problem::{Draft, Sink, Span, closest, quoted};
-use crate::yaml::{Kind, Node, Scalar, Sort};
+use crate::decode::{Fault, Leaf};
+use crate::problem::{Draft, closest, quoted};
 
 fn refused(text: &str, expected: &str) -> Draft {
     let shown = if looks_secret(text) { "this secret".to_owned() } else { quoted(text) };
@@ -387,26 +381,6 @@ mod tests {
     fn durations_are_read_with_their_units() {
         assert_eq!(["2h", "90m", "1d 12h", "1h30m", " 60 s "].map(seconds), [7200, 5400, 129_600, 5400, 60].map(Some));
         assert_eq!(["", "2", "h", "2 hours", "1h 1h", "-1h", "99999999999999999999d"].map(seconds), [None; 7]);
-    }
-
-    #[test]
-    fn a_ramp_takes_its_steps_and_leaves_the_rest_for_the_last() {
-        let ramp = |steps: &[Limit]| Ramp { steps: steps.to_vec(), span: Span::START };
-        let (one, five, quarter) = (Limit::Count(1), Limit::Count(5), Limit::PerCent(25));
-        assert_eq!(ramp(&[one, five, quarter]).sizes(100), [1, 5, 25, 69]);
-        assert_eq!(ramp(&[one, five, quarter]).sizes(4), [1, 3], "no step is beyond the wave");
-        assert_eq!(ramp(&[quarter]).sizes(3), [1, 2], "a step has at least one");
-        assert_eq!(ramp(&[one]).sizes(1), [1]);
-        assert_eq!(
-            ["1", "25%", "rest", "0", "101%", "-1"].map(Ramp::step),
-            [Some(one), Some(quarter), None, None, None, None]
-        );
-    }
-
-    #[test]
-    fn a_percentage_is_rounded_down() {
-        assert_eq!([3, 4, 7, 8].map(|size| Limit::PerCent(25).of(size)), [0, 1, 1, 2]);
-        assert_eq!(Limit::PerCent(100).of(u32::MAX), u32::MAX);
     }
 
     #[test]

@@ -249,26 +249,6 @@ impl App {
         &self.waves
     }
 
-    /// Whether targets that have a release already are left alone.
-    #[must_use]
-    pub const fn changed_only(&self) -> bool {
-        self.changed_only
-    }
-
-    /// How its runs are controlled.
-    #[must_use]
-    pub const fn policy(&self) -> &Policy {
-        &self.policy
-    }
-
-    /// The parameters whose value is one of a few, with what is allowed: for a choice when a run is started.
-    pub fn parameter_choices(&self) -> impl Iterator<Item = (&str, Vec<&str>)> {
-        self.parameters.iter().zip(&self.choices).filter_map(|(name, choices)| match choices {
-            Settable::Among(choices) => Some((&**name, choices.iter().map(|choice| &**choice).collect())),
-            Settable::Fixed | Settable::Freely => None,
-        })
-    }
-
     /// The names of its parameters, which are those of the pipeline variables, in the order of the file.
     pub fn parameters(&self) -> impl Iterator<Item = &str> {
         self.parameters.iter().map(Parameter::name)

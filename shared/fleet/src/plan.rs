@@ -63,14 +63,6 @@ pub enum PlanError {
         /// What is wrong with the value.
         reason: String,
     },
-    /// A parameter is set when a run is started, and can't be, or not to this value.
-    #[error("parameter {parameter} can't be set: {reason}")]
-    NotSettable {
-        /// The parameter.
-        parameter: String,
-        /// Why.
-        reason: String,
-    },
     /// All variables of a target together are too large.
     #[error(
         "the variables for {account_name} ({target}) have {bytes} bytes, names and values together; at most {MAX_VARIABLES_BYTES} are allowed, and {parameter} is the largest"
@@ -199,7 +191,7 @@ struct Rendering<'a> {
 }
 
 impl App {
-    /// Decides everything about a run of all targets: renders the release into every one.
+    /// Decides everything about a run: renders the release into every target.
     ///
     /// Targets are ordered by wave, within a wave by Region (in the file's order, or the wave's own) and within a Region by
     /// account, in the order of the file. Limits by account and Region put those first that wait for no other.
