@@ -181,7 +181,7 @@ impl Clients {
     pub fn codepipeline_as(&self, region: &Region, credentials: Credentials) -> aws_sdk_codepipeline::Client {
         use aws_sdk_codepipeline::operation::{
             list_action_executions::ListActionExecutionsError, list_pipeline_executions::ListPipelineExecutionsError,
-            start_pipeline_execution::StartPipelineExecutionError,
+            start_pipeline_execution::StartPipelineExecutionError, stop_pipeline_execution::StopPipelineExecutionError,
         };
         aws_sdk_codepipeline::Client::from_conf(
             config!(self, aws_sdk_codepipeline)
@@ -191,6 +191,21 @@ impl Clients {
                 .retry_classifier(Told::<StartPipelineExecutionError>::default())
                 .retry_classifier(Told::<ListPipelineExecutionsError>::default())
                 .retry_classifier(Told::<ListActionExecutionsError>::default())
+                .retry_classifier(Told::<StopPipelineExecutionError>::default())
+                .build(),
+        )
+    }
+
+    /// CloudWatch in a Region, with assumed credentials; see [`Clients::codepipeline_as`].
+    #[must_use]
+    pub fn cloudwatch_as(&self, region: &Region, credentials: Credentials) -> aws_sdk_cloudwatch::Client {
+        use aws_sdk_cloudwatch::operation::describe_alarms::DescribeAlarmsError;
+        aws_sdk_cloudwatch::Client::from_conf(
+            config!(self, aws_sdk_cloudwatch)
+                .region(aws_config::Region::new(region.as_str().to_owned()))
+                .credentials_provider(SharedCredentialsProvider::new(credentials))
+                .identity_cache(IdentityCache::no_cache())
+                .retry_classifier(Told::<DescribeAlarmsError>::default())
                 .build(),
         )
     }

@@ -49,7 +49,7 @@ impl Purpose {
         Self::rollout(run, &planned.role, planned.external_id.as_deref(), &planned.pipeline)
     }
 
-    /// To start one pipeline for one run, and to follow it.
+    /// To start one pipeline for one run, to follow and to stop it, and to see whether alarms fire.
     pub(crate) fn rollout(run: &RunId, role: &RoleArn, external_id: Option<&str>, pipeline: &PipelineName) -> Self {
         let partition = role.as_str().split(':').nth(1).unwrap_or("aws");
         let policy = serde_json::json!({
@@ -58,10 +58,15 @@ impl Purpose {
                 "Effect": "Allow",
                 "Action": [
                     "codepipeline:StartPipelineExecution",
+                    "codepipeline:StopPipelineExecution",
                     "codepipeline:ListPipelineExecutions",
                     "codepipeline:ListActionExecutions",
                 ],
                 "Resource": format!("arn:{partition}:codepipeline:*:{}:{pipeline}", role.account()),
+            }, {
+                "Effect": "Allow",
+                "Action": "cloudwatch:DescribeAlarms",
+                "Resource": "*",
             }],
         });
         Self {

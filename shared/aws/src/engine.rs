@@ -8,6 +8,7 @@ use std::future::Future;
 use std::ops::ControlFlow;
 
 use aws_credential_types::Credentials;
+use aws_sdk_cloudwatch::types::{AlarmType, StateValue};
 use aws_sdk_codepipeline::Client;
 use aws_sdk_codepipeline::types::{
     ActionExecutionDetail, ActionExecutionFilter, ActionExecutionStatus, PipelineExecutionSummary, PipelineVariable,
@@ -22,7 +23,7 @@ use manifold_core::run::{Outcome, Reason, ReasonSource, Refusal, Standing};
 use manifold_core::time::Timestamp;
 use manifold_ports::checkup::Access;
 use manifold_ports::clock::Clock;
-use manifold_ports::engine::{CLOCK_SKEW, Engine, Order};
+use manifold_ports::engine::{AlarmState, CLOCK_SKEW, Engine, Order};
 use tracing::Instrument;
 
 use crate::backoff::Backoff;
@@ -65,6 +66,21 @@ impl<C: Clock> CodePipelineEngine<C> {
         Answer: Future<Output = Result<T, Failure>>,
     {
         let client = |credentials: Credentials| self.clients.codepipeline_as(&order.planned.key.region, credentials);
+        self.call_as(order, api, client, call).await
+    }
+
+    /// The same of any service.
+    async fn call_as<S, T, F, Answer>(
+        &self,
+        order: Order<'_>,
+        api: Api,
+        client: impl Fn(Credentials) -> S,
+        call: F,
+    ) -> Result<T, Refusal>
+    where
+        F: Fn(S) -> Answer,
+        Answer: Future<Output = Result<T, Failure>>,
+    {
         let credentials = self.assumer.assume(order.run, order.planned).await?;
         let mut result = Box::pin(call(client(credentials))).await;
         if result.as_ref().is_err_and(Failure::is_expired) {
@@ -190,6 +206,58 @@ impl<C: Clock> Engine for CodePipelineEngine<C> {
             Ok(executions(&client, order, not_before, MOST_PAGES, look).await?.flatten())
         });
         asked.instrument(span(order, API)).await
+    }
+
+    /// "abandon: false": what runs is finished, nothing more begins. `PipelineExecutionNotStoppableException` says that it has
+    /// ended, `DuplicatedStopRequestException` that it is being stopped.
+    async fn stop(&self, order: Order<'_>, execution: &ExecutionId, reason: &str) -> Result<(), Refusal> {
+        const API: Api = Api::StopPipelineExecution;
+        let stopped = self.call(order, API, |client| {
+            let request = client
+                .stop_pipeline_execution()
+                .pipeline_name(order.planned.pipeline.as_str())
+                .pipeline_execution_id(execution.as_str())
+                .abandon(false)
+                .reason(reason);
+            async move {
+                match request.send().await.map_err(|error| Failure::of(&error)) {
+                    Ok(_) => Ok(()),
+                    Err(failure)
+                        if ["PipelineExecutionNotStoppableException", "DuplicatedStopRequestException"]
+                            .contains(&failure.code.as_str()) =>
+                    {
+                        Ok(())
+                    }
+                    Err(failure) => Err(failure),
+                }
+            }
+        });
+        stopped.instrument(span(order, API)).await
+    }
+
+    /// "AlarmNames: up to 100" names a call (`DescribeAlarms`); a bake names fewer.
+    async fn alarms(&self, order: Order<'_>, names: &[String]) -> Result<Vec<AlarmState>, Refusal> {
+        const API: Api = Api::DescribeAlarms;
+        let client = |credentials: Credentials| self.clients.cloudwatch_as(&order.planned.key.region, credentials);
+        let seen = self.call_as(order, API, client, |client| {
+            let request = client
+                .describe_alarms()
+                .set_alarm_names(Some(names.to_vec()))
+                .alarm_types(AlarmType::MetricAlarm)
+                .alarm_types(AlarmType::CompositeAlarm);
+            async move {
+                let output = request.send().await.map_err(|error| Failure::of(&error))?;
+                let metric = output.metric_alarms.unwrap_or_default().into_iter();
+                let metric = metric.map(|alarm| (alarm.alarm_name, alarm.state_value));
+                let composite = output.composite_alarms.unwrap_or_default().into_iter();
+                let composite = composite.map(|alarm| (alarm.alarm_name, alarm.state_value));
+                let states = metric.chain(composite).filter_map(|(name, state)| {
+                    Some(AlarmState { name: name?, is_firing: state == Some(StateValue::Alarm) })
+                });
+                Ok(states.collect())
+            }
+        });
+        seen.instrument(span(order, API)).await
     }
 }
 
@@ -347,8 +415,8 @@ fn refusal(failure: &Failure, api: Api, planned: &PlannedTarget) -> Refusal {
     let reason = |cause: String| failure.reason(cause);
     let permanent = |outcome, cause| Refusal::Permanent { outcome, reason: reason(cause) };
     match (failure.kind, failure.code.as_str()) {
-        (Kind::Throttled, _) => Refusal::Throttled { api, reason: reason("Throttled by CodePipeline".to_owned()) },
-        (Kind::Unreached, _) => Refusal::Later { reason: reason("CodePipeline did not answer".to_owned()) },
+        (Kind::Throttled, _) => Refusal::Throttled { api, reason: reason(format!("Throttled by {}", api.service())) },
+        (Kind::Unreached, _) => Refusal::Later { reason: reason(format!("{} did not answer", api.service())) },
         // "Your request cannot be handled because the pipeline is busy handling ongoing activities. Try again later."
         (Kind::Refused, "ConflictException") => {
             Refusal::Later { reason: reason(format!("Pipeline {pipeline} is busy")) }

@@ -36,9 +36,9 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use manifold_core::brief::brief;
 use manifold_core::ids::{Nonce, RunId};
-use manifold_core::ledger::{Commit, Expect, Key, Record, SCHEMA, TARGET_PREFIX, Write};
+use manifold_core::ledger::{Commit, Expect, Key, Listing, Record, SCHEMA, TARGET_PREFIX, Write};
 use manifold_core::run::Target;
-use manifold_ports::ledger::{CommitError, Ledger, LedgerError};
+use manifold_ports::ledger::{CommitError, Ledger, LedgerError, Listings};
 use sha2::{Digest, Sha256};
 
 use crate::backoff::Backoff;
@@ -247,6 +247,38 @@ impl Ledger for DynamoLedger {
         }
     }
 }
+
+impl Listings for DynamoLedger {
+    async fn list(&self, listing: &Listing) -> Result<Vec<Record>, LedgerError> {
+        let query = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .consistent_read(true)
+            .key_condition_expression("#pk = :pk AND begins_with(#sk, :prefix)")
+            .expression_attribute_names("#pk", PK)
+            .expression_attribute_names("#sk", SK)
+            .expression_attribute_values(":pk", text(listing.partition()))
+            .expression_attribute_values(":prefix", text(listing.prefix()));
+        let items = match listing.newest() {
+            None => {
+                let pages: Vec<_> =
+                    query.into_paginator().send().try_collect().await.map_err(|error| refused(&Failure::of(&error)))?;
+                pages.into_iter().flat_map(|page| page.items.unwrap_or_default()).collect()
+            }
+            // They are small, so that so many of the newest fit into one page.
+            Some(most) => {
+                let most = i32::try_from(most.clamp(1, MOST_NEWEST)).unwrap_or(1);
+                let page = query.scan_index_forward(false).limit(most).send().await;
+                page.map_err(|error| refused(&Failure::of(&error)))?.items.unwrap_or_default()
+            }
+        };
+        items.into_iter().map(decode).collect()
+    }
+}
+
+/// How many of the newest items are read at most: what one page of a query holds of items of 500 bytes.
+const MOST_NEWEST: u32 = 2000;
 
 pub(crate) const PK: &str = "pk";
 const SK: &str = "sk";

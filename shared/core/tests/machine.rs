@@ -10,6 +10,7 @@ mod machine {
     pub(crate) mod play;
 
     mod claims;
+    mod control;
     mod events;
     mod interleavings;
     mod letters;

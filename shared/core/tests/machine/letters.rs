@@ -55,7 +55,13 @@ impl<'a> Table<'a> {
                 let owner = owned.map(|target| LinkOwner { run: head.run.clone(), attempt: target.attempt });
                 owner.map(|owner| Item::Link(Link { owner: Some(owner), early: Vec::new() }))
             }
-            Key::Plan(..) | Key::Target(..) | Key::Open(_) | Key::Pace(_) => None,
+            Key::Plan(..)
+            | Key::Target(..)
+            | Key::Decision(..)
+            | Key::Known(..)
+            | Key::Opening(..)
+            | Key::Open(_)
+            | Key::Pace(_) => None,
         };
         let nonce = "somebody".parse().unwrap();
         item.map_or(Fact::Absent, |item| Fact::Stored(Box::new(Record { version: 7, nonce, item })))
@@ -83,9 +89,16 @@ impl<'a> Table<'a> {
     /// A message of ours in the dead-letter queue where it belongs.
     fn message(&self, payload: Payload) -> Judgement {
         let inbox = match &payload {
-            Payload::Start { .. } | Payload::Explain { .. } | Payload::Ask { .. } => Inbox::Deploy,
+            Payload::Open { .. } => Inbox::Dispatch,
+            Payload::Start { .. }
+            | Payload::Explain { .. }
+            | Payload::Ask { .. }
+            | Payload::Stop { .. }
+            | Payload::Alarms { .. } => Inbox::Deploy,
             Payload::Summarize { .. } => Inbox::Summarize,
-            Payload::Activate { .. } | Payload::Deadline { .. } => Inbox::Collect,
+            Payload::Activate { .. } | Payload::Advance { .. } | Payload::Command { .. } | Payload::Deadline { .. } => {
+                Inbox::Collect
+            }
         };
         self.judge(&Place::Dead(inbox), &Message::new(payload).encode().unwrap())
     }

@@ -215,7 +215,7 @@ impl Play {
         }
         if head.released() > before.released() {
             assert!(!before.is_closed(), "a closed run gives nobody a turn");
-            assert!(head.wave_over_tolerance().is_none(), "a turn beyond the tolerance");
+            assert!(!head.is_ending(), "a turn beyond the tolerance, or after the end was decided");
             assert!(head.due_at().is_some_and(|due| self.now < due), "a turn past the deadline");
             for (before, after) in before.waves.iter().zip(&head.waves).filter(|(b, a)| a.released > b.released) {
                 assert!(after.in_flight() <= after.plan.max_concurrent, "a turn without a slot: {before:?} {after:?}");

@@ -157,13 +157,13 @@ fn of_two_releases_in_the_same_second_the_one_that_arrives_later_follows() {
 }
 
 #[test]
-fn a_release_event_that_comes_again_derives_the_first_starts_again_while_the_run_is_open() {
+fn a_release_event_that_comes_again_derives_the_last_starts_again_while_the_run_is_open() {
     let mut play = active("a");
     let again = |play: &Play| play.run().opened_again().finish().effects.iter().map(words).collect::<Vec<_>>();
     assert_eq!(again(&play), ["start 0", "summarize"]);
     play.start(0);
     play.observe(0, Succeeded);
-    assert_eq!(again(&play), ["start 0", "summarize"], "claims make them harmless");
+    assert_eq!(again(&play), ["start 1", "summarize"], "claims make them harmless");
     play.start(1);
     play.observe(1, Succeeded);
     assert_eq!(again(&play), ["summarize"]);

@@ -9,7 +9,13 @@ use super::play::{Answer, DEADLINE, Play, busy, key, later, permanent};
 fn delay(answer: &Answer) -> Option<Span> {
     answer.step.effects.iter().find_map(|effect| match effect {
         Effect::Start { delay, .. } => Some(*delay),
-        Effect::Explain { .. } | Effect::Summarize { .. } | Effect::Activate { .. } => None,
+        Effect::Explain { .. }
+        | Effect::Summarize { .. }
+        | Effect::Activate { .. }
+        | Effect::Advance { .. }
+        | Effect::Alarms { .. }
+        | Effect::Stop { .. }
+        | Effect::Open { .. } => None,
     })
 }
 

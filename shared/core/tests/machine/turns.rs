@@ -11,7 +11,13 @@ const FRESH: Told = Told::Claimed { look_first: false, may_start: true };
 fn delays(answer: &Answer) -> Vec<i64> {
     let delay = |effect: &Effect| match effect {
         Effect::Start { delay, .. } => Some(delay.as_millis() / 1000),
-        Effect::Explain { .. } | Effect::Summarize { .. } | Effect::Activate { .. } => None,
+        Effect::Explain { .. }
+        | Effect::Summarize { .. }
+        | Effect::Activate { .. }
+        | Effect::Advance { .. }
+        | Effect::Alarms { .. }
+        | Effect::Stop { .. }
+        | Effect::Open { .. } => None,
     };
     answer.step.effects.iter().filter_map(delay).collect()
 }
