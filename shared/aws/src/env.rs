@@ -20,6 +20,11 @@ pub struct Variable {
 
 /// The ledger's table.
 pub const TABLE: Variable = Variable { name: "MANIFOLD_TABLE", holds: "the name of the ledger's DynamoDB table" };
+/// The queue that `dispatch` reads.
+pub const DISPATCH_QUEUE_URL: Variable = Variable {
+    name: "MANIFOLD_DISPATCH_QUEUE_URL",
+    holds: "the URL of the SQS queue that the dispatch function reads",
+};
 /// The queue that `deploy` reads.
 pub const DEPLOY_QUEUE_URL: Variable =
     Variable { name: "MANIFOLD_DEPLOY_QUEUE_URL", holds: "the URL of the SQS queue that the deploy function reads" };
@@ -37,6 +42,11 @@ pub const FLEET: Variable =
 /// The role that `inspect` assumes in member accounts.
 pub const INSPECT_ROLE: Variable =
     Variable { name: "MANIFOLD_INSPECT_ROLE", holds: "the read-only role in member accounts, as name or path/name" };
+/// Slack's signing secret.
+pub const SIGNING_SECRET: Variable = Variable {
+    name: "MANIFOLD_SIGNING_SECRET",
+    holds: "the ARN of the secret or parameter that holds the Slack app's signing secret",
+};
 /// The log level; `info` when it is not set.
 pub const LOG: Variable = Variable { name: "MANIFOLD_LOG", holds: "the log level: error, warn, info, debug or trace" };
 /// Slack's Web API; [`crate::slack::WEB_API`] when it is not set.
@@ -47,8 +57,19 @@ pub const PACKAGE: Variable =
     Variable { name: "LAMBDA_TASK_ROOT", holds: "the directory of the function's package, set by Lambda" };
 
 /// All of them.
-pub const ALL: [Variable; 9] =
-    [TABLE, DEPLOY_QUEUE_URL, COLLECT_QUEUE_URL, SUMMARIZE_QUEUE_URL, FLEET, INSPECT_ROLE, LOG, SLACK_URL, PACKAGE];
+pub const ALL: [Variable; 11] = [
+    TABLE,
+    DISPATCH_QUEUE_URL,
+    DEPLOY_QUEUE_URL,
+    COLLECT_QUEUE_URL,
+    SUMMARIZE_QUEUE_URL,
+    FLEET,
+    INSPECT_ROLE,
+    SIGNING_SECRET,
+    LOG,
+    SLACK_URL,
+    PACKAGE,
+];
 
 /// Why a variable could not be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -108,6 +129,7 @@ impl Variable {
 #[must_use]
 pub const fn queue_url(queue: Queue) -> Variable {
     match queue {
+        Queue::Dispatch => DISPATCH_QUEUE_URL,
         Queue::Deploy => DEPLOY_QUEUE_URL,
         Queue::Collect => COLLECT_QUEUE_URL,
         Queue::Summarize => SUMMARIZE_QUEUE_URL,
@@ -157,7 +179,7 @@ mod tests {
     fn every_queue_has_its_own_variable_and_no_name_is_used_twice() {
         let names: std::collections::BTreeSet<_> = ALL.iter().map(|variable| variable.name).collect();
         assert_eq!(names.len(), ALL.len());
-        for queue in [Queue::Deploy, Queue::Collect, Queue::Summarize] {
+        for queue in [Queue::Dispatch, Queue::Deploy, Queue::Collect, Queue::Summarize] {
             assert!(names.contains(queue_url(queue).name));
         }
     }
