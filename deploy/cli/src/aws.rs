@@ -167,7 +167,10 @@ pub(crate) async fn usual_region(profile: Option<&str>) -> Result<Region> {
     };
     let region = chain.build().region().await;
     let region = region.ok_or_else(|| {
-        advise("the hub's Region is not known", "name it with --region, or the fleet file with --fleet, or set AWS_REGION")
+        advise(
+            "the hub's Region is not known",
+            "name it with --region, or the fleet file with --fleet, or set AWS_REGION",
+        )
     })?;
     Ok(region.as_ref().parse()?)
 }

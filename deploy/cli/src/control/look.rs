@@ -13,10 +13,10 @@ use manifold_core::summary::{Summary, text};
 use manifold_core::time::Span;
 use serde_json::json;
 
+use super::Desk;
 use super::find::{self, Facts};
 use super::options::{History, Show, ShowOutput, Status, Why};
 use super::site::Site;
-use super::Desk;
 use crate::args::Output;
 use crate::input::advise;
 use crate::paint;
@@ -73,14 +73,9 @@ pub(super) async fn status<S: Site>(options: &Status, desk: &mut Desk<'_, S>) ->
         (desk.tell)(&format!("No run{of} yet.\n"))?;
         return Ok(0);
     }
-    let rows = heads.iter().map(|head| {
-        vec![
-            format!("{} {}", mark(head), head.app),
-            head.run.to_string(),
-            revision(head),
-            standing(head),
-        ]
-    });
+    let rows = heads
+        .iter()
+        .map(|head| vec![format!("{} {}", mark(head), head.app), head.run.to_string(), revision(head), standing(head)]);
     (desk.tell)(&paint::summary(&table(rows.collect())))?;
     Ok(0)
 }
@@ -251,9 +246,9 @@ fn of_run<S: Site>(facts: &Facts, site: &S) -> String {
     };
     lines.extend(next.map(|next| format!("What to do: {next}")));
     let failed = summary.causes.iter().flat_map(|group| &group.targets).find_map(|at| summary.targets.get(*at));
-    lines.extend(failed.map(|line| {
-        format!("Of one target: manifold why {run} {}/{}", line.account_name, line.key.region)
-    }));
+    lines.extend(
+        failed.map(|line| format!("Of one target: manifold why {run} {}/{}", line.account_name, line.key.region)),
+    );
     lines.push(String::new());
     lines.join("\n")
 }
@@ -305,9 +300,10 @@ fn of_target(facts: &Facts, planned: &PlannedTarget, target: Option<&Target>) ->
             rows.push(("Given up", format!("as {} at {}", gave_up.outcome.words(), gave_up.at)));
         }
         for past in &target.past {
-            let reason = past.reason.as_ref().map_or_else(|| "no reason known".to_owned(), |reason| {
-                text::plain(&reason.cause, WORDS)
-            });
+            let reason = past
+                .reason
+                .as_ref()
+                .map_or_else(|| "no reason known".to_owned(), |reason| text::plain(&reason.cause, WORDS));
             let execution = past.execution.as_ref().map_or_else(String::new, |execution| format!(" ({execution})"));
             rows.push(("Before", format!("attempt {}: {reason}{execution}", past.attempt)));
         }
@@ -343,7 +339,9 @@ fn wave_words(head: &Head, planned: &PlannedTarget) -> String {
 fn waiting(facts: &Facts, planned: &PlannedTarget, status: TargetStatus) -> Option<String> {
     match status {
         TargetStatus::Waiting | TargetStatus::Queued => {}
-        TargetStatus::Starting | TargetStatus::Running | TargetStatus::Stopping | TargetStatus::Ended(_) => return None,
+        TargetStatus::Starting | TargetStatus::Running | TargetStatus::Stopping | TargetStatus::Ended(_) => {
+            return None;
+        }
     }
     let ended = |key: &TargetKey| {
         let target = facts.targets.iter().find(|target| target.key == *key);

@@ -83,10 +83,7 @@ pub(super) async fn agreed<S: Site>(
             (desk.tell)("Nothing was done.\n")?;
             Ok(Some(EXIT_DECLINED))
         }
-        None => Err(advise(
-            format!("{verb} asks first, and this is no terminal"),
-            "give --yes if you mean it",
-        )),
+        None => Err(advise(format!("{verb} asks first, and this is no terminal"), "give --yes if you mean it")),
     }
 }
 
@@ -170,11 +167,7 @@ async fn tell<S: Site>(
             }
         }
         Some(Answer::Refused { because }) => {
-            lines.push_str(&format!(
-                "✖ refused to {} {run}: {}\n",
-                command.what.verb(),
-                text::plain(because, WORDS)
-            ));
+            lines.push_str(&format!("✖ refused to {} {run}: {}\n", command.what.verb(), text::plain(because, WORDS)));
         }
         None => lines.push_str(&unanswered(run)),
     }

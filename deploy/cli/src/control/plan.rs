@@ -13,8 +13,8 @@ use manifold_core::time::Span;
 use manifold_fleet::{App, Fleet};
 use serde_json::json;
 
-use super::options;
 use super::look::table;
+use super::options;
 use super::requests::{app, needed, newest, release_pipeline};
 use super::site::Site;
 use super::{Desk, find};
@@ -85,9 +85,7 @@ pub(super) async fn plan<S: Site>(options: &options::Plan, desk: &mut Desk<'_, S
     }
     hints.push("Whether roles, pipelines and forwarding are in place: manifold doctor.".to_owned());
     let text = match options.common.output {
-        Output::Text => {
-            paint::summary(&draw(app, &release, &plan, &targets, &estimate, &hints))
-        }
+        Output::Text => paint::summary(&draw(app, &release, &plan, &targets, &estimate, &hints)),
         Output::Json => format!("{:#}\n", document(&run, &release, &plan, &targets, &estimate, &hints)),
     };
     (desk.tell)(&text)?;
@@ -164,12 +162,15 @@ fn cost(targets: usize, estimate: &Estimate) -> (f64, f64, i64) {
 }
 
 fn release_words(release: &Release) -> String {
-    release.revision.as_ref().map_or_else(|| "an unknown revision".to_owned(), |revision| {
-        let message = revision.message.as_deref().map_or_else(String::new, |message| {
-            format!(" “{}”", text::plain(message.lines().next().unwrap_or_default(), 80))
-        });
-        format!("{}{message}", text::plain(revision.short_id(), 40))
-    })
+    release.revision.as_ref().map_or_else(
+        || "an unknown revision".to_owned(),
+        |revision| {
+            let message = revision.message.as_deref().map_or_else(String::new, |message| {
+                format!(" “{}”", text::plain(message.lines().next().unwrap_or_default(), 80))
+            });
+            format!("{}{message}", text::plain(revision.short_id(), 40))
+        },
+    )
 }
 
 fn wave_words(wave: &PlannedWave) -> String {
@@ -249,13 +250,15 @@ fn draw(
     lines.push(String::new());
     let approvals = match estimate.approvals {
         0 => String::new(),
-        waves => format!(", and what {} for", if waves == 1 { "1 wave waits".to_owned() } else { format!("{waves} waves wait") }),
+        waves => format!(
+            ", and what {} for",
+            if waves == 1 { "1 wave waits".to_owned() } else { format!("{waves} waves wait") }
+        ),
     };
     lines.push(match (estimate.target, estimate.whole) {
-        (Some((each, of)), Some(whole)) => format!(
-            "Takes    about {whole}{approvals}: {each} a target, the median of {} in earlier runs",
-            grouped(of)
-        ),
+        (Some((each, of)), Some(whole)) => {
+            format!("Takes    about {whole}{approvals}: {each} a target, the median of {} in earlier runs", grouped(of))
+        }
         _ => format!("Takes    nobody knows how long{approvals}: no earlier run tells; at most {}", plan.deadline),
     });
     let (own, pipelines, minutes) = cost(targets.len(), estimate);

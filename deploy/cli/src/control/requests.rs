@@ -35,13 +35,8 @@ pub(super) async fn start<S: Site>(options: &Start, desk: &mut Desk<'_, S>) -> R
             (head.release.pipeline, head.release.source)
         }
     };
-    let what = Request::Start {
-        app: app.name().clone(),
-        pipeline,
-        source,
-        set: options.set.clone(),
-        force: options.force,
-    };
+    let what =
+        Request::Start { app: app.name().clone(), pipeline, source, set: options.set.clone(), force: options.force };
     let command = command(desk.site, what, options.why.as_deref()).await?;
     if let Some(head) = find::head(desk.site, &command.run()).await? {
         let verdict = head.verdict().map_or("in progress", |verdict| verdict.words());
@@ -183,9 +178,7 @@ fn verb(request: &Request) -> String {
 
 /// The fleet file of a command that needs one.
 pub(super) fn needed<'a>(fleet: Option<&'a Fleet>, verb: &str) -> Result<&'a Fleet> {
-    fleet.ok_or_else(|| {
-        advise(format!("\"manifold {verb}\" needs the fleet file"), "name it: --fleet fleet.yaml")
-    })
+    fleet.ok_or_else(|| advise(format!("\"manifold {verb}\" needs the fleet file"), "name it: --fleet fleet.yaml"))
 }
 
 /// An app of the fleet.

@@ -34,7 +34,8 @@ pub(super) async fn follow<S: Site>(desk: &mut Desk<'_, S>, run: &RunId, output:
         };
         let summary = facts.as_ref().map(find::Facts::summary);
         let targets = summary.as_ref().map(|summary| summary.targets.clone());
-        let holds: Vec<String> = head.hold(now).and(summary.as_ref()).map(|now| now.waits_for.clone()).unwrap_or_default();
+        let holds: Vec<String> =
+            head.hold(now).and(summary.as_ref()).map(|now| now.waits_for.clone()).unwrap_or_default();
         for line in progress.show(head, targets, now, verdict.is_some()) {
             (desk.tell)(&line)?;
         }

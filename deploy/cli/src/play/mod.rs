@@ -88,7 +88,9 @@ fn played(file: &Path, text: &str) -> Result<String> {
     };
     let fleet = match Fleet::parse(&fleet_name, &fleet) {
         Ok(fleet) => fleet,
-        Err(problems) => bail!("{name}: its fleet file can't be used; lines count from the beginning of it\n{problems}"),
+        Err(problems) => {
+            bail!("{name}: its fleet file can't be used; lines count from the beginning of it\n{problems}")
+        }
     };
     let mut stage = Stage::new(fleet);
     let mut out = String::with_capacity(text.len());

@@ -118,7 +118,8 @@ pub(super) fn transcript(played: &str) -> String {
 mod tests {
     use super::*;
 
-    const TEXT: &str = "# Title\n\nFleet: `fleet.yaml`\n\n```console\n$ wait 1m\nold\n$ slack\n```\nProse\n```text\n$ no\n```\n";
+    const TEXT: &str =
+        "# Title\n\nFleet: `fleet.yaml`\n\n```console\n$ wait 1m\nold\n$ slack\n```\nProse\n```text\n$ no\n```\n";
 
     #[test]
     fn commands_stand_in_console_blocks_and_what_they_told_is_left_out() {

@@ -128,7 +128,8 @@ impl Stage {
     /// The targets that are meant.
     fn targets(&self, chosen: &Chosen) -> Result<Vec<TargetKey>> {
         let all = self.fleet.apps().flat_map(|app| app.targets());
-        let meant = all.filter(|target| chosen.means(&target.key().account, target.account_name(), &target.key().region));
+        let meant =
+            all.filter(|target| chosen.means(&target.key().account, target.account_name(), &target.key().region));
         let mut meant: Vec<TargetKey> = meant.map(|target| target.key().clone()).collect();
         meant.sort();
         meant.dedup();
@@ -277,19 +278,17 @@ mod tests {
 
     #[test]
     fn quotes_keep_words_together() {
-        assert_eq!(words("release web 1f3c2a \"Fix the 'basket'\" ''").unwrap(), [
-            "release",
-            "web",
-            "1f3c2a",
-            "Fix the 'basket'",
-            ""
-        ]);
+        assert_eq!(
+            words("release web 1f3c2a \"Fix the 'basket'\" ''").unwrap(),
+            ["release", "web", "1f3c2a", "Fix the 'basket'", ""]
+        );
         assert!(words("release \"web").is_err());
     }
 
     #[test]
     fn slack_markup_reads_as_its_words() {
-        let text = "*Fix &lt;b&gt;* <!date^1793005200^{time}|2026-10-26T09:00:00Z> with <https://example.com/|web-release>";
+        let text =
+            "*Fix &lt;b&gt;* <!date^1793005200^{time}|2026-10-26T09:00:00Z> with <https://example.com/|web-release>";
         assert_eq!(readable(text), "*Fix <b>* 2026-10-26T09:00:00Z with web-release");
     }
 
