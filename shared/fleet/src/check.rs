@@ -6,14 +6,19 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use manifold_core::control::Operator;
 use manifold_core::ids::{AccountId, PipelineName, RoleArn, TargetKey};
-use manifold_core::plan::{Channel, MAX_TARGETS, MAX_VARIABLES_BYTES, PlannedWave, RevisionKind};
+use manifold_core::plan::{
+    Approval, Bake, Channel, MAX_TARGETS, MAX_VARIABLES_BYTES, PlannedWave, Policy, RevisionKind,
+};
 use manifold_core::time::Span as TimeSpan;
 use minijinja::value::Value;
 
-use crate::decode::{Slot, Spanned};
-use crate::file::{AppSpec, File, HubSpec, ParameterSpec, SlackSpec, WaveSpec};
-use crate::model::{Account, App, Fleet, Hub, ReleasePipeline, Shared, Target, Variable};
+use crate::decode::{Many, Slot, Spanned};
+use crate::file::{AppSpec, ApprovalSpec, BakeSpec, File, HubSpec, ParameterSpec, SlackSpec, WaveSpec};
+use crate::layout::{Amount, Layout, Rule, number};
+use crate::leaf::OperatorName;
+use crate::model::{Account, App, Fleet, Hub, Parameter, ReleasePipeline, Shared, Target, Variable};
 use crate::path::Path;
 use crate::problem::{Draft, Sink, Span, closest, listed, quoted, some_of};
 use crate::select::{Grid, Matcher};
@@ -28,6 +33,23 @@ const MAX_PLACES: usize = 1_000_000;
 
 /// How many targets of a wave may be in flight when the file does not say.
 const DEFAULT_MAX_CONCURRENT: u32 = 10;
+
+/// How long a wave's name may be.
+const WAVE_NAME_CHARS: usize = 64;
+
+/// The wave of an app's canaries, which are rolled out one after the other.
+const CANARY: &str = "canary";
+const CANARIES_AT_ONCE: u32 = 1;
+
+/// How long a request for approval stands when the file does not say, in minutes.
+const DEFAULT_VALIDITY_MINUTES: i64 = 24 * 60;
+
+/// How many alarms can be looked at with one call (CloudWatch API reference, `DescribeAlarms`: `AlarmNames`).
+const MAX_ALARMS: usize = 100;
+
+/// How much the waves and the policy of a run may weigh as JSON: they are stored in one item with all else that is known of
+/// the run, and DynamoDB takes 400 KB an item.
+const MAX_POLICY_BYTES: usize = 128 * 1024;
 
 /// How long a run may take when the file does not say, in minutes.
 const DEFAULT_DEADLINE_MINUTES: i64 = 120;
@@ -45,6 +67,7 @@ pub(crate) fn check(file: &File, out: &mut Sink) -> Option<Fleet> {
     partitions(&grid, hub.as_ref(), out);
     account_ids(&grid, out);
     let (accounts, complete) = accounts(file, &grid, hub.as_ref(), out);
+    let (operators, operators_known) = operators(file, out);
     let levels = Levels::new(file, &grid, out);
     unclaimed_values(file, &levels, out);
 
@@ -55,6 +78,9 @@ pub(crate) fn check(file: &File, out: &mut Sink) -> Option<Fleet> {
         grid: &grid,
         levels: &levels,
         accounts: &accounts,
+        operator_index: operators.iter().enumerate().map(|(at, operator)| (operator.name.clone(), at)).collect(),
+        operators,
+        operators_known,
         templates: Templates::new(),
         used: HashMap::new(),
         targets: 0,
@@ -93,7 +119,10 @@ pub(crate) fn check(file: &File, out: &mut Sink) -> Option<Fleet> {
             releases: draft.releases,
             parameters: draft.parameters,
             targets: draft.targets,
+            rules: draft.rules,
             waves: draft.waves,
+            policy: draft.policy,
+            changed_only: draft.changed_only,
             source: draft.source,
             max_attempts: draft.max_attempts,
             deadline: draft.deadline,
@@ -314,6 +343,12 @@ struct Common<'c, 'f> {
     grid: &'c Grid<'f>,
     levels: &'c Levels<'f>,
     accounts: &'c [Account],
+    /// The operators that could be read.
+    operators: Vec<Operator>,
+    /// Their positions by name.
+    operator_index: HashMap<String, usize>,
+    /// Whether every operator is known by name; if not, an unknown name may be a follow-up.
+    operators_known: bool,
     account_names: Vec<Value>,
     templates: Templates,
     /// Which app uses a pipeline: by account, Region and name.
@@ -326,9 +361,12 @@ struct Common<'c, 'f> {
 struct AppDraft {
     description: Option<String>,
     releases: Vec<ReleasePipeline>,
-    parameters: Vec<Box<str>>,
+    parameters: Vec<Parameter>,
     targets: Vec<Target>,
+    rules: Vec<Rule>,
     waves: Vec<PlannedWave>,
+    policy: Policy,
+    changed_only: bool,
     source: Option<(String, RevisionKind)>,
     max_attempts: u32,
     deadline: TimeSpan,
@@ -355,9 +393,22 @@ struct AppCheck<'c, 'f> {
 struct ParameterCheck<'f> {
     name: &'f str,
     span: Span,
+    description: Option<&'f str>,
     choices: Option<Vec<&'f str>>,
     fixed: Cell,
     default: Cell,
+}
+
+impl ParameterCheck<'_> {
+    fn model(&self) -> Parameter {
+        let choices = self.choices.iter().flatten();
+        Parameter {
+            name: self.name.into(),
+            description: self.description.map(str::to_owned),
+            choices: choices.map(|choice| (*choice).to_owned()).collect(),
+            fixed: self.fixed != Cell::Nothing,
+        }
+    }
 }
 
 /// A target's place in the grid: Region first, because that is the order of a plan.
@@ -366,6 +417,21 @@ struct Place {
     region: usize,
     account: usize,
 }
+
+/// The rules of an app, and which place is under which.
+struct Cover {
+    rules: Vec<Rule>,
+    /// The rule of each place.
+    rule_of: Vec<usize>,
+    /// For each rule, the Regions whose turn comes before that of the others.
+    turns: Vec<Turns>,
+}
+
+/// When the turn of a Region comes, if a wave names it.
+type Turns = HashMap<usize, usize>;
+
+/// A wave of the file, its position in the list, and what it selects; `None` for the wave that takes the rest.
+type Selected<'f> = (usize, &'f WaveSpec, Option<Matcher>);
 
 /// What became of a template for one target.
 #[derive(Clone)]
@@ -420,7 +486,8 @@ impl<'c, 'f> AppCheck<'c, 'f> {
         };
         let choices = spec.and_then(|spec| spec.choices.given()).filter(|list| list.intact());
         let choices = choices.map(|list| list.given().map(|(_, choice)| choice.value.as_str()).collect());
-        self.parameters.push(ParameterCheck { name, span, choices, fixed, default });
+        let description = spec.and_then(|spec| spec.description.given()).map(|text| text.value.as_str());
+        self.parameters.push(ParameterCheck { name, span, description, choices, fixed, default });
     }
 
     fn written(&self, value: usize) -> Written<'f> {
@@ -441,7 +508,11 @@ impl<'c, 'f> AppCheck<'c, 'f> {
         let releases = self.releases(common, &path, out);
         let places = self.places(common, &path, out);
         common.targets += places.as_ref().map_or(0, Vec::len);
-        let waves = self.waves(common, places.as_deref(), &path, out);
+        let cover = self.waves(common, places.as_deref(), &path, out);
+        let operators = match &self.spec.operators {
+            Slot::Given(names) => self.people(common, names, &path.field("operators"), out),
+            Slot::Absent | Slot::Broken => common.operators.clone(),
+        };
         let pipelines = self.pipelines(common, places.as_deref(), &path, out);
         let variables = self.variables(common, places.as_deref(), &path, out);
 
@@ -451,9 +522,9 @@ impl<'c, 'f> AppCheck<'c, 'f> {
         };
         let engine = self.spec.engine.given()?.codepipeline.given()?;
         let kind = engine.revision_type.given().map_or(RevisionKind::CommitId, |kind| kind.value);
-        let (places, (waves, wave_of), pipelines, variables) = (places?, waves?, pipelines?, variables?);
+        let (places, cover, pipelines, variables) = (places?, cover?, pipelines?, variables?);
         let mut targets = Vec::with_capacity(places.len());
-        for (((place, wave), pipeline), variables) in places.iter().zip(wave_of).zip(pipelines).zip(variables) {
+        for (((place, rule), pipeline), variables) in places.iter().zip(&cover.rule_of).zip(pipelines).zip(variables) {
             let account = &common.accounts[place.account];
             targets.push(Target {
                 key: TargetKey {
@@ -463,19 +534,41 @@ impl<'c, 'f> AppCheck<'c, 'f> {
                 account_name: Arc::clone(&account.name),
                 account: place.account,
                 region: place.region,
-                wave: number(wave),
+                rule: *rule,
+                rank: 0,
+                wave: 0,
                 pipeline,
                 variables,
             });
         }
         // Stable: within a wave the order of Regions and accounts stays.
-        targets.sort_by_key(|target| target.wave);
+        targets.sort_by_key(|target| {
+            let turn = cover.turns[target.rule].get(&target.region);
+            (target.rule, turn.is_none(), turn.copied().unwrap_or(target.region))
+        });
+        let spots: Vec<_> = targets.iter().map(Target::spot).collect();
+        let layout = Layout::of(&cover.rules, &spots);
+        let mut ranked: Vec<Option<Target>> = targets.into_iter().map(Some).collect();
+        let seated = layout.seats.iter().filter_map(|seat| {
+            let target = ranked.get_mut(seat.spot)?.take()?;
+            Some(Target { rank: seat.spot, wave: seat.wave, ..target })
+        });
+        let targets: Vec<Target> = seated.collect();
+        let policy = Policy {
+            newer: self.spec.newer_release.given().map(|newer| newer.value).unwrap_or_default(),
+            on_failure: self.spec.on_failure.given().map(|on_failure| on_failure.value).unwrap_or_default(),
+            operators,
+        };
+        self.weigh(&policy, &layout.waves, &path, out);
         Some(AppDraft {
             description: self.spec.description.given().map(|text| text.value.as_str().to_owned()),
             releases: releases?,
-            parameters: self.parameters.iter().map(|parameter| parameter.name.into()).collect(),
+            parameters: self.parameters.iter().map(ParameterCheck::model).collect(),
             targets,
-            waves,
+            rules: cover.rules,
+            waves: layout.waves,
+            policy,
+            changed_only: self.spec.changed_only.given().is_some_and(|flag| flag.0),
             source: engine.source_action.given().map(|action| (action.value.as_str().to_owned(), kind)),
             max_attempts: self.spec.max_attempts.given().map_or(1, |attempts| attempts.value),
             deadline: self
@@ -591,26 +684,31 @@ impl<'c, 'f> AppCheck<'c, 'f> {
         Some(places)
     }
 
-    /// The waves, and the wave of each place.
+    /// The rules of the waves, and the rule of each place.
     fn waves(
         &self,
         common: &Common<'c, 'f>,
         places: Option<&[Place]>,
         path: &Path<'_>,
         out: &mut Sink,
-    ) -> Option<(Vec<PlannedWave>, Vec<usize>)> {
+    ) -> Option<Cover> {
+        let canaries = self.canaries(common, places, path, out);
         let list = match &self.spec.waves {
             Slot::Absent => {
-                let size = number(places?.len());
-                let wave = PlannedWave::plain("all".to_owned(), 0, size, DEFAULT_MAX_CONCURRENT, 0);
-                return Some((vec![wave], vec![0; places?.len()]));
+                let canaries = canaries?;
+                let mut cover = self.canary_cover(&canaries, path, out);
+                let rest = cover.rules.len();
+                cover.rule_of = canaries.iter().map(|canary| if *canary { 0 } else { rest }).collect();
+                cover.rules.push(Rule::plain("all", DEFAULT_MAX_CONCURRENT));
+                cover.turns.push(Turns::new());
+                return Some(cover);
             }
             Slot::Broken => return None,
             Slot::Given(list) => list,
         };
         let path = path.field("waves");
         let (mut sure, mut names, mut rest) = (list.intact(), HashSet::new(), None);
-        let mut waves: Vec<(usize, &WaveSpec, Option<Matcher>)> = Vec::new();
+        let mut waves: Vec<Selected<'_>> = Vec::new();
         for (index, wave) in list.given() {
             let here = path.item(index);
             if let Some(name) = wave.name.given().filter(|name| !names.insert(name.value.as_str())) {
@@ -636,29 +734,142 @@ impl<'c, 'f> AppCheck<'c, 'f> {
                 }
             }
         }
-        let places = places.filter(|_| sure)?;
-        self.cover(common, list.span, &waves, places, &path, out)
+        self.step_names(&waves, &path, out);
+        let (places, canaries) = (places.filter(|_| sure)?, canaries?);
+        self.cover(common, list.span, &waves, places, &canaries, &path, out)
+    }
+
+    /// The steps of a ramp are waves too, and so are the canaries: names that no other wave has, and that are not too long.
+    fn step_names(&self, waves: &[Selected<'_>], path: &Path<'_>, out: &mut Sink) {
+        let most = |wave: &WaveSpec| wave.ramp.given().map_or(1, |ramp| ramp.0.len() + 1);
+        let named = waves.iter().filter_map(|(_, wave, _)| Some((wave.name.given()?.value.as_str(), most(wave))));
+        let named: HashMap<&str, usize> = named.collect();
+        for (index, wave, _) in waves {
+            let Some(name) = wave.name.given() else { continue };
+            let here = path.item(*index);
+            let text = name.value.as_str();
+            let steps = most(wave);
+            let longest = text.chars().count() + format!(" {steps}/{steps}").len();
+            if steps > 1 && longest > WAVE_NAME_CHARS {
+                let draft = Draft::new(format!("the last step of this ramp would be \"{text} {steps}/{steps}\""))
+                    .help(format!("a wave's name has at most {WAVE_NAME_CHARS} characters: shorten this one"));
+                out.report(name.span, &here.field("name"), draft);
+            }
+            if !self.spec.canary.is_absent() && text == CANARY {
+                let draft = Draft::new(format!("the app's canaries are a wave {CANARY:?}"));
+                out.report(name.span, &here.field("name"), draft.help("rename this one"));
+            }
+            let number = |text: &str| text.parse::<usize>().ok().filter(|number| number.to_string() == text);
+            let step = text.rsplit_once(' ').and_then(|(ramp, step)| {
+                let (nth, of) = step.split_once('/')?;
+                Some((ramp, number(nth)?, number(of)?))
+            });
+            let Some((ramp, nth, of)) = step else { continue };
+            if (1..=of).contains(&nth) && named.get(ramp).is_some_and(|most| (2..=*most).contains(&of)) {
+                let draft = Draft::new(format!("a step of the ramp of wave {ramp} may have the name {}", quoted(text)));
+                out.report(name.span, &here.field("name"), draft.help("rename one"));
+            }
+        }
+    }
+
+    /// Which places are canaries; `None` when that is not sure.
+    fn canaries(
+        &self,
+        common: &Common<'c, 'f>,
+        places: Option<&[Place]>,
+        path: &Path<'_>,
+        out: &mut Sink,
+    ) -> Option<Vec<bool>> {
+        let spec = match &self.spec.canary {
+            Slot::Absent => return Some(vec![false; places?.len()]),
+            Slot::Broken => return None,
+            Slot::Given(spec) => spec,
+        };
+        let list = &spec.targets.given()?.0;
+        let (outer, inner) = (path.field(CANARY), path.field(CANARY));
+        let inner = inner.field("targets");
+        let path = if spec.nested { &inner } else { &outer };
+        let (mut sure, mut canaries) = (list.intact(), places.map(|places| vec![false; places.len()]));
+        let mut of_account: HashMap<usize, Vec<usize>> = HashMap::new();
+        for (at, place) in places.into_iter().flatten().enumerate() {
+            of_account.entry(place.account).or_default().push(at);
+        }
+        for (index, name) in list.given() {
+            let here = path.item(index);
+            let account = Spanned { value: name.value.account.clone(), span: name.span };
+            let account = common.grid.account(&account, &here, out);
+            let region = name.value.region.clone().map(|value| Spanned { value, span: name.span });
+            let region = region.map(|region| common.grid.region(&region, &here, out));
+            let (Some(account), Some(region)) = (account, region.map_or(Some(None), |region| region.map(Some))) else {
+                sure = false;
+                continue;
+            };
+            let (Some(places), Some(canaries)) = (places, &mut canaries) else { continue };
+            let own = of_account.get(&account).into_iter().flatten().copied();
+            let named: Vec<usize> = own.filter(|at| region.is_none_or(|region| region == places[*at].region)).collect();
+            named.iter().for_each(|at| canaries[*at] = true);
+            if named.is_empty() {
+                let what = region.map_or_else(
+                    || format!("account {} has no target", common.grid.accounts[account].name),
+                    |region| format!("{} is no target", common.grid.target(account, region)),
+                );
+                let mut draft = Draft::new(format!("{what} of app {}", self.name));
+                if out.may_suggest() {
+                    let all: Vec<String> =
+                        places.iter().map(|place| common.grid.target(place.account, place.region)).collect();
+                    let meant = region.map(|region| common.grid.target(account, region));
+                    draft = draft
+                        .help(format!("the app's targets are {}", some_of(&all)))
+                        .suggest(meant.and_then(|meant| closest(&meant, all.iter().map(String::as_str))));
+                }
+                out.report(name.span, &here, draft);
+                sure = false;
+            }
+        }
+        canaries.filter(|_| sure)
+    }
+
+    /// The wave of the canaries, if there are any.
+    fn canary_cover(&self, canaries: &[bool], path: &Path<'_>, out: &mut Sink) -> Cover {
+        let mut cover = Cover { rules: Vec::new(), rule_of: Vec::with_capacity(canaries.len()), turns: Vec::new() };
+        if let Some(spec) = self.spec.canary.given().filter(|_| canaries.contains(&true)) {
+            let path = path.field(CANARY);
+            let bake = spec.bake.given().and_then(|spec| bake(spec, &path.field("bake"), out));
+            cover.rules.push(Rule { bake, ..Rule::plain(CANARY, CANARIES_AT_ONCE) });
+            cover.turns.push(Turns::new());
+        }
+        cover
     }
 
     /// Checks that every place is in exactly one wave.
+    #[expect(clippy::too_many_arguments, reason = "one step of one check")]
     fn cover(
         &self,
         common: &Common<'c, 'f>,
         span: Span,
-        waves: &[(usize, &WaveSpec, Option<Matcher>)],
+        waves: &[Selected<'_>],
         places: &[Place],
+        canaries: &[bool],
         path: &Path<'_>,
         out: &mut Sink,
-    ) -> Option<(Vec<PlannedWave>, Vec<usize>)> {
+    ) -> Option<Cover> {
+        let app = Path::Root.field("apps");
+        let mut cover = self.canary_cover(canaries, &app.field(self.name), out);
+        let before = cover.rules.len();
         let rest = waves.iter().position(|(_, _, matcher)| matcher.is_none());
-        let (mut wave_of, mut sizes) = (Vec::with_capacity(places.len()), vec![0_usize; waves.len()]);
+        let (mut sizes, mut taken) = (vec![0_usize; waves.len()], vec![false; waves.len()]);
         let (mut left_out, mut twice) = (Vec::new(), BTreeMap::<(usize, usize), Vec<String>>::new());
-        for place in places {
+        for (place, canary) in places.iter().zip(canaries) {
             let selects = |matcher: &Option<Matcher>| {
                 matcher.as_ref().is_some_and(|matcher| matcher.selects(place.account, place.region))
             };
             let mut selecting =
                 waves.iter().enumerate().filter(|(_, (_, _, matcher))| selects(matcher)).map(|(at, _)| at);
+            if *canary {
+                selecting.for_each(|at| taken[at] = true);
+                cover.rule_of.push(0);
+                continue;
+            }
             let target = || common.grid.target(place.account, place.region);
             let Some(first) = selecting.next().or(rest) else {
                 left_out.push(target());
@@ -669,7 +880,7 @@ impl<'c, 'f> AppCheck<'c, 'f> {
                 twice.entry((first, second)).or_default().push(target());
             }
             sizes[first] += 1;
-            wave_of.push(first);
+            cover.rule_of.push(before + first);
         }
         let name = |at: usize| {
             waves[at]
@@ -697,37 +908,114 @@ impl<'c, 'f> AppCheck<'c, 'f> {
             .help("a target belongs to one wave: narrow one of them");
             out.report(place, &path.item(waves[*second].0).field("select"), draft);
         }
-        let (mut planned, mut next) = (Vec::with_capacity(waves.len()), 0);
-        for ((index, wave, _), size) in waves.iter().zip(&sizes) {
+        for (at, (index, wave, _)) in waves.iter().enumerate() {
             let here = path.item(*index);
-            let size = number(*size);
+            let size = number(sizes[at]);
             if size == 0 {
                 let place = wave.select.given().map_or(wave.span, |selector| selector.span);
-                let draft =
-                    Draft::new("this wave has no targets").help("every wave needs at least one of the app's targets");
+                let draft = if taken[at] {
+                    Draft::new("this wave has no targets: those that it selects are the app's canaries")
+                        .help("remove the wave, or name fewer canaries")
+                } else {
+                    Draft::new("this wave has no targets").help("every wave needs at least one of the app's targets")
+                };
                 out.report(place, &here, draft);
                 good = false;
             }
-            let tolerance = wave.failure_tolerance.given();
-            if let Some(tolerance) = tolerance.filter(|tolerance| size > 0 && tolerance.value > size) {
-                let draft =
-                    Draft::new(format!("failure_tolerance {} is more than the wave's {size} targets", tolerance.value));
+            if let Some((tolerance, Amount::Count(count))) = wave.failure_tolerance.given().map(|t| (t, t.value))
+                && size > 0
+                && count > size
+            {
+                let draft = Draft::new(format!("failure_tolerance {count} is more than the wave's {size} targets"));
                 out.report(
                     tolerance.span,
                     &here.field("failure_tolerance"),
                     draft.help(format!("use at most {size}, which tolerates everything")),
                 );
             }
-            planned.push(PlannedWave::plain(
-                wave.name.given().map(|name| name.value.as_str().to_owned()).unwrap_or_default(),
-                next,
-                size,
-                wave.max_concurrent.given().map_or(DEFAULT_MAX_CONCURRENT, |max| max.value),
-                tolerance.map_or(0, |tolerance| tolerance.value),
-            ));
-            next += size;
+            cover.rules.push(self.rule(common, wave, &here, out));
+            cover.turns.push(turns(common, wave, &here, out));
         }
-        good.then_some((planned, wave_of))
+        good.then_some(cover)
+    }
+
+    /// What the file says of one wave.
+    fn rule(&self, common: &Common<'c, 'f>, wave: &WaveSpec, path: &Path<'_>, out: &mut Sink) -> Rule {
+        let plain = Rule::plain(wave.name.given().map_or("", |name| name.value.as_str()), DEFAULT_MAX_CONCURRENT);
+        Rule {
+            max_concurrent: wave.max_concurrent.given().map_or(plain.max_concurrent, |max| max.value),
+            failure_tolerance: wave.failure_tolerance.given().map_or(plain.failure_tolerance, |most| most.value),
+            strict: wave.strict.given().is_some_and(|flag| flag.0),
+            max_per_account: wave.max_per_account.given().map(|max| max.value),
+            max_per_region: wave.max_per_region.given().map(|max| max.value),
+            bake: wave.bake.given().and_then(|spec| bake(spec, &path.field("bake"), out)),
+            approval: wave.approval.given().and_then(|spec| self.approval(common, spec, &path.field("approval"), out)),
+            ramp: wave.ramp.given().map(|ramp| ramp.0.clone()).unwrap_or_default(),
+            name: plain.name,
+        }
+    }
+
+    fn approval(
+        &self,
+        common: &Common<'c, 'f>,
+        spec: &ApprovalSpec,
+        path: &Path<'_>,
+        out: &mut Sink,
+    ) -> Option<Approval> {
+        let default = TimeSpan::from_minutes(DEFAULT_VALIDITY_MINUTES);
+        Some(Approval {
+            approvers: self.people(common, spec.by.given()?, &path.field("by"), out),
+            valid_for: spec.valid_for.given().map_or(default, |valid_for| valid_for.value.0),
+            newer: spec.newer_release.given().map(|lapse| lapse.value).unwrap_or_default(),
+        })
+    }
+
+    /// Operators by their names; reports those that the file does not have.
+    fn people(
+        &self,
+        common: &Common<'c, 'f>,
+        names: &Many<Spanned<OperatorName>>,
+        path: &Path<'_>,
+        out: &mut Sink,
+    ) -> Vec<Operator> {
+        let (mut people, mut seen) = (Vec::new(), HashSet::new());
+        for (index, name) in names.0.given() {
+            let text = name.value.as_str();
+            if let Some(at) = common.operator_index.get(text) {
+                people.extend(seen.insert(*at).then(|| common.operators[*at].clone()));
+                continue;
+            }
+            if !common.operators_known {
+                continue;
+            }
+            let mut draft = Draft::new(format!("unknown operator {}", quoted(text)));
+            if common.operators.is_empty() {
+                draft = draft.help("declare it in this file's operators, by slack or iam");
+            } else if out.may_suggest() {
+                let all = || common.operators.iter().map(|operator| operator.name.as_str());
+                draft = draft
+                    .help(format!("expected one of this file's operators: {}", listed(all())))
+                    .suggest(closest(text, all()));
+            }
+            out.report(name.span, &path.item(index), draft);
+        }
+        people
+    }
+
+    /// What a run is stored with has its limits.
+    fn weigh(&self, policy: &Policy, waves: &[PlannedWave], path: &Path<'_>, out: &mut Sink) {
+        let policy = serde_json::to_vec(policy).map_or(usize::MAX, |json| json.len());
+        let waves = serde_json::to_vec(waves).map_or(usize::MAX, |json| json.len());
+        let bytes = policy.saturating_add(waves);
+        if bytes > MAX_POLICY_BYTES {
+            let span = self.spec.waves.given().map_or(self.spec.span, |list| list.span);
+            let draft = Draft::new(format!(
+                "the waves of app {}, with their approvers, alarms and operators, have {bytes} bytes; at most \
+                 {MAX_POLICY_BYTES} are stored",
+                self.name
+            ));
+            out.report(span, &path.field("waves"), draft.help("use fewer waves, steps, alarms or operators"));
+        }
     }
 
     /// The name of the pipeline in each place.
@@ -1002,8 +1290,55 @@ fn channel(slack: &SlackSpec) -> Channel {
     }
 }
 
-fn number(value: usize) -> u32 {
-    u32::try_from(value).unwrap_or(u32::MAX)
+/// Everybody who may decide, as far as they could be read, and whether all are known by name.
+fn operators(file: &File, out: &mut Sink) -> (Vec<Operator>, bool) {
+    let Some(map) = file.operators.given() else { return (Vec::new(), file.operators.is_absent()) };
+    let mut operators = Vec::with_capacity(map.entries.len());
+    for (name, slot) in &map.entries {
+        let spec = slot.given();
+        if let Some(spec) = spec.filter(|spec| spec.slack.is_absent() && spec.iam.is_absent()) {
+            let draft = Draft::new("nothing tells this operator from others")
+                .help("give slack, a Slack user id, or iam, a pattern of identities' ARNs");
+            let operators = Path::Root.field("operators");
+            out.report(spec.span, &operators.field(name.value.as_str()), draft);
+        }
+        let slack = spec.and_then(|spec| spec.slack.given()).into_iter().flat_map(|many| many.0.given());
+        let iam = spec.and_then(|spec| spec.iam.given()).into_iter().flat_map(|many| many.0.given());
+        operators.push(Operator {
+            name: name.value.as_str().to_owned(),
+            slack: slack.map(|(_, id)| id.value.as_str().to_owned()).collect(),
+            iam: iam.map(|(_, pattern)| pattern.value.as_str().to_owned()).collect(),
+        });
+    }
+    (operators, map.intact)
+}
+
+fn bake(spec: &BakeSpec, path: &Path<'_>, out: &mut Sink) -> Option<Bake> {
+    let alarms = spec.alarms.given();
+    if let Some(list) = alarms.map(|many| &many.0).filter(|list| list.items.len() > MAX_ALARMS) {
+        let draft = Draft::new(format!("{} alarms; at most {MAX_ALARMS} are looked at", list.items.len()));
+        out.report(list.span, &path.field("alarms"), draft.help("put them together in a composite alarm"));
+    }
+    let alarms = alarms.into_iter().flat_map(|many| many.0.given());
+    Some(Bake {
+        time: spec.time.given()?.value.0,
+        alarms: alarms.map(|(_, name)| name.value.as_str().to_owned()).collect(),
+    })
+}
+
+/// The Regions that a wave names, in its order.
+fn turns(common: &Common<'_, '_>, wave: &WaveSpec, path: &Path<'_>, out: &mut Sink) -> Turns {
+    let mut turns = Turns::new();
+    let path = path.field("region_order");
+    for (index, code) in wave.region_order.given().into_iter().flat_map(|list| list.given()) {
+        let here = path.item(index);
+        let Some(region) = common.grid.region(code, &here, out) else { continue };
+        if turns.insert(region, index).is_some() {
+            let draft = Draft::new(format!("Region {} is given twice", code.value));
+            out.report(code.span, &here, draft.help("remove one"));
+        }
+    }
+    turns
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use std::rc::Rc;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
+use crate::layout::Amount;
 use crate::path::Path;
 use crate::problem::{Draft, Sink, Span, closest, listed, quoted};
 use crate::yaml::{Key, Kind, Node, Scalar, Sort};
@@ -174,7 +175,6 @@ pub(crate) fn mismatch(expected: &str, node: &Node) -> Draft {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Whole<const MIN: u32, const MAX: u32> {
     pub(crate) value: u32,
-    pub(crate) span: Span,
 }
 
 impl<const MIN: u32, const MAX: u32> Decode for Whole<MIN, MAX> {
@@ -184,7 +184,7 @@ impl<const MIN: u32, const MAX: u32> Decode for Whole<MIN, MAX> {
             Kind::Scalar(_) | Kind::List(_) | Kind::Mapping(_) => None,
         };
         match value {
-            Some(value) if (MIN..=MAX).contains(&value) => Some(Self { value, span: node.span }),
+            Some(value) if (MIN..=MAX).contains(&value) => Some(Self { value }),
             Some(_) | None => {
                 let expected =
                     if MIN == MAX { format!("{MIN}") } else { format!("a whole number from {MIN} to {MAX}") };
@@ -208,6 +208,76 @@ impl<const MIN: u32, const MAX: u32> JsonSchema for Whole<MIN, MAX> {
         } else {
             json_schema!({ "type": "integer", "minimum": MIN, "maximum": MAX })
         }
+    }
+}
+
+/// How many of a wave's targets: a number from `MIN` to `MAX`, or a share of the wave.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Share<const MIN: u32, const MAX: u32> {
+    pub(crate) value: Amount,
+    pub(crate) span: Span,
+}
+
+impl<const MIN: u32, const MAX: u32> Decode for Share<MIN, MAX> {
+    fn decode(node: &Node, _: Span, path: &Path<'_>, out: &mut Sink) -> Option<Self> {
+        // None of something, or at least one of it: so with a number, and with a share.
+        let least = if MIN == 0 { 0 } else { 1 };
+        let value = match &node.kind {
+            Kind::Scalar(Scalar { sort: Sort::Integer, text, .. }) => {
+                text.parse().ok().filter(|count| (MIN..=MAX).contains(count)).map(Amount::Count)
+            }
+            Kind::Scalar(Scalar { sort: Sort::Text, text, .. }) => Amount::percent(text, least),
+            Kind::Scalar(_) | Kind::List(_) | Kind::Mapping(_) => None,
+        };
+        if value.is_none() {
+            let expected = format!("a whole number from {MIN} to {MAX}, or {least}% to 100% of the wave");
+            out.report(node.span, path, mismatch(&expected, node));
+        }
+        Some(Self { value: value?, span: node.span })
+    }
+}
+
+impl<const MIN: u32, const MAX: u32> JsonSchema for Share<MIN, MAX> {
+    fn schema_name() -> Cow<'static, str> {
+        format!("Share{MIN}to{MAX}").into()
+    }
+    fn inline_schema() -> bool {
+        true
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let share = if MIN == 0 { "^([0-9]|[1-9][0-9]|100)%$" } else { "^([1-9][0-9]?|100)%$" };
+        json_schema!({ "anyOf": [
+            { "type": "integer", "minimum": MIN, "maximum": MAX },
+            { "type": "string", "pattern": share }
+        ] })
+    }
+}
+
+/// Yes or no.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Flag(pub(crate) bool);
+
+impl Decode for Flag {
+    fn decode(node: &Node, _: Span, path: &Path<'_>, out: &mut Sink) -> Option<Self> {
+        match &node.kind {
+            Kind::Scalar(Scalar { sort: Sort::Boolean, text, .. }) => Some(Self(text.eq_ignore_ascii_case("true"))),
+            Kind::Scalar(_) | Kind::List(_) | Kind::Mapping(_) => {
+                out.report(node.span, path, mismatch("true or false", node));
+                None
+            }
+        }
+    }
+}
+
+impl JsonSchema for Flag {
+    fn schema_name() -> Cow<'static, str> {
+        "Flag".into()
+    }
+    fn inline_schema() -> bool {
+        true
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "boolean", "default": false })
     }
 }
 

@@ -3,18 +3,20 @@
 use std::borrow::Cow;
 
 use manifold_core::ids::{AccountId, AppName, PipelineName, Region};
-use manifold_core::plan::{RevisionKind, SecretRef};
+use manifold_core::plan::{Lapse, Newer, OnFailure, RevisionKind, SecretRef};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use crate::decode::{Decode, Fields, List, Many, Map, Maybe, Slot, Spanned, Whole, mapping, mismatch};
+use crate::decode::{Decode, Fields, Flag, List, Many, Map, Maybe, Share, Slot, Spanned, Whole, mapping, mismatch};
+use crate::layout::Amount;
 use crate::leaf::{
-    AccountName, ActionName, ChannelName, Choice, Deadline, ExternalId, Label, ParameterName, Prose, RoleName,
-    SecretName, TagName, TagValue, WaveName, looks_secret,
+    AccountName, ActionName, AlarmName, BakeTime, ChannelName, Choice, Deadline, ExternalId, Identity, Label,
+    OperatorName, ParameterName, Prose, RoleName, SecretName, SlackUser, TagName, TagValue, TargetName, Validity,
+    WaveName, looks_secret,
 };
 use crate::path::Path;
 use crate::problem::{Draft, Sink, Span, closest};
 use crate::template::Template;
-use crate::yaml::{Kind, Node, Scalar};
+use crate::yaml::{Kind, Node, Scalar, Sort};
 
 /// Values for parameters, by the parameter's name.
 pub(crate) type Variables = Map<ParameterName, Spanned<Template>>;
@@ -40,6 +42,22 @@ mapping! {
         optional {
             /// What holds for every account and every app unless they say otherwise.
             defaults: DefaultsSpec,
+            /// Who may decide about runs, by a name of your choice.
+            operators: Map<OperatorName, OperatorSpec>,
+        }
+    }
+}
+
+mapping! {
+    /// Somebody who may decide about runs: a person, or whoever holds a role. At least one of slack and iam.
+    #[schemars(extend("anyOf" = [{ "required": ["slack"] }, { "required": ["iam"] }]))]
+    struct OperatorSpec {
+        required {}
+        optional {
+            /// Their Slack user ids, such as U0123456789: one or a list.
+            slack: Many<Spanned<SlackUser>>,
+            /// Patterns of their AWS identities' ARNs, as GetCallerIdentity tells them; * stands for any text. One, such as arn:aws:sts::111122223333:assumed-role/Admin/*, or a list.
+            iam: Many<Spanned<Identity>>,
         }
     }
 }
@@ -137,6 +155,8 @@ mapping! {
             parameters: Map<ParameterName, Maybe<ParameterSpec>>,
             /// Where the app is deployed; every account in every Region when left out.
             targets: Selector,
+            /// Targets that get a release first, one after the other and with no failure tolerated, as a wave "canary": account names or account/region, or { targets, bake }. They belong to no other wave.
+            canary: CanarySpec,
             /// The order of the rollout. Every target belongs to exactly one wave. When left out there is one wave, "all".
             waves: List<WaveSpec>,
             /// How many executions one target may get in a run before its failure counts. 1 when left out.
@@ -144,6 +164,14 @@ mapping! {
             max_attempts: Whole<1, 10>,
             /// The time a run may take, from 1m to 14d. 2h when left out.
             deadline: Spanned<Deadline>,
+            /// Whether a target whose pipeline, variables and pinned revision are what it has already is left alone. false when left out.
+            changed_only: Flag,
+            /// What a newer release does to a run that is under way: queue (it waits), supersede (it takes over what has not started) or refuse (it is refused). queue when left out.
+            newer_release: Spanned<Newer>,
+            /// What a wave beyond its failure tolerance does: halt (nothing more is started), continue (all of it is rolled out all the same), roll_back_wave or roll_back_run (halt, and that wave's targets, or all of the run's, go back to what they had). halt when left out.
+            on_failure: Spanned<OnFailure>,
+            /// Who may pause, resume, abort, retry and roll back: one of this file's operators by name, or a list. All of them when left out.
+            operators: Many<Spanned<OperatorName>>,
             /// Where this app's summaries go instead of the default.
             slack: SlackSpec,
         }
@@ -250,13 +278,235 @@ mapping! {
         optional {
             /// The targets of the wave. When left out: all that no other wave selects; at most one wave may do so.
             select: Selector,
-            /// How many targets may be in flight at once. 10 when left out.
+            /// How many targets may be in flight at once: a number, or per cent of the wave such as "25%", rounded down but at least 1. 10 when left out.
             #[schemars(extend("default" = 10))]
-            max_concurrent: Whole<1, 10_000>,
-            /// How many targets may end without the release before nothing more is started. 0 when left out.
+            max_concurrent: Share<1, 10_000>,
+            /// How many targets may end without the release before nothing more is started: a number, or per cent of the wave such as "10%", rounded down. 0 when left out.
             #[schemars(extend("default" = 0))]
-            failure_tolerance: Whole<0, 1_000_000>,
+            failure_tolerance: Share<0, 1_000_000>,
+            /// Whether no more targets are in flight than could fail without breaking the tolerance by more than one. Else what is in flight when the tolerance breaks may fail as well. false when left out.
+            strict: Flag,
+            /// How many targets of one account may be in flight at once; no limit of its own when left out.
+            max_per_account: Whole<1, 10_000>,
+            /// How many targets of one Region may be in flight at once; no limit of its own when left out.
+            max_per_region: Whole<1, 10_000>,
+            /// A pause after the wave, in which it proves itself: a time from 1m to 7d such as 30m, or { time, alarms }.
+            bake: BakeSpec,
+            /// A decision that the wave waits for.
+            approval: ApprovalSpec,
+            /// The order of Regions in this wave, by their codes. Those that are not named follow, in the order of this file.
+            region_order: List<Spanned<Region>>,
+            /// The wave in steps, one after the other, each with the wave's tolerance and followed by its bake: how many targets each has, as numbers or per cent of the whole wave (at least 1), such as [1, 5, 25%, rest] or "1, 5, 25%, rest". What is left is a last step. What the wave says by per cent is counted from each step; an approval is for all of them.
+            ramp: Ramp,
         }
+    }
+}
+
+mapping! {
+    /// A pause after a wave.
+    struct BakeFields {
+        required {
+            /// How long, from 1m to 7d.
+            time: Spanned<BakeTime>,
+        }
+        optional {
+            /// CloudWatch alarms, metric or composite, in each of the wave's target accounts and Regions: one name or a list. One in ALARM stops the run.
+            alarms: Many<Spanned<AlarmName>>,
+        }
+    }
+}
+
+/// A pause after a wave: its time, or that and more.
+#[derive(Debug)]
+pub(crate) struct BakeSpec {
+    pub(crate) time: Slot<Spanned<BakeTime>>,
+    pub(crate) alarms: Slot<Many<Spanned<AlarmName>>>,
+}
+
+impl Decode for BakeSpec {
+    fn decode(node: &Node, place: Span, path: &Path<'_>, out: &mut Sink) -> Option<Self> {
+        match &node.kind {
+            Kind::Mapping(_) => {
+                let BakeFields { time, alarms, span: _ } = BakeFields::decode(node, place, path, out)?;
+                Some(Self { time, alarms })
+            }
+            Kind::Scalar(_) => {
+                let time = Spanned::decode(node, place, path, out)?;
+                Some(Self { time: Slot::Given(time), alarms: Slot::Absent })
+            }
+            Kind::List(_) => {
+                out.report(
+                    node.span,
+                    path,
+                    mismatch("a duration such as 30m, or a mapping with time and alarms", node),
+                );
+                None
+            }
+        }
+    }
+}
+
+impl JsonSchema for BakeSpec {
+    fn schema_name() -> Cow<'static, str> {
+        "Bake".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let time = generator.subschema_for::<Spanned<BakeTime>>();
+        let fields = generator.subschema_for::<BakeFields>();
+        json_schema!({ "anyOf": [time, fields] })
+    }
+}
+
+mapping! {
+    /// A decision that a wave waits for.
+    struct ApprovalSpec {
+        required {
+            /// Who may decide: one of this file's operators by name, or a list of which any one may.
+            by: Many<Spanned<OperatorName>>,
+        }
+        optional {
+            /// How long the request stands, from 1m to 7d; then the run ends as not approved. 24h when left out.
+            valid_for: Spanned<Validity>,
+            /// What becomes of the request when a newer release arrives: repoint (the newer one takes its place, and is asked about when it gets there), expire (the run ends as not approved) or keep (it stands, and the newer one waits). repoint when left out.
+            newer_release: Spanned<Lapse>,
+        }
+    }
+}
+
+/// How many targets each step of a wave has. What is left is a last step, whether the file says so or not.
+#[derive(Debug)]
+pub(crate) struct Ramp(pub(crate) Vec<Amount>);
+
+/// The most steps of a ramp: each is a wave of its own.
+const MAX_STEPS: usize = 20;
+
+/// How a ramp says: all that is left.
+const REST: &str = "rest";
+
+const RAMP: &str = "a list of numbers of targets, such as [1, 5, 25%, rest], or the same as one text";
+
+impl Decode for Ramp {
+    fn decode(node: &Node, place: Span, path: &Path<'_>, out: &mut Sink) -> Option<Self> {
+        let mut steps: Vec<(Span, Option<String>, String)> = Vec::new();
+        match &node.kind {
+            Kind::List(nodes) => {
+                for node in nodes {
+                    let text = match &node.kind {
+                        Kind::Scalar(Scalar { sort: Sort::Integer | Sort::Text, text, .. }) => {
+                            Some(text.trim().to_owned())
+                        }
+                        Kind::Scalar(_) | Kind::List(_) | Kind::Mapping(_) => None,
+                    };
+                    steps.push((node.span, text, node.found()));
+                }
+            }
+            Kind::Scalar(Scalar { sort: Sort::Integer | Sort::Text, text, .. }) => {
+                steps.extend(text.split(',').map(|step| {
+                    let step = step.trim();
+                    (node.span, Some(step.to_owned()), format!("the text {}", crate::problem::quoted(step)))
+                }));
+            }
+            Kind::Scalar(_) | Kind::Mapping(_) => {
+                out.report(node.span, path, mismatch(RAMP, node));
+                return None;
+            }
+        }
+        if steps.is_empty() || steps.len() > MAX_STEPS {
+            let draft = Draft::new(format!("a ramp has 1 to {MAX_STEPS} steps, this one has {}", steps.len()));
+            out.report(place, path, draft.help("name fewer, or leave the field out"));
+            return None;
+        }
+        let (last, mut good, mut amounts) = (steps.len() - 1, true, Vec::new());
+        for (at, (span, text, found)) in steps.iter().enumerate() {
+            let here = path.item(at);
+            if text.as_deref() == Some(REST) {
+                if at != last {
+                    let draft = Draft::new("\"rest\" leaves nothing for the steps after it");
+                    out.report(*span, &here, draft.help("put it last, or leave it out"));
+                    good = false;
+                }
+                continue;
+            }
+            let plain = |text: &&str| text.starts_with(|c: char| c.is_ascii_digit());
+            let count =
+                |text: &str| text.parse().ok().filter(|count| (1..=1_000_000).contains(count)).map(Amount::Count);
+            match text.as_deref().filter(plain).and_then(|text| count(text).or_else(|| Amount::percent(text, 1))) {
+                Some(amount) => amounts.push(amount),
+                None => {
+                    let message =
+                        format!("expected a whole number from 1, 1% to 100% of the wave, or rest, found {found}");
+                    let close = text.as_deref().and_then(|text| closest(text, [REST]));
+                    out.report(*span, &here, Draft::new(message).suggest(close));
+                    good = false;
+                }
+            }
+        }
+        good.then_some(Self(amounts))
+    }
+}
+
+impl JsonSchema for Ramp {
+    fn schema_name() -> Cow<'static, str> {
+        "Ramp".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let step = "([1-9][0-9]*|([1-9][0-9]?|100)%)";
+        json_schema!({ "anyOf": [
+            { "type": "integer", "minimum": 1 },
+            { "type": "string", "pattern": format!("^\\s*({step}\\s*,\\s*)*({step}|rest)\\s*$") },
+            {
+                "type": "array", "minItems": 1, "maxItems": MAX_STEPS,
+                "items": { "anyOf": [
+                    { "type": "integer", "minimum": 1 },
+                    { "type": "string", "pattern": format!("^({step}|rest)$") }
+                ] }
+            }
+        ] })
+    }
+}
+
+mapping! {
+    /// Targets that get a release first.
+    struct CanaryFields {
+        required {
+            /// Account names or account/region, such as prod/eu-west-1: one or a list.
+            targets: Many<Spanned<TargetName>>,
+        }
+        optional {
+            /// A pause after them, in which they prove themselves: a time from 1m to 7d such as 30m, or { time, alarms }.
+            bake: BakeSpec,
+        }
+    }
+}
+
+/// Targets that get a release first: their names, or those and more.
+#[derive(Debug)]
+pub(crate) struct CanarySpec {
+    pub(crate) targets: Slot<Many<Spanned<TargetName>>>,
+    pub(crate) bake: Slot<BakeSpec>,
+    /// Whether the names are in a field of their own.
+    pub(crate) nested: bool,
+}
+
+impl Decode for CanarySpec {
+    fn decode(node: &Node, place: Span, path: &Path<'_>, out: &mut Sink) -> Option<Self> {
+        if let Kind::Mapping(_) = &node.kind {
+            let CanaryFields { targets, bake, span: _ } = CanaryFields::decode(node, place, path, out)?;
+            return Some(Self { targets, bake, nested: true });
+        }
+        let targets = Many::decode(node, place, path, out)?;
+        Some(Self { targets: Slot::Given(targets), bake: Slot::Absent, nested: false })
+    }
+}
+
+impl JsonSchema for CanarySpec {
+    fn schema_name() -> Cow<'static, str> {
+        "Canary".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let targets = generator.subschema_for::<Many<Spanned<TargetName>>>();
+        let fields = generator.subschema_for::<CanaryFields>();
+        json_schema!({ "anyOf": [targets, fields] })
     }
 }
 

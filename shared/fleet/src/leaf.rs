@@ -3,7 +3,7 @@
 //! Types of the core are read by the core's own rules; what is only a fleet file's business is here.
 
 use manifold_core::ids::{AccountId, AppName, PipelineName, Region};
-use manifold_core::plan::RevisionKind;
+use manifold_core::plan::{LONGEST_APPROVAL, LONGEST_BAKE, Lapse, Newer, OnFailure, RevisionKind};
 use manifold_core::time::Span as TimeSpan;
 use schemars::{Schema, json_schema};
 
@@ -141,6 +141,25 @@ text_leaf!(
     "^\\S{1,80}$", (1..=80), |t| !t.contains(|c: char| c.is_whitespace() || c.is_control()) && !looks_secret(t)
 );
 
+text_leaf!(
+    /// The name of an operator in this file.
+    OperatorName,
+    "an operator's name: 1-64 characters of A-Z, a-z, 0-9, '.', '-' and '_', beginning with a letter or digit",
+    "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", (1..=64),
+    |t| every(t, "._-") && t.starts_with(|c: char| c.is_ascii_alphanumeric())
+);
+text_leaf!(
+    /// A member of a Slack workspace, or of an Enterprise organization ("Slack user IDs": `U…` or `W…`).
+    SlackUser,
+    "a Slack user id such as U0123456789: the member's profile shows it",
+    "^[UW][A-Z0-9]{2,20}$", (3..=21),
+    |t| t.starts_with(['U', 'W']) && t.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit())
+);
+text_leaf!(
+    /// A CloudWatch alarm (CloudWatch API reference, `PutMetricAlarm`: 1-255 characters, no control characters).
+    AlarmName, "an alarm's name: a text of 1-255 characters", "^.{1,255}$", (1..=255), |t| !t.contains(char::is_control)
+);
+
 /// The name or ARN of a secret. A secret itself, put here by mistake, is refused without being repeated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SecretName(String);
@@ -177,52 +196,157 @@ impl Leaf for SecretName {
     }
 }
 
-impl Leaf for RevisionKind {
-    const EXPECTED: &'static str = "COMMIT_ID, IMAGE_DIGEST, S3_OBJECT_VERSION_ID or S3_OBJECT_KEY";
-    fn parse(text: &str) -> Result<Self, Vec<Fault>> {
-        match KINDS.iter().find(|(name, _)| *name == text) {
-            Some((_, kind)) => Ok(*kind),
-            None => {
-                Err(Fault::whole(refused(text, Self::EXPECTED).suggest(closest(text, KINDS.map(|(name, _)| name)))))
+/// Declares a text that is one of a few words.
+macro_rules! word_leaf {
+    ($name:ident, $expected:literal, $default:literal, [$(($word:literal, $value:expr)),+ $(,)?]) => {
+        impl Leaf for $name {
+            const EXPECTED: &'static str = $expected;
+            fn parse(text: &str) -> Result<Self, Vec<Fault>> {
+                match text {
+                    $($word => Ok($value),)+
+                    _ => Err(Fault::whole(refused(text, Self::EXPECTED).suggest(closest(text, [$($word),+])))),
+                }
+            }
+            fn schema() -> Schema {
+                json_schema!({ "enum": [$($word),+], "default": $default })
             }
         }
-    }
-    fn schema() -> Schema {
-        json_schema!({ "enum": KINDS.map(|(name, _)| name), "default": "COMMIT_ID" })
-    }
+    };
 }
 
-/// How a source revision is read; spelled as AWS spells it.
-const KINDS: [(&str, RevisionKind); 4] = [
-    ("COMMIT_ID", RevisionKind::CommitId),
-    ("IMAGE_DIGEST", RevisionKind::ImageDigest),
-    ("S3_OBJECT_VERSION_ID", RevisionKind::S3ObjectVersionId),
-    ("S3_OBJECT_KEY", RevisionKind::S3ObjectKey),
-];
+// Spelled as AWS spells it.
+word_leaf!(
+    RevisionKind,
+    "COMMIT_ID, IMAGE_DIGEST, S3_OBJECT_VERSION_ID or S3_OBJECT_KEY",
+    "COMMIT_ID",
+    [
+        ("COMMIT_ID", RevisionKind::CommitId),
+        ("IMAGE_DIGEST", RevisionKind::ImageDigest),
+        ("S3_OBJECT_VERSION_ID", RevisionKind::S3ObjectVersionId),
+        ("S3_OBJECT_KEY", RevisionKind::S3ObjectKey),
+    ]
+);
+word_leaf!(
+    Newer,
+    "queue, supersede or refuse",
+    "queue",
+    [("queue", Newer::Queue), ("supersede", Newer::Supersede), ("refuse", Newer::Refuse)]
+);
+word_leaf!(
+    OnFailure,
+    "halt, continue, roll_back_wave or roll_back_run",
+    "halt",
+    [
+        ("halt", OnFailure::Halt),
+        ("continue", OnFailure::Continue),
+        ("roll_back_wave", OnFailure::RollBackWave),
+        ("roll_back_run", OnFailure::RollBackRun),
+    ]
+);
+word_leaf!(
+    Lapse,
+    "repoint, expire or keep",
+    "repoint",
+    [("repoint", Lapse::Repoint), ("expire", Lapse::Expire), ("keep", Lapse::Keep)]
+);
 
-/// The time a run may take: one minute to fourteen days.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Deadline(pub(crate) TimeSpan);
-
-impl Deadline {
-    const MIN_SECONDS: i64 = 60;
-    const MAX_SECONDS: i64 = 14 * 86_400;
+/// A target by its names: an account, or one Region of it.
+#[derive(Debug, Clone)]
+pub(crate) struct TargetName {
+    pub(crate) account: AccountName,
+    pub(crate) region: Option<Region>,
 }
 
-impl Leaf for Deadline {
-    const EXPECTED: &'static str = "a duration such as 90m, 2h or 1d 12h";
+impl Leaf for TargetName {
+    const EXPECTED: &'static str = "an account's name, or account/region such as prod/eu-west-1";
     fn parse(text: &str) -> Result<Self, Vec<Fault>> {
-        let Some(seconds) = seconds(text) else { return Err(Fault::whole(refused(text, Self::EXPECTED))) };
-        if (Self::MIN_SECONDS..=Self::MAX_SECONDS).contains(&seconds) {
-            Ok(Self(TimeSpan::from_seconds(seconds)))
-        } else {
-            Err(Fault::whole(refused(text, "between 1m and 14d")))
-        }
+        let refused = |_| Fault::whole(refused(text, Self::EXPECTED));
+        let (account, region) = text.split_once('/').map_or((text, None), |(account, region)| (account, Some(region)));
+        let account = AccountName::parse(account).map_err(refused)?;
+        let region = region.map(<Region as Leaf>::parse).transpose().map_err(refused)?;
+        Ok(Self { account, region })
     }
     fn schema() -> Schema {
-        json_schema!({ "type": "string", "pattern": "^\\s*([0-9]+\\s*(d|h|m|s)\\s*)+$", "default": "2h" })
+        json_schema!({ "type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}(/[a-z]{1,16}(-[a-z]{1,16})+-[0-9]{1,2})?$" })
     }
 }
+
+/// A pattern of AWS identities, as `GetCallerIdentity` tells them (STS API reference: `Arn`, 20-2048 characters).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Identity(String);
+
+impl Identity {
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Leaf for Identity {
+    const EXPECTED: &'static str =
+        "a pattern of identities' ARNs, such as arn:aws:sts::111122223333:assumed-role/Admin/*";
+    fn parse(text: &str) -> Result<Self, Vec<Fault>> {
+        let length = text.chars().count();
+        let fits = (1..=512).contains(&length) && text.chars().all(|c| c.is_ascii_graphic());
+        if !fits || !(text.starts_with("arn:") || text.starts_with('*')) {
+            return Err(Fault::whole(Draft::new(format!("{} is not {}", quoted(text), Self::EXPECTED))));
+        }
+        // Whoever assumed a role is told by the role's name, without its path, and the session's ("IAM identifiers").
+        if let Some((before, role)) = text.split_once(":iam::")
+            && let Some((account, role)) = role.split_once(":role/")
+        {
+            let name = role.rsplit('/').next().unwrap_or(role);
+            let meant = format!("{before}:sts::{account}:assumed-role/{name}/*");
+            let draft = Draft::new(format!("{} is a role, and nobody is a role: they assume it", quoted(text)))
+                .help("write its sessions, as GetCallerIdentity tells them")
+                .suggest(Some(&meant));
+            return Err(Fault::whole(draft));
+        }
+        Ok(Self(text.to_owned()))
+    }
+    fn schema() -> Schema {
+        json_schema!({ "type": "string", "pattern": "^(arn:|\\*)[!-~]{0,508}$", "not": { "pattern": ":iam::.*:role/" } })
+    }
+}
+
+/// Declares a time with its limits, in seconds.
+macro_rules! time_leaf {
+    ($(#[$doc:meta])* $name:ident, $range:expr, $limits:literal, $schema:tt) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) struct $name(pub(crate) TimeSpan);
+
+        impl Leaf for $name {
+            const EXPECTED: &'static str = "a duration such as 90m, 2h or 1d 12h";
+            fn parse(text: &str) -> Result<Self, Vec<Fault>> {
+                let Some(seconds) = seconds(text) else { return Err(Fault::whole(refused(text, Self::EXPECTED))) };
+                if $range.contains(&seconds) {
+                    Ok(Self(TimeSpan::from_seconds(seconds)))
+                } else {
+                    Err(Fault::whole(refused(text, $limits)))
+                }
+            }
+            fn schema() -> Schema {
+                json_schema!($schema)
+            }
+        }
+    };
+}
+
+time_leaf!(
+    /// The time a run may take.
+    Deadline, (60..=14 * 86_400), "between 1m and 14d",
+    { "type": "string", "pattern": "^\\s*([0-9]+\\s*(d|h|m|s)\\s*)+$", "default": "2h" }
+);
+time_leaf!(
+    /// How long a wave bakes.
+    BakeTime, (60..=LONGEST_BAKE.as_millis() / 1000), "between 1m and 7d",
+    { "type": "string", "pattern": "^\\s*([0-9]+\\s*(d|h|m|s)\\s*)+$" }
+);
+time_leaf!(
+    /// How long a request for approval stands.
+    Validity, (60..=LONGEST_APPROVAL.as_millis() / 1000), "between 1m and 7d",
+    { "type": "string", "pattern": "^\\s*([0-9]+\\s*(d|h|m|s)\\s*)+$", "default": "24h" }
+);
 
 /// Reads `1d 12h`, `90m`, `3600s`: units in any order, each at most once.
 fn seconds(text: &str) -> Option<i64> {
@@ -276,5 +400,11 @@ mod tests {
         assert!(ExternalId::parse("x").is_err());
         assert!(TagName::parse("cost-center").is_err());
         assert!(ParameterName::parse("A.B").is_err());
+        assert!(SlackUser::parse("u0123456789").is_err());
+        assert!(AlarmName::parse(&"a".repeat(256)).is_err());
+        assert!(TargetName::parse("prod/").is_err());
+        assert!(Identity::parse("arn:aws:iam::111122223333:user/alice").is_ok());
+        assert!(Identity::parse("*").is_ok());
+        assert!(Identity::parse("alice").is_err());
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! [`Fleet::parse`] either gives a [`Fleet`], in which nothing is left to check, or every [`Problem`] of the
 //! file at once, each with its place, its remedy and the name that was probably meant. [`App::plan`] then
-//! decides everything about one run.
+//! decides everything about one run, [`App::plan_for`] about one for some of the targets, and [`App::plan_back`] about the
+//! way back.
 //!
 //! Nothing here touches a file system, a network, a clock or an environment: text in, values out.
 //!
@@ -11,21 +12,23 @@
 //! The first one found of:
 //!
 //! 1. the app's own fixed `value` (giving such a parameter a value elsewhere is a problem when no app takes it),
-//! 2. the single target: `accounts.<name>.per_region.<region>.variables`,
-//! 3. the Region: `regions.<region>.variables`,
-//! 4. the account: `accounts.<name>.variables`,
-//! 5. everything: `defaults.variables`,
-//! 6. the app's own `default`.
+//! 2. what is set for one run: [`Selection::set`],
+//! 3. the single target: `accounts.<name>.per_region.<region>.variables`,
+//! 4. the Region: `regions.<region>.variables`,
+//! 5. the account: `accounts.<name>.variables`,
+//! 6. everything: `defaults.variables`,
+//! 7. the app's own `default`.
 //!
 //! # How reading is layered
 //!
 //! `yaml` makes a tree with positions; `decode` turns it into the types of `file` and gathers problems;
-//! `check` looks at what spans more than one place and builds the `model`. A part that was refused once is
+//! `check` looks at what spans more than one place and builds the `model`; `layout` orders targets and waves. A part that was refused once is
 //! left alone by everything after it.
 
 mod check;
 mod decode;
 mod file;
+mod layout;
 mod leaf;
 mod model;
 mod path;
@@ -37,8 +40,8 @@ mod template;
 mod values;
 mod yaml;
 
-pub use model::{Account, App, Fleet, Hub, ReleasePipeline, Target};
-pub use plan::PlanError;
+pub use model::{Account, App, Fleet, Hub, Parameter, ReleasePipeline, Target};
+pub use plan::{Back, PlanError, Selection};
 pub use problem::{Problem, Problems};
 pub use schema::json_schema;
 

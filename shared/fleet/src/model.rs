@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use manifold_core::ids::{AccountId, AppName, PipelineName, Region, RoleArn, TargetKey};
-use manifold_core::plan::{Channel, PlannedWave, RevisionKind};
+use manifold_core::plan::{Channel, PlannedWave, Policy, RevisionKind};
 use manifold_core::time::Span;
 use minijinja::value::Value;
 
+use crate::layout::{Rule, Spot};
 use crate::template::{Template, Templates};
 
 /// Everything Manifold may touch: accounts, Regions and apps, checked as a whole.
@@ -58,13 +59,25 @@ pub struct App {
     pub(crate) name: AppName,
     pub(crate) description: Option<String>,
     pub(crate) releases: Vec<ReleasePipeline>,
-    pub(crate) parameters: Vec<Box<str>>,
+    pub(crate) parameters: Vec<Parameter>,
     pub(crate) targets: Vec<Target>,
+    pub(crate) rules: Vec<Rule>,
     pub(crate) waves: Vec<PlannedWave>,
+    pub(crate) policy: Policy,
+    pub(crate) changed_only: bool,
     pub(crate) source: Option<(String, RevisionKind)>,
     pub(crate) max_attempts: u32,
     pub(crate) deadline: Span,
     pub(crate) channel: Channel,
+}
+
+/// A parameter of an app: a pipeline variable of the target pipelines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parameter {
+    pub(crate) name: Box<str>,
+    pub(crate) description: Option<String>,
+    pub(crate) choices: Vec<String>,
+    pub(crate) fixed: bool,
 }
 
 /// A pipeline in the hub account whose success is a release.
@@ -81,6 +94,10 @@ pub struct Target {
     pub(crate) account_name: Arc<str>,
     pub(crate) account: usize,
     pub(crate) region: usize,
+    /// The position of its rule.
+    pub(crate) rule: usize,
+    /// Where it stands before limits by account and Region change the order.
+    pub(crate) rank: usize,
     pub(crate) wave: u32,
     pub(crate) pipeline: PipelineName,
     /// One for each of the app's parameters, in their order.
@@ -213,14 +230,20 @@ impl App {
         &self.releases
     }
 
-    /// Its targets, at least one, in the order of [`App::plan`]: by wave, within a wave by Region, within a
-    /// Region by account, each in the order of the file.
+    /// Its targets, at least one, in the order of [`App::plan`].
     #[must_use]
     pub fn targets(&self) -> &[Target] {
         &self.targets
     }
 
-    /// Its waves in order, at least one; together they cover the targets without a gap.
+    /// The target in an account and Region, if the app is deployed there.
+    #[must_use]
+    pub fn target(&self, key: &TargetKey) -> Option<&Target> {
+        self.targets.iter().find(|target| target.key == *key)
+    }
+
+    /// Its waves in order, at least one; together they cover the targets without a gap. A run for some of the targets has
+    /// other ones.
     #[must_use]
     pub fn waves(&self) -> &[PlannedWave] {
         &self.waves
@@ -228,7 +251,25 @@ impl App {
 
     /// The names of its parameters, which are those of the pipeline variables, in the order of the file.
     pub fn parameters(&self) -> impl Iterator<Item = &str> {
-        self.parameters.iter().map(|name| &**name)
+        self.parameters.iter().map(Parameter::name)
+    }
+
+    /// Its parameters with what may be chosen for them, in the order of the file.
+    #[must_use]
+    pub fn parameter_choices(&self) -> &[Parameter] {
+        &self.parameters
+    }
+
+    /// How its runs are controlled.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Whether a target that has a release already is left alone ([`crate::Selection::known`]).
+    #[must_use]
+    pub fn changed_only(&self) -> bool {
+        self.changed_only
     }
 
     /// The source action of the target pipelines that is pinned to the release's revision, and how.
@@ -241,6 +282,32 @@ impl App {
     #[must_use]
     pub fn channel(&self) -> &Channel {
         &self.channel
+    }
+}
+
+impl Parameter {
+    /// Its name, which is the pipeline variable's.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it is for, when the file says so.
+    #[must_use]
+    pub fn description(&self) -> Option<&str> {
+        self.description.as_deref()
+    }
+
+    /// The only values allowed, in the order of the file; none when every value is.
+    #[must_use]
+    pub fn choices(&self) -> &[String] {
+        &self.choices
+    }
+
+    /// Whether the file fixes its value, so that it can't be set for a run.
+    #[must_use]
+    pub fn is_fixed(&self) -> bool {
+        self.fixed
     }
 }
 
@@ -275,6 +342,11 @@ impl Target {
     #[must_use]
     pub fn pipeline(&self) -> &PipelineName {
         &self.pipeline
+    }
+
+    /// What a plan's layout knows of it.
+    pub(crate) fn spot(&self) -> Spot {
+        Spot { rule: self.rule, account: self.account, region: self.region }
     }
 
     /// The position of its wave.

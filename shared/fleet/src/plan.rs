@@ -1,13 +1,16 @@
-//! From an app and a release to the plan of a run.
+//! From an app and a release to the plan of a run: for all of the app's targets, for some, or the way back.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use manifold_core::ids::{RunId, TargetKey};
+use manifold_core::ids::{ExecutionRef, RunId, TargetKey};
+use manifold_core::known::{Good, Known};
 use manifold_core::plan::{MAX_VARIABLES_BYTES, Plan, PlannedTarget, SourceRevision};
 use manifold_core::release::Release;
 
-use crate::model::{App, Target, Variable};
+use crate::layout::{Layout, number};
+use crate::model::{App, Parameter, Target, Variable};
+use crate::problem::{closest, listed, quoted, some_of};
 use crate::template::{self, RenderError, Scope, value_fault};
 
 /// Why a release cannot be planned. Everything that the fleet file alone decides was checked when it was read;
@@ -74,24 +77,266 @@ pub enum PlanError {
         /// The size of all.
         bytes: usize,
     },
+    /// A value is set for a parameter that the app does not have.
+    #[error("app {app} has no parameter {}; {help}", quoted(.parameter))]
+    UnknownParameter {
+        /// The app.
+        app: String,
+        /// The parameter.
+        parameter: String,
+        /// Those that it has, and the one that was probably meant.
+        help: String,
+    },
+    /// A value is set for a parameter that the fleet file fixes.
+    #[error(
+        "parameter {parameter} of app {app} is fixed by the fleet file; set another one, or replace its \"value\" there by \"default\""
+    )]
+    FixedParameter {
+        /// The app.
+        app: String,
+        /// The parameter.
+        parameter: String,
+    },
+    /// Two values are set for one parameter.
+    #[error("parameter {parameter} of app {app} is set twice; set it once")]
+    SetTwice {
+        /// The app.
+        app: String,
+        /// The parameter.
+        parameter: String,
+    },
+    /// A value that is set is none of the parameter's choices, or none that CodePipeline takes.
+    #[error("{} cannot be set for parameter {parameter} of app {app}: {reason}", quoted(.value))]
+    BadSetting {
+        /// The app.
+        app: String,
+        /// The parameter.
+        parameter: String,
+        /// The value.
+        value: String,
+        /// What is wrong with it, and what is expected.
+        reason: String,
+    },
+    /// The values that are set take the place of the one that pinned a target.
+    #[error(
+        "with these values nothing pins {account_name} ({target}) to the release's revision: {} used release.revision; leave it as it is, or set source_action in the fleet file",
+        listed(.parameters.iter().map(String::as_str))
+    )]
+    Unpinned {
+        /// The target.
+        target: TargetKey,
+        /// The name of its account.
+        account_name: String,
+        /// The parameters that pinned it; at least one.
+        parameters: Vec<String>,
+    },
+    /// Targets are asked for that the app does not have, or no longer.
+    #[error(
+        "app {app} is not deployed to {}; leave them out, or give them back to the app in the fleet file",
+        some_of(&.targets.iter().map(ToString::to_string).collect::<Vec<_>>())
+    )]
+    NotTargets {
+        /// The app.
+        app: String,
+        /// The targets; at least one.
+        targets: Vec<TargetKey>,
+    },
+    /// No target of a run is left that could go back.
+    #[error(
+        "no target of app {app} is left to go back from run {of}: none that it has now has an earlier good release"
+    )]
+    NothingToGoBack {
+        /// The app.
+        app: String,
+        /// The run.
+        of: RunId,
+    },
 }
 
-/// Rendered values by their template and the account and Region that it depends on.
-type Rendered<'a> = HashMap<(&'a str, Option<usize>, Option<usize>), Arc<str>>;
+/// What a run is for, if not for the whole app.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Selection<'a> {
+    /// Values for parameters, by name, in every target. They go before all of the fleet file's but a fixed one.
+    pub set: &'a [(String, String)],
+    /// Only these targets; all when `None`.
+    pub only: Option<&'a BTreeSet<TargetKey>>,
+    /// What is known to be deployed. Looked at only if the app says `changed_only`: a target whose last good release is to
+    /// the letter what this run would do is left alone. Nothing is when `None`.
+    pub known: Option<&'a BTreeMap<TargetKey, Known>>,
+}
+
+/// The plan of the way back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Back {
+    /// The plan, with at least one target.
+    pub plan: Plan,
+    /// Those that the fleet file no longer has, so that nothing can be done there.
+    pub gone: Vec<TargetKey>,
+}
+
+/// How many characters of a commit message each target of the way back carries.
+const LONGEST_MESSAGE: usize = 500;
+
+/// A template, and the account and Region that its value depends on.
+type Rendered<'a> = (&'a str, Option<usize>, Option<usize>);
+
+/// What one release makes of an app's templates.
+struct Rendering<'a> {
+    /// What the templates' names stand for.
+    names: BTreeMap<&'static str, minijinja::Value>,
+    /// The values so far.
+    values: HashMap<Rendered<'a>, Arc<str>>,
+    /// What every target is pinned to.
+    source_revision: Option<SourceRevision>,
+}
 
 impl App {
     /// Decides everything about a run: renders the release into every target.
     ///
-    /// Targets are ordered by wave, within a wave by Region and within a Region by account, each in the order
-    /// of the file.
+    /// Targets are ordered by wave, within a wave by Region (in the file's order, or the wave's own) and within a Region by
+    /// account, in the order of the file. Limits by account and Region put those first that wait for no other.
     ///
     /// # Errors
     /// When the release has no revision to pin, lacks a part that a parameter uses, or makes a value that
     /// CodePipeline does not take. The first such target is named.
     pub fn plan(&self, run: &RunId, release: &Release) -> Result<Plan, PlanError> {
-        if run.app() != self.name {
-            return Err(PlanError::OtherApp { run: run.clone(), app: self.name.to_string() });
+        self.plan_for(run, release, &Selection::default())
+    }
+
+    /// Decides everything about a run that is not for the whole app, or sets parameters.
+    ///
+    /// Waves without a target are left out, and what the file says by per cent is counted from what is left. A plan in which
+    /// all targets are left alone, or none was selected, has neither waves nor targets.
+    ///
+    /// # Errors
+    /// As [`App::plan`]; and when a value is set for an unknown or fixed parameter, is none of its choices, or takes the
+    /// place of the one that pinned a target; and when a target is selected that the app does not have.
+    pub fn plan_for(&self, run: &RunId, release: &Release, selection: &Selection<'_>) -> Result<Plan, PlanError> {
+        self.owns(run)?;
+        let set = self.settings(selection.set)?;
+        if let Some(only) = selection.only {
+            let all: HashSet<&TargetKey> = self.targets.iter().map(|target| &target.key).collect();
+            let targets: Vec<TargetKey> = only.iter().filter(|key| !all.contains(key)).cloned().collect();
+            if !targets.is_empty() {
+                return Err(PlanError::NotTargets { app: self.name.to_string(), targets });
+            }
         }
+        let mut rendering = self.rendering(run, release)?;
+        let known = selection.known.filter(|_| self.changed_only);
+        let (mut changed, mut unchanged) = (Vec::new(), Vec::new());
+        for target in self.ranked(|key| selection.only.is_none_or(|only| only.contains(key))) {
+            self.pinned(target, &set)?;
+            let planned = self.planned(target, &set, &mut rendering)?;
+            let current = known.and_then(|known| known.get(&target.key)).map(|known| &known.current.fingerprint);
+            match current.is_some_and(|current| *current == planned.fingerprint()) {
+                true => unchanged.push(planned),
+                false => changed.push((target, planned)),
+            }
+        }
+        Ok(self.laid_out(changed, unchanged))
+    }
+
+    /// Decides everything about the way back from run `of`: each target with its own good release, rendered as the fleet
+    /// file says now. In the app's waves and with their limits, but without approvals, bakes and values that were set. Of a
+    /// target that is given twice the first release counts.
+    ///
+    /// # Errors
+    /// As [`App::plan`]; and when the app has none of the targets.
+    pub fn plan_back(&self, run: &RunId, of: &RunId, targets: &[(TargetKey, Good)]) -> Result<Back, PlanError> {
+        self.owns(run)?;
+        let mut wanted: HashMap<&TargetKey, &Release> = HashMap::new();
+        for (key, good) in targets {
+            wanted.entry(key).or_insert(&good.release);
+        }
+        let set = self.settings(&[])?;
+        let mut renderings: HashMap<&ExecutionRef, Rendering<'_>> = HashMap::new();
+        let (mut back, mut found) = (Vec::new(), HashSet::new());
+        for target in self.ranked(|key| wanted.contains_key(key)) {
+            let Some(release) = wanted.get(&target.key) else { continue };
+            let rendering = match renderings.entry(&release.source) {
+                std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
+                std::collections::hash_map::Entry::Vacant(entry) => entry.insert(self.rendering(run, release)?),
+            };
+            let planned = self.planned(target, &set, rendering)?;
+            back.push((target, PlannedTarget { release: Some(Box::new(cut(release))), ..planned }));
+            found.insert(&target.key);
+        }
+        if back.is_empty() {
+            return Err(PlanError::NothingToGoBack { app: self.name.to_string(), of: of.clone() });
+        }
+        let mut plan = self.laid_out(back, Vec::new());
+        for wave in &mut plan.waves {
+            (wave.approval, wave.bake) = (None, None);
+        }
+        let gone = targets.iter().map(|(key, _)| key).filter(|key| !found.contains(key)).cloned().collect();
+        Ok(Back { plan, gone })
+    }
+
+    fn owns(&self, run: &RunId) -> Result<(), PlanError> {
+        match run.app() == self.name {
+            true => Ok(()),
+            false => Err(PlanError::OtherApp { run: run.clone(), app: self.name.to_string() }),
+        }
+    }
+
+    /// Some of its targets, in the order in which they are laid out.
+    fn ranked(&self, selects: impl Fn(&TargetKey) -> bool) -> Vec<&Target> {
+        let mut targets: Vec<&Target> = self.targets.iter().filter(|target| selects(&target.key)).collect();
+        targets.sort_by_key(|target| target.rank);
+        targets
+    }
+
+    /// For each parameter the value that is set, if one is.
+    fn settings(&self, set: &[(String, String)]) -> Result<Vec<Option<Arc<str>>>, PlanError> {
+        let mut settings = vec![None; self.parameters.len()];
+        for (name, value) in set {
+            let (app, parameter) = (self.name.to_string(), name.clone());
+            let Some(at) = self.parameters.iter().position(|known| *known.name == **name) else {
+                let names = || self.parameters.iter().filter(|known| !known.fixed).map(Parameter::name);
+                let help = format!("it has {}{}", listed(names()), meant(name, names()));
+                return Err(PlanError::UnknownParameter { app, parameter, help });
+            };
+            let Parameter { choices, fixed, .. } = &self.parameters[at];
+            if *fixed {
+                return Err(PlanError::FixedParameter { app, parameter });
+            }
+            let all = || choices.iter().map(String::as_str);
+            let reason = match choices.is_empty() || choices.contains(value) {
+                true => value_fault(value),
+                false => Some(format!("expected {}{}", listed(all()), meant(value, all()))),
+            };
+            if let Some(reason) = reason {
+                return Err(PlanError::BadSetting { app, parameter, value: value.clone(), reason });
+            }
+            if settings[at].replace(Arc::from(value.as_str())).is_some() {
+                return Err(PlanError::SetTwice { app, parameter });
+            }
+        }
+        Ok(settings)
+    }
+
+    /// Whether a target is still pinned to the release's revision, whatever is set.
+    fn pinned(&self, target: &Target, set: &[Option<Arc<str>>]) -> Result<(), PlanError> {
+        if self.source.is_some() {
+            return Ok(());
+        }
+        let pins = |variable: &Variable| match variable {
+            Variable::Text(_) => false,
+            Variable::Template(template) => template.uses().revision,
+        };
+        let pinning = self.parameters.iter().zip(&target.variables).zip(set);
+        let pinning: Vec<_> = pinning.filter(|((_, variable), _)| pins(variable)).collect();
+        if pinning.iter().any(|(_, set)| set.is_none()) {
+            return Ok(());
+        }
+        Err(PlanError::Unpinned {
+            target: target.key.clone(),
+            account_name: target.account_name.to_string(),
+            parameters: pinning.iter().map(|((parameter, _), _)| parameter.name.to_string()).collect(),
+        })
+    }
+
+    fn rendering(&self, run: &RunId, release: &Release) -> Result<Rendering<'_>, PlanError> {
         let Some(revision) = release.revision.as_ref().filter(|revision| !revision.id.is_empty()) else {
             return Err(PlanError::NoRevision {
                 app: self.name.to_string(),
@@ -106,59 +351,83 @@ impl App {
         });
         let mut names = template::base(self.name.as_str(), &self.shared.hub);
         names.extend(template::run(run, release));
-        let mut rendered = Rendered::new();
-        let mut targets = Vec::with_capacity(self.targets.len());
-        for (index, target) in (0_u32..).zip(&self.targets) {
-            let account = &self.shared.accounts[target.account];
-            targets.push(PlannedTarget {
-                index,
-                wave: target.wave,
-                key: target.key.clone(),
-                account_name: target.account_name.to_string(),
-                role: account.role.clone(),
-                external_id: account.external_id.clone(),
-                pipeline: target.pipeline.clone(),
-                variables: self.variables(target, &names, &mut rendered)?,
-                source_revision: source_revision.clone(),
-                after: Vec::new(),
-                before: Vec::new(),
-                release: None,
-            });
+        Ok(Rendering { names, values: HashMap::new(), source_revision })
+    }
+
+    /// A target with all but its place in the plan.
+    fn planned<'a>(
+        &'a self,
+        target: &'a Target,
+        set: &[Option<Arc<str>>],
+        rendering: &mut Rendering<'a>,
+    ) -> Result<PlannedTarget, PlanError> {
+        let account = &self.shared.accounts[target.account];
+        Ok(PlannedTarget {
+            index: 0,
+            wave: 0,
+            key: target.key.clone(),
+            account_name: target.account_name.to_string(),
+            role: account.role.clone(),
+            external_id: account.external_id.clone(),
+            pipeline: target.pipeline.clone(),
+            variables: self.variables(target, set, rendering)?,
+            source_revision: rendering.source_revision.clone(),
+            after: Vec::new(),
+            before: Vec::new(),
+            release: None,
+        })
+    }
+
+    /// Gives the targets of a plan their places, and those that are left alone the indexes that follow.
+    fn laid_out(&self, changed: Vec<(&Target, PlannedTarget)>, unchanged: Vec<PlannedTarget>) -> Plan {
+        let spots: Vec<_> = changed.iter().map(|(target, _)| target.spot()).collect();
+        let layout = Layout::of(&self.rules, &spots);
+        let mut changed: Vec<Option<PlannedTarget>> = changed.into_iter().map(|(_, planned)| Some(planned)).collect();
+        let mut targets: Vec<PlannedTarget> = Vec::with_capacity(changed.len());
+        for seat in layout.seats {
+            let Some(planned) = changed.get_mut(seat.spot).and_then(Option::take) else { continue };
+            // What it waits for has its place already.
+            let after = seat.after.iter().map(|place| targets[*place].key.clone()).collect();
+            let index = number(targets.len());
+            targets.push(PlannedTarget { index, wave: seat.wave, after, before: seat.before, ..planned });
         }
-        Ok(Plan {
-            waves: self.waves.clone(),
+        let wave = number(layout.waves.len());
+        let follow = (number(targets.len())..).zip(unchanged);
+        Plan {
+            waves: layout.waves,
+            unchanged: follow.map(|(index, planned)| PlannedTarget { index, wave, ..planned }).collect(),
             targets,
             max_attempts: self.max_attempts,
             deadline: self.deadline,
             channel: self.channel.clone(),
-            policy: manifold_core::plan::Policy::default(),
-            unchanged: Vec::new(),
-        })
+            policy: self.policy.clone(),
+        }
     }
 
     fn variables<'a>(
         &'a self,
         target: &'a Target,
-        names: &BTreeMap<&'static str, minijinja::Value>,
-        rendered: &mut Rendered<'a>,
+        set: &[Option<Arc<str>>],
+        rendering: &mut Rendering<'a>,
     ) -> Result<BTreeMap<String, String>, PlanError> {
         let mut variables = BTreeMap::new();
         let (mut bytes, mut largest) = (0, (0, ""));
-        for (parameter, variable) in self.parameters.iter().zip(&target.variables) {
-            let value = match variable {
-                Variable::Text(text) => Arc::clone(text),
-                Variable::Template(template) => {
+        for ((parameter, variable), set) in self.parameters.iter().zip(&target.variables).zip(set) {
+            let parameter = parameter.name();
+            let value = match (set, variable) {
+                (Some(text), _) | (None, Variable::Text(text)) => Arc::clone(text),
+                (None, Variable::Template(template)) => {
                     let uses = template.uses();
                     let key = (
                         template.source().as_ref(),
                         uses.account.then_some(target.account),
                         uses.region.then_some(target.region),
                     );
-                    if let Some(value) = rendered.get(&key) {
+                    if let Some(value) = rendering.values.get(&key) {
                         Arc::clone(value)
                     } else {
                         let scope = Scope {
-                            base: names,
+                            base: &rendering.names,
                             account: Some(&self.shared.account_names[target.account]),
                             region: Some(&target.key.region),
                         };
@@ -167,7 +436,7 @@ impl App {
                         if let Some(reason) = value_fault(&value) {
                             return Err(bad_value(target, parameter, reason));
                         }
-                        rendered.insert(key, Arc::clone(&value));
+                        rendering.values.insert(key, Arc::clone(&value));
                         value
                     }
                 }
@@ -187,6 +456,22 @@ impl App {
         }
         Ok(variables)
     }
+}
+
+/// A release without what no summary shows of it.
+fn cut(release: &Release) -> Release {
+    let mut release = release.clone();
+    if let Some(message) = release.revision.as_mut().and_then(|revision| revision.message.as_mut())
+        && let Some((end, _)) = message.char_indices().nth(LONGEST_MESSAGE)
+    {
+        message.truncate(end);
+    }
+    release
+}
+
+/// `; did you mean "…"?`, if something close is among the names.
+fn meant<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> String {
+    closest(name, names).map_or_else(String::new, |name| format!("; did you mean {name:?}?"))
 }
 
 fn not_rendered(target: &Target, parameter: &str, error: RenderError) -> PlanError {

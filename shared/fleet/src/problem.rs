@@ -373,7 +373,7 @@ pub(crate) fn shown(text: &str) -> String {
 
 /// Alternatives as a message lists them: `a, b or c`; cut when there are many.
 pub(crate) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
-    const SHOWN: usize = 12;
+    const SHOWN: usize = 16;
     let names: Vec<&str> = names.into_iter().collect();
     match names.as_slice() {
         [] => "nothing".to_owned(),

@@ -137,7 +137,8 @@ impl<'f> Grid<'f> {
         found
     }
 
-    fn account(&self, name: &Spanned<AccountName>, path: &Path<'_>, out: &mut Sink) -> Option<usize> {
+    /// The position of an account; reports an unknown one.
+    pub(crate) fn account(&self, name: &Spanned<AccountName>, path: &Path<'_>, out: &mut Sink) -> Option<usize> {
         let text = name.value.as_str();
         let found = self.account_index.get(text).copied();
         if found.is_none() && self.accounts_known {

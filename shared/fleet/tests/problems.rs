@@ -12,7 +12,7 @@ fn told(edits: &[(&str, &str)]) -> String {
 #[test]
 fn an_unknown_field_is_named_with_the_one_that_was_meant() {
     let told = told(&[("    waves:", "    wave:")]);
-    insta::assert_snapshot!(told, @r#"fleet.yaml:57:5: unknown field "wave" in apps.web; expected release, engine, description, parameters, targets, waves, max_attempts, deadline or slack; did you mean "waves"?"#);
+    insta::assert_snapshot!(told, @r#"fleet.yaml:57:5: unknown field "wave" in apps.web; expected release, engine, description, parameters, targets, canary, waves, max_attempts, deadline, changed_only, newer_release, on_failure, operators or slack; did you mean "waves"?"#);
 }
 
 #[test]
@@ -224,7 +224,7 @@ fn numbers_and_durations_have_bounds() {
         ("max_concurrent: 5", "max_concurrent: five"),
     ]);
     insta::assert_snapshot!(told, @r#"
-    fleet.yaml:60:25: apps.web.waves[0].max_concurrent: expected a whole number from 1 to 10000, found the text "five"
+    fleet.yaml:60:25: apps.web.waves[0].max_concurrent: expected a whole number from 1 to 10000, or 1% to 100% of the wave, found the text "five"
     fleet.yaml:66:19: apps.web.max_attempts: expected a whole number from 1 to 10, found the number 11
     fleet.yaml:67:15: apps.web.deadline: "30s" is not between 1m and 14d
     "#);
