@@ -70,3 +70,21 @@ fn what_is_no_command_is_told_with_its_place() {
     assert!(told.contains(&format!("{}:", copy.display())), "{told}");
     std::fs::remove_file(copy).unwrap();
 }
+
+/// The parts of a text between two marks, each time.
+fn between<'a>(text: &'a str, from: &str, to: &str) -> Vec<&'a str> {
+    text.split(from).skip(1).map(|part| part.split_once(to).unwrap().0).collect()
+}
+
+#[test]
+fn what_the_readme_shows_of_control_is_told_by_a_scenario() {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
+    let readme = std::fs::read_to_string(readme).unwrap();
+    let chapter = between(&readme, "\n## Control a rollout\n", "\n## ");
+    let shown = between(chapter[0], "```console\n", "```");
+    assert!(shown.len() >= 4);
+    let scenarios: Vec<String> = scenarios().iter().map(|file| std::fs::read_to_string(file).unwrap()).collect();
+    for block in shown {
+        assert!(scenarios.iter().any(|scenario| scenario.contains(block)), "no scenario tells:\n{block}");
+    }
+}

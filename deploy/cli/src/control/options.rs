@@ -85,6 +85,9 @@ pub(crate) struct Plan {
     /// A revision that has not been released yet
     #[arg(long, value_name = "REVISION")]
     pub(crate) revision: Option<String>,
+    /// A parameter's value for every target. May be given more than once
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
+    pub(crate) set: Vec<(String, String)>,
     #[command(flatten)]
     pub(crate) common: Common,
 }
@@ -101,7 +104,8 @@ pub(crate) struct Start {
     /// The release pipeline, if the app has several
     #[arg(long, value_name = "NAME")]
     pub(crate) pipeline: Option<String>,
-    /// A parameter's value for every target. May be given more than once
+    /// A parameter's value for every target. May be given more than once. What has choices and is not set is asked for on a
+    /// terminal
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
     pub(crate) set: Vec<(String, String)>,
     /// Also if the release has its run already, and where the release is already

@@ -10,7 +10,7 @@ use manifold_core::plan::{Plan, PlannedTarget, PlannedWave};
 use manifold_core::release::{Release, Revision, Trigger};
 use manifold_core::summary::text;
 use manifold_core::time::Span;
-use manifold_fleet::{App, Fleet};
+use manifold_fleet::{App, Fleet, Selection};
 use serde_json::json;
 
 use super::look::table;
@@ -60,15 +60,11 @@ pub(super) async fn plan<S: Site>(options: &options::Plan, desk: &mut Desk<'_, S
     let app = app(fleet, &options.app)?;
     let release = release(options, app, fleet, desk.site).await?;
     let run = RunId::derive(app.name(), &release.source);
-    let plan = app.plan(&run, &release)?;
-    let known: Vec<Known> = desk
-        .site
-        .list(&Listing::Known(app.name().clone()))
-        .await?
-        .into_iter()
-        .filter_map(|record| record.item.take())
-        .collect();
-    let known: BTreeMap<&TargetKey, &Known> = known.iter().map(|known| (&known.target, known)).collect();
+    let listed = desk.site.list(&Listing::Known(app.name().clone())).await?.into_iter();
+    let known = listed.filter_map(|record| record.item.take()).map(|known: Known| (known.target.clone(), known));
+    let known: BTreeMap<TargetKey, Known> = known.collect();
+    let selection = Selection { set: &options.set, only: None, known: Some(&known) };
+    let plan = app.plan_for(&run, &release, &selection)?;
     let change = |target| changes(target, &known);
     let targets: Vec<Change<'_>> = plan.targets.iter().map(change).collect();
     let estimate = estimate(desk.site, app, &plan).await?;
@@ -119,8 +115,8 @@ async fn release<S: Site>(options: &options::Plan, app: &App, fleet: &Fleet, sit
     Ok(newest(site, app).await?.release)
 }
 
-fn changes<'a>(target: &'a PlannedTarget, known: &BTreeMap<&TargetKey, &'a Known>) -> Change<'a> {
-    let has = known.get(&target.key).copied();
+fn changes<'a>(target: &'a PlannedTarget, known: &'a BTreeMap<TargetKey, Known>) -> Change<'a> {
+    let has = known.get(&target.key);
     let is_same = has.is_some_and(|known| known.current.fingerprint == target.fingerprint());
     Change { target, has, is_same }
 }

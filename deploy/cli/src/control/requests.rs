@@ -20,6 +20,8 @@ use crate::words::counted;
 
 /// How much of somebody's words is shown.
 const WORDS: usize = 300;
+/// The first choice of every menu.
+const AS_IN_THE_FILE: &str = "as the fleet file says";
 
 pub(super) async fn start<S: Site>(options: &Start, desk: &mut Desk<'_, S>) -> Result<u8> {
     let fleet = needed(desk.fleet, "start")?;
@@ -76,6 +78,28 @@ pub(super) async fn rollback<S: Site>(options: &Rollback, desk: &mut Desk<'_, S>
     }
     let command = command(desk.site, Request::Rollback { of, which }, options.why.as_deref()).await?;
     give(desk, &command, &options.common, options.watch).await
+}
+
+/// What is set, and what is chosen of the parameters that have choices, if somebody can be asked.
+async fn settings<S: Site>(site: &S, app: &App, set: &[(String, String)]) -> Result<Vec<(String, String)>> {
+    let mut settings = set.to_vec();
+    for parameter in app.parameter_choices() {
+        let is_set = set.iter().any(|(name, _)| name == parameter.name());
+        if parameter.choices().is_empty() || parameter.is_fixed() || is_set {
+            continue;
+        }
+        let mut choices = vec![AS_IN_THE_FILE.to_owned()];
+        choices.extend_from_slice(parameter.choices());
+        let question = match parameter.description() {
+            Some(description) => format!("{}: {description}", parameter.name()),
+            None => parameter.name().to_owned(),
+        };
+        match site.choose(&question, &choices).await? {
+            Some(chosen) if chosen != AS_IN_THE_FILE => settings.push((parameter.name().to_owned(), chosen)),
+            Some(_) | None => {}
+        }
+    }
+    Ok(settings)
 }
 
 async fn command<S: Site>(site: &S, what: Request, reason: Option<&str>) -> Result<Command<Request>> {

@@ -89,7 +89,7 @@ fn played(file: &Path, text: &str) -> Result<String> {
     let fleet = match Fleet::parse(&fleet_name, &fleet) {
         Ok(fleet) => fleet,
         Err(problems) => {
-            bail!("{name}: its fleet file can't be used; lines count from the beginning of it\n{problems}")
+            bail!("the fleet file of {name} can't be used\n{problems}")
         }
     };
     let mut stage = Stage::new(fleet);

@@ -70,6 +70,10 @@ impl<'a> Scenario<'a> {
                     parts.extend(bare.strip_prefix("$ ").map(|line| Part::Command { line, number: index + 1 }));
                 }
                 Block::Fleet => {
+                    if inline.is_empty() {
+                        // Its problems are told with the lines of the scenario.
+                        inline = "\n".repeat(index);
+                    }
                     inline.push_str(line);
                     parts.push(Part::Prose(line));
                 }

@@ -5,7 +5,7 @@ use clap::Parser;
 use manifold_core::control::{Operator, Via, Who};
 use manifold_core::ids::{AppName, RunId, TargetKey};
 use manifold_core::time::{Span, Timestamp};
-use manifold_fleet::Fleet;
+use manifold_fleet::{App, Fleet};
 use manifold_local::behaviour::Chosen;
 use manifold_local::simulation::Simulation;
 use manifold_local::world::SlackCall;
@@ -139,7 +139,7 @@ impl Stage {
         }
     }
 
-    fn app(&self, name: &str) -> Result<&manifold_fleet::App> {
+    fn app(&self, name: &str) -> Result<&App> {
         self.fleet.app(name).ok_or_else(|| {
             let known: Vec<&str> = self.fleet.apps().map(|app| app.name().as_str()).collect();
             advise(format!("the fleet has no app {name}"), format!("it has {}", known.join(", ")))
@@ -223,9 +223,18 @@ fn readable(text: &str) -> String {
     out.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
 }
 
-/// Somebody by name: an operator of the fleet, as the command line would know them; anybody else is a user of the hub.
+/// Somebody by name: an operator of the fleet, as the command line would know them, or Slack if it alone does; anybody else
+/// is a user of the hub.
 fn who(fleet: &Fleet, name: &str) -> Who {
-    let operator: Option<Operator> = None;
+    let approvers = |app: &App| -> Vec<Operator> {
+        let approvals = app.waves().iter().filter_map(|wave| wave.approval.as_ref());
+        approvals.flat_map(|approval| approval.approvers.clone()).collect()
+    };
+    let mut operators = fleet.apps().flat_map(|app| [app.policy().operators.clone(), approvers(app)].concat());
+    let operator = operators.find(|operator| operator.name == name);
+    if let Some(id) = operator.as_ref().filter(|operator| operator.iam.is_empty()).and_then(|it| it.slack.first()) {
+        return Who { via: Via::Slack, id: id.clone(), name: Some(name.to_owned()) };
+    }
     let known = operator.as_ref().and_then(|operator| operator.iam.first()).map(|pattern| pattern.replace('*', name));
     let id = known.unwrap_or_else(|| format!("arn:aws:iam::{}:user/{name}", fleet.hub().account()));
     Who { via: Via::Cli, id, name: None }
