@@ -434,7 +434,7 @@ impl Decode for Ramp {
                 Some(amount) => amounts.push(amount),
                 None => {
                     let message =
-                        format!("expected a whole number from 1, 1% to 100% of the wave, or rest, found {found}");
+                        format!("expected a number of targets, 1% to 100% of the wave, or rest, found {found}");
                     let close = text.as_deref().and_then(|text| closest(text, [REST]));
                     out.report(*span, &here, Draft::new(message).suggest(close));
                     good = false;

@@ -432,9 +432,10 @@ fn pairs(set: &[(&str, &str)]) -> Vec<(String, String)> {
     set.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
-fn set(app: &App, set: &[(&str, &str)]) -> Result<Plan, PlanError> {
+fn set(app: &App, set: &[(&str, &str)]) -> Result<Plan, String> {
     let set = pairs(set);
     app.plan_for(&run(app, &release()), &release(), &Selection { set: &set, ..Selection::default() })
+        .map_err(|error| error.to_string())
 }
 
 #[test]
@@ -456,7 +457,7 @@ fn a_value_that_is_set_goes_before_all_others_in_every_target() {
 #[test]
 fn what_cannot_be_set_is_told_with_what_can() {
     let app = web(&[]);
-    let told = |values: &[(&str, &str)]| set(&app, values).unwrap_err().to_string();
+    let told = |values: &[(&str, &str)]| set(&app, values).unwrap_err();
     insta::assert_snapshot!(told(&[("LOGLEVEL", "debug")]), @r#"app web has no parameter "LOGLEVEL"; it has LOG_LEVEL or ARTIFACTS; did you mean "LOG_LEVEL"?"#);
     insta::assert_snapshot!(told(&[("LOG_LEVEL", "wran")]), @r#""wran" cannot be set for parameter LOG_LEVEL of app web: expected debug, info or warn; did you mean "warn"?"#);
     insta::assert_snapshot!(told(&[("COMMIT", "HEAD")]), @r#"parameter COMMIT of app web is fixed by the fleet file; set another one, or replace its "value" there by "default""#);

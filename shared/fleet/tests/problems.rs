@@ -4,6 +4,9 @@ mod support;
 
 use support::{home_with, problems};
 
+/// One operator.
+const OPERATORS: &str = "operators:\n  alice: { slack: U0123456789 }\napps:\n";
+
 /// What the home fleet with some of its text replaced is told.
 fn told(edits: &[(&str, &str)]) -> String {
     problems(&home_with(edits))
@@ -444,4 +447,263 @@ fn a_tag_in_a_template_with_a_slip_before_it_is_suggested() {
 fn a_template_that_is_not_closed_is_told_what_one_looks_like() {
     let told = told(&[("{{ account.tags.stage }}", "{{ account.tags.stage")]);
     insta::assert_snapshot!(told, @r#"fleet.yaml:54:33: apps.web.parameters.STAGE.value: invalid template: unexpected end of input, expected end of variable block; expected names with filters, each in {{ and }}, as in {{ release.branch | default("main") }}"#);
+}
+
+#[test]
+fn an_operator_is_told_by_something() {
+    let told = told(&[("apps:\n", "operators:\n  alice: {}\napps:\n")]);
+    insta::assert_snapshot!(told, @r#"fleet.yaml:39:3: operators.alice: nothing tells this operator from others; give slack, a Slack user id, or iam, a pattern of identities' ARNs"#);
+}
+
+#[test]
+fn a_slack_user_is_an_id_and_not_a_name() {
+    let told = told(&[("apps:\n", "operators:\n  alice: { slack: [alice, U0123456789] }\napps:\n")]);
+    insta::assert_snapshot!(told, @r#"fleet.yaml:39:20: operators.alice.slack[0]: "alice" is not a Slack user id such as U0123456789: the member's profile shows it"#);
+}
+
+#[test]
+fn a_role_is_nobodys_identity() {
+    let told =
+        told(&[("apps:\n", "operators:\n  alice: { iam: arn:aws:iam::111122223333:role/deploy/Admin }\napps:\n")]);
+    insta::assert_snapshot!(told, @r#"fleet.yaml:39:17: operators.alice.iam: "arn:aws:iam::111122223333:role/deploy/Admin" is a role, and nobody is a role: they assume it; write its sessions, as GetCallerIdentity tells them; did you mean "arn:aws:sts::111122223333:assumed-role/Admin/*"?"#);
+}
+
+#[test]
+fn an_identity_is_an_arn() {
+    let told = told(&[("apps:\n", "operators:\n  alice: { iam: alice }\napps:\n")]);
+    insta::assert_snapshot!(told, @r#"fleet.yaml:39:17: operators.alice.iam: "alice" is not a pattern of identities' ARNs, such as arn:aws:sts::111122223333:assumed-role/Admin/*"#);
+}
+
+#[test]
+fn an_unknown_operator_is_named_with_the_one_that_was_meant() {
+    let told = told(&[
+        ("apps:\n", OPERATORS),
+        ("    max_attempts: 2\n", "    max_attempts: 2\n    operators: [alcie]\n"),
+        ("        failure_tolerance: 1\n", "        failure_tolerance: 1\n        approval: { by: bob }\n"),
+    ]);
+    insta::assert_snapshot!(told, @r#"
+    fleet.yaml:68:25: apps.web.waves[1].approval.by[0]: unknown operator "bob"; expected one of this file's operators: alice
+    fleet.yaml:70:17: apps.web.operators[0]: unknown operator "alcie"; expected one of this file's operators: alice; did you mean "alice"?
+    "#);
+}
+
+#[test]
+fn an_operator_that_no_file_declares_is_a_problem() {
+    let told =
+        told(&[("        failure_tolerance: 1\n", "        failure_tolerance: 1\n        approval: { by: bob }\n")]);
+    insta::assert_snapshot!(told, @r#"fleet.yaml:66:25: apps.web.waves[1].approval.by[0]: unknown operator "bob"; declare it in this file's operators, by slack or iam"#);
+}
+
+#[test]
+fn a_broken_operator_causes_no_follow_ups() {
+    let told = told(&[
+        ("apps:\n", "operators:\n  alice: { slack: alice }\napps:\n"),
+        ("    max_attempts: 2\n", "    max_attempts: 2\n    operators: alice\n"),
+        ("        failure_tolerance: 1\n", "        failure_tolerance: 1\n        approval: { by: alice }\n"),
+    ]);
+    insta::assert_snapshot!(told, @r#"fleet.yaml:39:19: operators.alice.slack: "alice" is not a Slack user id such as U0123456789: the member's profile shows it"#);
+}
+
+#[test]
+fn an_approval_needs_an_approver() {
+    let told = told(&[
+        ("apps:\n", OPERATORS),
+        (
+            "        failure_tolerance: 1\n",
+            "        failure_tolerance: 1\n        approval: { valid_for: 8d, newer_release: repont }\n",
+        ),
+    ]);
+    insta::assert_snapshot!(told, @r#"
+    fleet.yaml:68:9: missing field "by" in apps.web.waves[1].approval
+    fleet.yaml:68:32: apps.web.waves[1].approval.valid_for: "8d" is not between 1m and 7d
+    fleet.yaml:68:51: apps.web.waves[1].approval.newer_release: "repont" is not repoint, expire or keep; did you mean "repoint"?
+    "#);
+}
+
+#[test]
+fn a_policy_is_one_of_a_few_words() {
+    let told = told(&[(
+        "    max_attempts: 2\n",
+        "    max_attempts: 2\n    newer_release: supercede\n    on_failure: rollback_wave\n    changed_only: \"yes\"\n",
+    )]);
+    insta::assert_snapshot!(told, @r#"
+    fleet.yaml:67:20: apps.web.newer_release: "supercede" is not queue, supersede or refuse; did you mean "supersede"?
+    fleet.yaml:68:17: apps.web.on_failure: "rollback_wave" is not halt, continue, roll_back_wave or roll_back_run; did you mean "roll_back_wave"?
+    fleet.yaml:69:19: apps.web.changed_only: expected true or false, found the text "yes"
+    "#);
+}
+
+#[test]
+fn a_bake_has_limits() {
+    let told = told(&[("        failure_tolerance: 1\n", "        failure_tolerance: 1\n        bake: 8d\n")]);
+    insta::assert_snapshot!(told, @r#"fleet.yaml:66:15: apps.web.waves[1].bake: "8d" is not between 1m and 7d"#);
+}
+
+#[test]
+fn a_bake_with_alarms_needs_a_time() {
+    let told =
+        told(&[("        failure_tolerance: 1\n", "        failure_tolerance: 1\n        bake: { alarms: [\"\"] }\n")]);
+    insta::assert_snapshot!(told, @r#"
+    fleet.yaml:66:9: missing field "time" in apps.web.waves[1].bake
+    fleet.yaml:66:26: apps.web.waves[1].bake.alarms[0]: "" is not an alarm's name: a text of 1-255 characters
+    "#);
+}
+
+#[test]
+fn a_bake_is_no_list() {
+    let told = told(&[("        failure_tolerance: 1\n", "        failure_tolerance: 1\n        bake: [30m]\n")]);
+    insta::assert_snapshot!(told, @r#"fleet.yaml:66:15: apps.web.waves[1].bake: expected a duration such as 30m, or a mapping with time and alarms, found a list"#);
+}
+
+#[test]
+fn alarms_have_a_limit() {
+    let alarms: Vec<String> = (0..101).map(|at| format!("a{at}")).collect();
+    let wave = format!("        failure_tolerance: 1\n        bake: {{ time: 1h, alarms: [{}] }}\n", alarms.join(", "));
+    let told = told(&[("        failure_tolerance: 1\n", &wave)]);
+    insta::assert_snapshot!(told, @r#"fleet.yaml:66:27: apps.web.waves[1].bake.alarms: 101 alarms; at most 100 are looked at; put them together in a composite alarm"#);
+}
+
+#[test]
+fn a_share_is_between_1_and_100_per_cent() {
+    let told =
+        told(&[("max_concurrent: 5", "max_concurrent: 0%"), ("failure_tolerance: 1", "failure_tolerance: 101%")]);
+    insta::assert_snapshot!(told, @r#"
+    fleet.yaml:60:25: apps.web.waves[0].max_concurrent: expected a whole number from 1 to 10000, or 1% to 100% of the wave, found the text "0%"
+    fleet.yaml:65:28: apps.web.waves[1].failure_tolerance: expected a whole number from 0 to 1000000, or 0% to 100% of the wave, found the text "101%"
+    "#);
+}
+
+#[test]
+fn a_strict_tolerance_is_a_boolean() {
+    let told = told(&[("        failure_tolerance: 1\n", "        failure_tolerance: 1\n        strict: yes\n")]);
+    insta::assert_snapshot!(told, @r#"fleet.yaml:66:17: apps.web.waves[1].strict: expected true or false, found the text "yes""#);
+}
+
+#[test]
+fn limits_are_at_least_one() {
+    let told = told(&[(
+        "        failure_tolerance: 1\n",
+        "        failure_tolerance: 1\n        max_per_account: 0\n        max_per_region: 50%\n",
+    )]);
+    insta::assert_snapshot!(told, @r#"
+    fleet.yaml:66:26: apps.web.waves[1].max_per_account: expected a whole number from 1 to 10000, found the number 0
+    fleet.yaml:67:25: apps.web.waves[1].max_per_region: expected a whole number from 1 to 10000, found the text "50%"
+    "#);
+}
+
+#[test]
+fn a_region_order_names_regions_once() {
+    let told = told(&[(
+        "        failure_tolerance: 1\n",
+        "        failure_tolerance: 1\n        region_order: [eu-west-1, eu-west-2, eu-west-1]\n",
+    )]);
+    insta::assert_snapshot!(told, @r#"
+    fleet.yaml:66:35: apps.web.waves[1].region_order[1]: unknown Region "eu-west-2"; expected one of this file's regions: us-east-1, ca-central-1, ap-southeast-2, eu-central-1 or eu-west-1; did you mean "eu-west-1"?
+    fleet.yaml:66:46: apps.web.waves[1].region_order[2]: Region eu-west-1 is given twice; remove one
+    "#);
+}
+
+#[test]
+fn a_step_of_a_ramp_is_a_number_or_a_share() {
+    let told = told(&[(
+        "        failure_tolerance: 1\n",
+        "        failure_tolerance: 1\n        ramp: [0, 101%, rset, { a: b }, 1.5]\n",
+    )]);
+    insta::assert_snapshot!(told, @r#"
+    fleet.yaml:66:16: apps.web.waves[1].ramp[0]: expected a number of targets, 1% to 100% of the wave, or rest, found the number 0
+    fleet.yaml:66:19: apps.web.waves[1].ramp[1]: expected a number of targets, 1% to 100% of the wave, or rest, found the text "101%"
+    fleet.yaml:66:25: apps.web.waves[1].ramp[2]: expected a number of targets, 1% to 100% of the wave, or rest, found the text "rset"; did you mean "rest"?
+    fleet.yaml:66:31: apps.web.waves[1].ramp[3]: expected a number of targets, 1% to 100% of the wave, or rest, found a mapping
+    fleet.yaml:66:41: apps.web.waves[1].ramp[4]: expected a number of targets, 1% to 100% of the wave, or rest, found the number 1.5
+    "#);
+}
+
+#[test]
+fn rest_is_the_last_step() {
+    let told =
+        told(&[("        failure_tolerance: 1\n", "        failure_tolerance: 1\n        ramp: \"1, rest, 5\"\n")]);
+    insta::assert_snapshot!(told, @r#"fleet.yaml:66:15: apps.web.waves[1].ramp[1]: "rest" leaves nothing for the steps after it; put it last, or leave it out"#);
+}
+
+#[test]
+fn a_ramp_is_a_list() {
+    let told =
+        told(&[("        failure_tolerance: 1\n", "        failure_tolerance: 1\n        ramp: { steps: 5 }\n")]);
+    insta::assert_snapshot!(told, @r#"fleet.yaml:66:15: apps.web.waves[1].ramp: expected a list of numbers of targets, such as [1, 5, 25%, rest], or the same as one text, found a mapping"#);
+}
+
+#[test]
+fn a_ramp_has_a_limit() {
+    let told = told(&[(
+        "        failure_tolerance: 1\n",
+        "        failure_tolerance: 1\n        ramp: [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n",
+    )]);
+    insta::assert_snapshot!(told, @r#"fleet.yaml:66:9: apps.web.waves[1].ramp: a ramp has 1 to 20 steps, this one has 21; name fewer, or leave the field out"#);
+}
+
+#[test]
+fn a_step_of_a_ramp_has_a_name_of_its_own() {
+    let told = told(&[
+        ("- name: dev", "- name: prod 1/2"),
+        ("        failure_tolerance: 1\n", "        failure_tolerance: 1\n        ramp: [1, rest]\n"),
+    ]);
+    insta::assert_snapshot!(told, @r#"fleet.yaml:58:15: apps.web.waves[0].name: a step of the ramp of wave prod may have the name "prod 1/2"; rename one"#);
+}
+
+#[test]
+fn a_ramp_has_a_name_that_its_steps_can_have() {
+    let told = told(&[
+        ("- name: prod", "- name: ppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppp"),
+        ("        failure_tolerance: 1\n", "        failure_tolerance: 1\n        ramp: [1, rest]\n"),
+    ]);
+    insta::assert_snapshot!(told, @r#"fleet.yaml:61:15: apps.web.waves[1].name: the last step of this ramp would be "ppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppp 2/2"; a wave's name has at most 64 characters: shorten this one"#);
+}
+
+#[test]
+fn an_unknown_canary_is_named_with_what_was_meant() {
+    let told = told(&[(
+        "    max_attempts: 2\n",
+        "    max_attempts: 2\n    canary: [prd/eu-west-1, prod/eu-west-2, prod/, dev]\n",
+    )]);
+    insta::assert_snapshot!(told, @r#"
+    fleet.yaml:67:14: apps.web.canary[0]: unknown account "prd"; expected one of this file's accounts by name: dev or prod; did you mean "prod"?
+    fleet.yaml:67:29: apps.web.canary[1]: unknown Region "eu-west-2"; expected one of this file's regions: us-east-1, ca-central-1, ap-southeast-2, eu-central-1 or eu-west-1; did you mean "eu-west-1"?
+    fleet.yaml:67:45: apps.web.canary[2]: "prod/" is not an account's name, or account/region such as prod/eu-west-1
+    "#);
+}
+
+#[test]
+fn a_canary_is_a_target_of_its_app() {
+    let told = told(&[(
+        "    max_attempts: 2\n",
+        "    max_attempts: 2\n    targets: { exclude: [{ accounts: prod, regions: eu-west-1 }] }\n    canary: { targets: [prod/eu-west-1], bake: 1s }\n",
+    )]);
+    insta::assert_snapshot!(told, @r#"
+    fleet.yaml:68:25: apps.web.canary.targets[0]: prod/eu-west-1 is no target of app web; the app's targets are dev/us-east-1, prod/us-east-1, dev/ca-central-1 and 6 more
+    fleet.yaml:68:48: apps.web.canary.bake: "1s" is not between 1m and 7d
+    "#);
+}
+
+#[test]
+fn a_canary_account_has_targets_of_its_app() {
+    let told = told(&[
+        ("    max_attempts: 2\n", "    max_attempts: 2\n    targets: { accounts: prod }\n    canary: dev\n"),
+        ("      - name: dev\n        select: { accounts: dev }\n        max_concurrent: 5\n", ""),
+    ]);
+    insta::assert_snapshot!(told, @r#"fleet.yaml:65:13: apps.web.canary[0]: account dev has no target of app web; the app's targets are prod/us-east-1, prod/ca-central-1, prod/ap-southeast-2 and 2 more"#);
+}
+
+#[test]
+fn a_wave_of_canaries_alone_is_a_problem() {
+    let told = told(&[("    max_attempts: 2\n", "    max_attempts: 2\n    canary: dev\n")]);
+    insta::assert_snapshot!(told, @r#"fleet.yaml:59:9: apps.web.waves[0]: this wave has no targets: those that it selects are the app's canaries; remove the wave, or name fewer canaries"#);
+}
+
+#[test]
+fn the_canaries_are_a_wave_of_that_name() {
+    let told = told(&[
+        ("    max_attempts: 2\n", "    max_attempts: 2\n    canary: dev/eu-west-1\n"),
+        ("- name: dev", "- name: canary"),
+    ]);
+    insta::assert_snapshot!(told, @r#"fleet.yaml:58:15: apps.web.waves[0].name: the app's canaries are a wave "canary"; rename this one"#);
 }
