@@ -110,6 +110,14 @@ pub(crate) enum Command {
     Validate(Validate),
     /// Print the JSON Schema of the fleet file, for editors.
     Schema,
+    /// Run scenarios of releases and operators, in virtual time: commands in, transcript out.
+    #[command(after_help = crate::play::HELP)]
+    Play(crate::play::Play),
+    /// Print a completion script for a shell.
+    #[command(after_help = COMPLETIONS_HELP)]
+    Completions(Completions),
+    #[command(flatten)]
+    Control(crate::control::options::Verb),
     /// Deploy or update Manifold itself: the hub, every member account and every Region of a fleet file.
     #[cfg(feature = "aws")]
     #[command(after_help = crate::install::options::HELP)]
@@ -134,6 +142,20 @@ pub(crate) enum Command {
     #[cfg(not(feature = "aws"))]
     #[command(after_help = WITHOUT_AWS)]
     DeadLetters(WithoutAws),
+}
+
+const COMPLETIONS_HELP: &str = "\
+Examples:
+  manifold completions bash > /etc/bash_completion.d/manifold
+  manifold completions zsh > \"${fpath[1]}/_manifold\"
+  manifold completions fish > ~/.config/fish/completions/manifold.fish";
+
+/// Which shell.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Completions {
+    /// The shell
+    #[arg(value_name = "SHELL", value_enum)]
+    pub(crate) shell: clap_complete::Shell,
 }
 
 /// How to get the commands that talk to AWS.
@@ -215,6 +237,20 @@ pub(crate) struct Validate {
     /// What is printed on standard output
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,
+}
+
+/// As the hub's template demands it of its parameter `Prefix`.
+pub(crate) fn prefix(text: &str) -> Result<String, String> {
+    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let good = (2..=31).contains(&text.len())
+        && text.starts_with(|c: char| c.is_ascii_lowercase())
+        && !text.ends_with('-')
+        && text.chars().all(inner);
+    if good {
+        Ok(text.to_owned())
+    } else {
+        Err("expected 2-31 characters of a-z, 0-9 and -, beginning with a letter".to_owned())
+    }
 }
 
 fn chance(text: &str) -> Result<f64, String> {

@@ -155,6 +155,26 @@ impl Session {
     }
 }
 
+/// The Region that the AWS CLI would take: of the environment, the profile, or the instance.
+///
+/// # Errors
+/// None is set.
+pub(crate) async fn usual_region(profile: Option<&str>) -> Result<Region> {
+    let chain = aws_config::default_provider::region::Builder::default();
+    let chain = match profile {
+        Some(profile) => chain.profile_name(profile),
+        None => chain,
+    };
+    let region = chain.build().region().await;
+    let region = region.ok_or_else(|| {
+        advise(
+            "the hub's Region is not known",
+            "name it with --region, or the fleet file with --fleet, or set AWS_REGION",
+        )
+    })?;
+    Ok(region.as_ref().parse()?)
+}
+
 fn loader(profile: Option<&str>, region: &Region) -> ConfigLoader {
     let region = aws_config::Region::new(region.as_str().to_owned());
     let timeouts = TimeoutConfig::builder()

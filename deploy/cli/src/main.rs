@@ -5,6 +5,7 @@ mod args;
 mod aws;
 #[cfg(feature = "aws")]
 mod confirm;
+mod control;
 #[cfg(feature = "aws")]
 mod dead_letters;
 #[cfg(feature = "aws")]
@@ -13,6 +14,7 @@ mod input;
 #[cfg(feature = "aws")]
 mod install;
 mod paint;
+mod play;
 mod progress;
 mod simulate;
 mod validate;
@@ -22,7 +24,7 @@ use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use crate::args::{Args, Command};
 
@@ -33,6 +35,12 @@ fn main() -> ExitCode {
         Command::Simulate(options) => simulate::simulate(&options),
         Command::Validate(options) => validate::validate(&options),
         Command::Schema => validate::schema(),
+        Command::Play(options) => play::play(&options),
+        Command::Completions(options) => completions(options.shell),
+        #[cfg(feature = "aws")]
+        Command::Control(verb) => control::control(&verb),
+        #[cfg(not(feature = "aws"))]
+        Command::Control(_) => Err(anyhow::anyhow!("this command is not in this build\n{}", args::WITHOUT_AWS)),
         #[cfg(feature = "aws")]
         Command::Install(options) => install::install(&options),
         #[cfg(not(feature = "aws"))]
@@ -53,6 +61,13 @@ fn main() -> ExitCode {
         let _ = writeln!(io::stderr(), "{} {error:#}", paint::error_word("error:"));
         ExitCode::from(args::EXIT_USAGE)
     })
+}
+
+fn completions(shell: clap_complete::Shell) -> Result<ExitCode> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Args::command(), "manifold", &mut script);
+    print(|out| out.write_all(&script))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Writes to standard output. Whoever reads it may have seen enough (`manifold … | head`): that changes no answer.

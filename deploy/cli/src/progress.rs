@@ -18,7 +18,7 @@ use manifold_local::simulation::Simulation;
 use crate::words::{grouped, symbol};
 
 /// More targets than this are shown by wave.
-const MOST_ROWS: usize = 40;
+pub(crate) const MOST_ROWS: usize = 40;
 /// A terminal that tells no height is taken to be as high as most are.
 const USUAL_HEIGHT: usize = 24;
 /// How often a run that is shown by wave is looked at, in simulated milliseconds.
@@ -212,23 +212,97 @@ impl Progress {
             View::Rows { screen, bars, frame } => {
                 *frame += 1;
                 let spinner = SPINNER.get(*frame % SPINNER.len()).copied().unwrap_or("⠋");
-                let width = usize::from(Term::stderr().size().1).saturating_sub(1);
+                let width = width();
                 let rows: Vec<String> =
                     self.runs.values().flat_map(|seen| rows(seen, now, began, spinner, width)).collect();
-                for (index, row) in rows.iter().enumerate() {
-                    if bars.len() <= index {
-                        let bar = screen.add(ProgressBar::new_spinner());
-                        // The template is a constant of ours; were it wrong, a plain spinner does.
-                        if let Ok(template) = ProgressStyle::with_template("{msg}") {
-                            bar.set_style(template);
-                        }
-                        bars.push(bar);
-                    }
-                    if let Some(bar) = bars.get(index) {
-                        bar.set_message(truncate_str(row, width, "…").into_owned());
-                    }
-                }
+                redraw(screen, bars, &rows, width);
             }
+        }
+    }
+}
+
+fn width() -> usize {
+    usize::from(Term::stderr().size().1).saturating_sub(1)
+}
+
+/// Draws rows over those that are there.
+fn redraw(screen: &MultiProgress, bars: &mut Vec<ProgressBar>, rows: &[String], width: usize) {
+    for (index, row) in rows.iter().enumerate() {
+        if bars.len() <= index {
+            let bar = screen.add(ProgressBar::new_spinner());
+            // The template is a constant of ours; were it wrong, a plain spinner does.
+            if let Ok(template) = ProgressStyle::with_template("{msg}") {
+                bar.set_style(template);
+            }
+            bars.push(bar);
+        }
+        if let Some(bar) = bars.get(index) {
+            bar.set_message(truncate_str(row, width, "…").into_owned());
+        }
+    }
+}
+
+/// One run that is followed: rows that are redrawn on standard error, or lines for whoever takes them.
+pub(crate) struct Follow {
+    view: View,
+}
+
+impl Follow {
+    /// No progress at all.
+    pub(crate) fn off() -> Self {
+        Self { view: View::Off }
+    }
+
+    /// Rows, if standard error can redraw them; else lines.
+    pub(crate) fn new(live: bool) -> Self {
+        Self {
+            view: match live {
+                true => View::Rows { screen: MultiProgress::new(), bars: Vec::new(), frame: 0 },
+                false => View::Lines { told: BTreeMap::new(), waves: BTreeMap::new() },
+            },
+        }
+    }
+
+    /// Shows how a run stands. Returns the lines that are news; `last` says that no reason is asked for any more.
+    pub(crate) fn show(
+        &mut self,
+        head: Head,
+        targets: Option<Vec<TargetLine>>,
+        now: Timestamp,
+        last: bool,
+    ) -> Vec<String> {
+        let began = head.opened_at;
+        match &mut self.view {
+            View::Off => Vec::new(),
+            View::Lines { told, waves } => {
+                let news = match &targets {
+                    Some(targets) => {
+                        let width = targets.iter().map(|line| measure_text_width(&place(line))).max().unwrap_or(0);
+                        target_lines(&head.run, targets, told, width, last)
+                    }
+                    None => wave_lines(&head, waves),
+                };
+                news.into_iter().map(|line| format!("{:>12}  {line}\n", format!("+{}", now.since(began)))).collect()
+            }
+            View::Rows { screen, bars, frame } => {
+                *frame += 1;
+                let spinner = SPINNER.get(*frame % SPINNER.len()).copied().unwrap_or("⠋");
+                let width = width();
+                let room = height().saturating_sub(2);
+                let targets = targets.filter(|targets| targets.len() < room);
+                let rows = rows(&Seen { head, targets }, now, began, spinner, width);
+                redraw(screen, bars, &rows, width);
+                Vec::new()
+            }
+        }
+    }
+
+    /// Takes the rows away: the summary that follows says it all.
+    pub(crate) fn finish(&self) {
+        if let View::Rows { screen, bars, .. } = &self.view {
+            bars.iter().for_each(ProgressBar::finish_and_clear);
+            // A terminal that is gone can't be cleared.
+            let _ = screen.clear();
         }
     }
 }

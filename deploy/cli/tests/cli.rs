@@ -298,6 +298,38 @@ fn no_colour_reaches_a_pipe() {
     assert!(!output.stdout.contains(&0x1b) && !output.stderr.contains(&0x1b));
 }
 
+#[test]
+fn every_shell_gets_a_completion_script_with_the_verbs() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let output = run(&["completions", shell]);
+        assert_eq!(status(&output), 0);
+        for verb in ["approve", "rollback", "dead-letters"] {
+            assert!(text(&output.stdout).contains(verb), "{shell} has no {verb}");
+        }
+    }
+    assert_eq!(status(&run(&["completions", "cmd"])), 2);
+}
+
+#[test]
+fn options_of_the_verbs_that_cannot_be_meant_are_told() {
+    let mut all = String::new();
+    for args in [
+        &["approve"][..],
+        &["retry", "web", "--all", "--failed"],
+        &["start", "web", "--set", "LOG_LEVEL"],
+        &["history", "web", "--limit", "0"],
+        &["show", "web", "--output", "yaml"],
+        &["plan", "web", "--execution", "x", "--revision", "y"],
+        &["play", "--check", "--write", "a.md"],
+        &["play", "missing.md"],
+        &["play", "empty.yaml"],
+    ] {
+        all.push_str(&transcript(args));
+        all.push('\n');
+    }
+    assert_snapshot!("unusable_verbs", all);
+}
+
 /// `install`, `doctor` and `dead-letters` are in every build's list; what they say depends on whether the AWS SDK is in the build.
 #[test]
 #[cfg(not(feature = "aws"))]
@@ -307,6 +339,9 @@ fn a_build_without_the_aws_sdk_says_how_to_get_the_commands_that_need_it() {
         &["install", "--fleet", FLEET, "--yes"],
         &["doctor", "--fleet", FLEET],
         &["dead-letters", "redrive", "--all"],
+        &["status"],
+        &["approve", "web", "prod"],
+        &["rollback", "web", "--yes"],
     ] {
         let output = run(args);
         assert_eq!(status(&output), 2);

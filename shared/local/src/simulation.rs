@@ -120,6 +120,13 @@ impl Simulation {
         self.world.left(self.tasks.values().flat_map(|task| &task.letters))
     }
 
+    /// A world in which nothing has been released yet. Every target succeeds until
+    /// [`set_behaviour`](World::set_behaviour) says otherwise.
+    #[must_use]
+    pub fn idle(fleet: Fleet, now: Timestamp, seed: u64) -> Self {
+        Self::of(fleet, World::new(now, seed, Behaviours::default(), Faults::default()), Vec::new())
+    }
+
     fn prepare(setup: Setup) -> Result<Self, SimulationError> {
         let envelope = decode_event(&setup.event)?;
         let told = check_release(&setup.fleet, &envelope)?;
@@ -127,8 +134,12 @@ impl Simulation {
         let refused = refused(&setup.fleet, &envelope, told);
         let world = World::new(envelope.at, setup.seed, behaviours, setup.faults);
         world.know_release(told.execution.clone(), release_facts(told));
-        let handlers = Handlers::new(setup.fleet, &world);
-        Ok(Self {
+        Ok(Self::of(setup.fleet, world, refused))
+    }
+
+    fn of(fleet: Fleet, world: World, refused: Vec<(AppName, String)>) -> Self {
+        let handlers = Handlers::new(fleet, &world);
+        Self {
             world,
             handlers: Arc::new(handlers),
             tasks: BTreeMap::new(),
@@ -138,7 +149,7 @@ impl Simulation {
             refused,
             overdue: 0,
             killed: BTreeMap::new(),
-        })
+        }
     }
 
     /// Has one more release event arrive after some time.
@@ -215,6 +226,24 @@ impl Simulation {
             Next::Ticks(times) => (0..times).for_each(|_| self.tick()),
         }
         Ok(Some(self.world.now()))
+    }
+
+    /// Does all that is due until a point in time, at which the clock stands then.
+    ///
+    /// # Errors
+    /// The simulation goes on for ever.
+    pub fn pass_until(&mut self, until: Timestamp) -> Result<(), SimulationError> {
+        while self.world.next_at().is_some_and(|next| next <= until) {
+            self.step()?;
+        }
+        self.world.pass_until(until);
+        Ok(())
+    }
+
+    /// Whether nothing is left to happen.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.tasks.is_empty() && self.world.is_settled()
     }
 
     /// Runs to the end.

@@ -14,7 +14,8 @@ use manifold_core::ledger::{Commit, Expect, Item, Key, Listing, OPEN, PlanChunk,
 use manifold_core::message::{Message, Outgoing, Payload, Queue};
 use manifold_core::pace::{Api, Lane};
 use manifold_core::plan::{Channel, PlannedTarget};
-use manifold_core::release::{Revision, Trigger};
+use manifold_core::release::{Release, Revision, Trigger};
+use manifold_core::run::sweep::OpenRun;
 use manifold_core::run::{Head, Outcome, Phase, Reason, ReasonSource, Refusal, Standing, Target};
 use manifold_core::summary;
 use manifold_core::time::{Span, Timestamp};
@@ -61,6 +62,16 @@ pub enum Inbox {
 }
 
 impl Inbox {
+    /// Where the messages of a queue wait.
+    const fn of(queue: Queue) -> Self {
+        match queue {
+            Queue::Dispatch => Self::Dispatch,
+            Queue::Deploy => Self::Deploy,
+            Queue::Collect => Self::Collect,
+            Queue::Summarize => Self::Summarize,
+        }
+    }
+
     /// The function that reads it.
     #[must_use]
     pub const fn function(self) -> &'static str {
@@ -328,6 +339,15 @@ impl World {
         self.lock().releases.insert(execution, facts);
     }
 
+    /// A release, as the release pipeline tells of its own execution.
+    #[must_use]
+    pub fn released(&self, pipeline: &PipelineName, source: &ExecutionRef) -> Option<Release> {
+        let inner = self.lock();
+        let ReleaseFacts { revision, trigger } = inner.releases.get(&source.id)?.clone();
+        let (source, pipeline) = (source.clone(), pipeline.clone());
+        Some(Release { source, pipeline, revision, trigger, released_at: inner.now })
+    }
+
     /// Has the world tell what happens from now on, for [`World::tale`].
     pub fn tell_tales(&self) {
         self.lock().tale.get_or_insert_default();
@@ -558,6 +578,59 @@ impl World {
         let partition = Key::Head(run.clone()).partition();
         let inner = self.lock();
         inner.of_partition(&partition).filter_map(|record| record.item.get().cloned()).collect()
+    }
+
+    /// A listing, for an onlooker: it takes no time.
+    #[must_use]
+    pub fn listed(&self, listing: &Listing) -> Vec<Record> {
+        let inner = self.lock();
+        let partition = listing.partition();
+        let listed = inner.records.iter().filter(|((pk, sk), _)| *pk == partition && sk.starts_with(listing.prefix()));
+        let records = listed.map(|(_, record)| record.clone());
+        match listing.newest() {
+            None => records.collect(),
+            Some(most) => records.rev().take(usize::try_from(most).unwrap_or(usize::MAX)).collect(),
+        }
+    }
+
+    /// The runs that are looked after, for an onlooker: it takes no time.
+    #[must_use]
+    pub fn open(&self) -> Vec<RunId> {
+        let inner = self.lock();
+        inner
+            .of_partition(OPEN)
+            .filter_map(|record| record.item.get::<OpenRun>())
+            .map(|open| open.run.clone())
+            .collect()
+    }
+
+    /// An operator sends a message, outside of any function: nothing happens to it on its way.
+    ///
+    /// # Errors
+    /// It can't be encoded.
+    pub fn send_now(&self, message: Outgoing) -> Result<(), SendError> {
+        let inbox = Inbox::of(message.queue);
+        let body = Message::new(message.payload).encode();
+        let body = body.map_err(|error| SendError { unsent: 1, total: 1, reason: error.to_string() })?;
+        let mut inner = self.lock();
+        inner.tell(|| format!("an operator sends {}", tale::said(&body)));
+        inner.deliver(inbox, body, message.delay, None);
+        Ok(())
+    }
+
+    /// When something is due next; nothing is, but ticks of the schedule that find nothing to do, if there is none.
+    #[must_use]
+    pub fn next_at(&self) -> Option<Timestamp> {
+        if self.is_settled() {
+            return None;
+        }
+        self.lock().agenda.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    /// Has time pass until then. What was due before must have been done.
+    pub(crate) fn pass_until(&self, until: Timestamp) {
+        let mut inner = self.lock();
+        inner.now = inner.now.max(until);
     }
 
     /// A function is invoked.
@@ -1088,14 +1161,7 @@ impl Listings for World {
     async fn list(&self, listing: &Listing) -> Result<Vec<Record>, LedgerError> {
         self.count("ledger.list");
         self.ask("ledger.list", 5, 20).await?;
-        let inner = self.lock();
-        let partition = listing.partition();
-        let listed = inner.records.iter().filter(|((pk, sk), _)| *pk == partition && sk.starts_with(listing.prefix()));
-        let records = listed.map(|(_, record)| record.clone());
-        Ok(match listing.newest() {
-            None => records.collect(),
-            Some(most) => records.rev().take(usize::try_from(most).unwrap_or(usize::MAX)).collect(),
-        })
+        Ok(self.listed(listing))
     }
 }
 
@@ -1158,12 +1224,7 @@ impl Queues for World {
         {
             let mut inner = self.lock();
             for message in messages.into_iter().take(accepted) {
-                let inbox = match message.queue {
-                    Queue::Dispatch => Inbox::Dispatch,
-                    Queue::Deploy => Inbox::Deploy,
-                    Queue::Collect => Inbox::Collect,
-                    Queue::Summarize => Inbox::Summarize,
-                };
+                let inbox = Inbox::of(message.queue);
                 let kind = kind_of(&message.payload);
                 let delay = Span::from_seconds(message.delay_seconds());
                 let body = Message::new(message.payload).encode().map_err(|error| SendError {

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Subcommand};
 
-use crate::args::Output;
-use crate::install::options::{pair, prefix};
+use crate::args::{Output, prefix};
+use crate::install::options::pair;
 
 /// What the help says after the options.
 pub(crate) const HELP: &str = "\

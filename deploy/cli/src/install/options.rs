@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 
-use crate::args::Output;
+use crate::args::{Output, prefix};
 
 /// What the help says after the options.
 pub(crate) const HELP: &str = "\
@@ -193,20 +193,6 @@ pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
             Ok((account.to_owned(), profile.to_owned()))
         }
         Some(_) | None => Err("expected ACCOUNT=PROFILE, such as prod=prod-admin".to_owned()),
-    }
-}
-
-/// As the hub's template demands it of its parameter `Prefix`.
-pub(crate) fn prefix(text: &str) -> Result<String, String> {
-    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    let good = (2..=31).contains(&text.len())
-        && text.starts_with(|c: char| c.is_ascii_lowercase())
-        && !text.ends_with('-')
-        && text.chars().all(inner);
-    if good {
-        Ok(text.to_owned())
-    } else {
-        Err("expected 2-31 characters of a-z, 0-9 and -, beginning with a letter".to_owned())
     }
 }
 

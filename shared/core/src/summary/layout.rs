@@ -143,6 +143,8 @@ pub(crate) fn headline(summary: &Summary) -> String {
         State::Ended(Verdict::CompletedWithFailures) => {
             format!("{app}: completed with failures on {}", of(failures))
         }
+        // An alarm after its wave, and no target failed.
+        State::Ended(Verdict::Failed) if failures == 0 => format!("{app}: failed, {}", lacking()),
         State::Ended(Verdict::Failed) => format!("{app}: failed on {}", of(failures)),
         State::Ended(Verdict::Incomplete) => format!("{app}: incomplete, {}", lacking()),
         State::Ended(Verdict::TimedOut) => format!("{app}: timed out, {}", lacking()),

@@ -17,7 +17,7 @@ const NAME: usize = 32;
 #[must_use]
 pub fn render(summary: &Summary) -> String {
     let mut out = Page::default();
-    out.line(format!("{} {}", state_symbol(summary), layout::headline(summary)));
+    out.line(headline(summary));
     out.paragraph(facts(summary));
     out.paragraph(status(summary));
     out.paragraph(grid(summary));
@@ -26,6 +26,18 @@ pub fn render(summary: &Summary) -> String {
     }
     out.paragraph(summary.next_step().map(|next| format!("What to do: {}", clean::flat(&next))));
     out.0
+}
+
+/// Its first line: `✔ web: succeeded on all 10 targets`.
+#[must_use]
+pub fn headline(summary: &Summary) -> String {
+    format!("{} {}", state_symbol(summary), layout::headline(summary))
+}
+
+/// Somebody else's words, on one line, without what a terminal would take for a command, and cut to so many characters.
+#[must_use]
+pub fn plain(words: &str, most: usize) -> String {
+    clean::cut(&clean::flat(words), most)
 }
 
 /// Lines, none of which ends in a space.

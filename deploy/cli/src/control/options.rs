@@ -1,0 +1,359 @@
+//! The options of the commands that control rollouts.
+
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
+
+use crate::args::{Output, prefix};
+
+/// How a run is named.
+const RUN: &str = "The run: its id, the beginning of it, or an app's name for the app's newest run";
+
+/// What the help of the commands that give an order says after the options.
+const ORDER_HELP: &str = "\
+Exit status:
+  0  it was done
+  1  it was refused: the reason is told
+  2  the command was not understood, or what it needs could not be read or used
+  7  it was sent, and nothing is known of it yet";
+
+const VERDICT_HELP: &str = "\
+Exit status: that of the run's verdict, as \"manifold help simulate\" lists them; 7 while there is none.";
+
+/// What is asked for.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// See what a release would do, before it does: waves, targets, what changes, how long, how much.
+    Plan(Plan),
+    /// Roll a release out: one that was refused, one from before, or the newest once more.
+    #[command(after_help = ORDER_HELP)]
+    Start(Start),
+    /// See what is going on: open runs, and each app's newest.
+    Status(Status),
+    /// Follow a run until its verdict.
+    #[command(after_help = VERDICT_HELP)]
+    Watch(Watch),
+    /// List an app's runs, newest first.
+    History(History),
+    /// See all of a run, and every decision about it.
+    Show(Show),
+    /// See what a run waits for, or why a target failed.
+    Why(Why),
+    /// Let a wave begin that waits for approval.
+    #[command(after_help = ORDER_HELP)]
+    Approve(Approve),
+    /// Do not let a wave begin, and end the run.
+    #[command(after_help = ORDER_HELP)]
+    Reject(Reject),
+    /// Start nothing more for now; what runs goes on.
+    #[command(after_help = ORDER_HELP)]
+    Pause(Pause),
+    /// Go on with a paused run.
+    #[command(after_help = ORDER_HELP)]
+    Resume(Resume),
+    /// End a run: nothing more is started. With --stop, what runs is stopped as well.
+    #[command(after_help = ORDER_HELP)]
+    Abort(Abort),
+    /// Roll a run's release out again where it is missing.
+    #[command(after_help = ORDER_HELP)]
+    Retry(Retry),
+    /// Bring targets back to the release that they had before a run.
+    #[command(after_help = ORDER_HELP)]
+    Rollback(Rollback),
+}
+
+/// Where Manifold runs, and how the answer is printed.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Common {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// What is printed on standard output
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
+}
+
+/// What a plan is made of.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("what").args(["execution", "revision"]).multiple(false))]
+pub(crate) struct Plan {
+    /// The app
+    #[arg(value_name = "APP")]
+    pub(crate) app: String,
+    /// An execution of the app's release pipeline that succeeded [default: the newest run's]
+    #[arg(long, value_name = "ID")]
+    pub(crate) execution: Option<String>,
+    /// A revision that has not been released yet
+    #[arg(long, value_name = "REVISION")]
+    pub(crate) revision: Option<String>,
+    /// A parameter's value for every target. May be given more than once
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
+    pub(crate) set: Vec<(String, String)>,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// What is started.
+#[derive(Debug, Args)]
+pub(crate) struct Start {
+    /// The app
+    #[arg(value_name = "APP")]
+    pub(crate) app: String,
+    /// An execution of the app's release pipeline that succeeded [default: the newest run's]
+    #[arg(long, value_name = "ID")]
+    pub(crate) execution: Option<String>,
+    /// The release pipeline, if the app has several
+    #[arg(long, value_name = "NAME")]
+    pub(crate) pipeline: Option<String>,
+    /// A parameter's value for every target. May be given more than once. What has choices and is not set is asked for on a
+    /// terminal
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
+    pub(crate) set: Vec<(String, String)>,
+    /// Also if the release has its run already, and where the release is already
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Follow the new run until its verdict
+    #[arg(long)]
+    pub(crate) watch: bool,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) why: Option<String>,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// Whose state is shown.
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// Only this app
+    #[arg(value_name = "APP")]
+    pub(crate) app: Option<String>,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// What is followed.
+#[derive(Debug, Args)]
+pub(crate) struct Watch {
+    #[arg(value_name = "RUN", help = RUN)]
+    pub(crate) run: String,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// Whose runs are listed.
+#[derive(Debug, Args)]
+pub(crate) struct History {
+    /// The app
+    #[arg(value_name = "APP")]
+    pub(crate) app: String,
+    /// How many runs
+    #[arg(long, value_name = "NUMBER", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) limit: u32,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// How a run is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ShowOutput {
+    /// For people.
+    Text,
+    /// One JSON document.
+    Json,
+    /// The decisions, each a line of JSON.
+    Jsonl,
+}
+
+/// What is shown.
+#[derive(Debug, Args)]
+pub(crate) struct Show {
+    #[arg(value_name = "RUN", help = RUN)]
+    pub(crate) run: String,
+    /// Every decision about it as well: who, what, when, why
+    #[arg(long)]
+    pub(crate) decisions: bool,
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// What is printed on standard output
+    #[arg(long, value_enum, default_value_t = ShowOutput::Text)]
+    pub(crate) output: ShowOutput,
+}
+
+/// Where Manifold runs.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Place {
+    /// The fleet file; '-' reads standard input. Names the hub's account and Region
+    #[arg(long, value_name = "FILE")]
+    pub(crate) fleet: Option<PathBuf>,
+    /// The hub's Region [default: the fleet file's, else as the AWS CLI finds it]
+    #[arg(long, value_name = "REGION")]
+    pub(crate) region: Option<String>,
+    /// The AWS profile of the hub account
+    #[arg(long, value_name = "PROFILE")]
+    pub(crate) profile: Option<String>,
+    /// What the names of the hub's resources begin with
+    #[arg(long, value_name = "PREFIX", default_value = "manifold", value_parser = prefix)]
+    pub(crate) prefix: String,
+}
+
+/// What is explained.
+#[derive(Debug, Args)]
+pub(crate) struct Why {
+    #[arg(value_name = "RUN", help = RUN)]
+    pub(crate) run: String,
+    /// One target of it, as ACCOUNT/REGION, the account by its name or its id
+    #[arg(value_name = "ACCOUNT/REGION")]
+    pub(crate) target: Option<String>,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// What is approved.
+#[derive(Debug, Args)]
+pub(crate) struct Approve {
+    #[arg(value_name = "RUN", help = RUN)]
+    pub(crate) run: String,
+    /// The wave [default: the one that waits]
+    #[arg(value_name = "WAVE")]
+    pub(crate) wave: Option<String>,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) why: Option<String>,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// What is rejected.
+#[derive(Debug, Args)]
+pub(crate) struct Reject {
+    #[arg(value_name = "RUN", help = RUN)]
+    pub(crate) run: String,
+    /// The wave [default: the one that waits]
+    #[arg(value_name = "WAVE")]
+    pub(crate) wave: Option<String>,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) why: Option<String>,
+    /// Without asking
+    #[arg(long)]
+    pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// What is paused.
+#[derive(Debug, Args)]
+pub(crate) struct Pause {
+    #[arg(value_name = "RUN", help = RUN)]
+    pub(crate) run: String,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) why: Option<String>,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// What goes on.
+#[derive(Debug, Args)]
+pub(crate) struct Resume {
+    #[arg(value_name = "RUN", help = RUN)]
+    pub(crate) run: String,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) why: Option<String>,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// What is ended.
+#[derive(Debug, Args)]
+pub(crate) struct Abort {
+    #[arg(value_name = "RUN", help = RUN)]
+    pub(crate) run: String,
+    /// Stop what runs as well. A stopped pipeline may leave its target half changed
+    #[arg(long)]
+    pub(crate) stop: bool,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) why: Option<String>,
+    /// Without asking
+    #[arg(long)]
+    pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// What is rolled out again.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("which").args(["failed", "all", "targets"]).multiple(false))]
+pub(crate) struct Retry {
+    #[arg(value_name = "RUN", help = RUN)]
+    pub(crate) run: String,
+    /// Where the release is missing. This is what happens when nothing is said
+    #[arg(long)]
+    pub(crate) failed: bool,
+    /// Everywhere
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Only here, the account by its name or its id. May be given more than once
+    #[arg(long = "target", value_name = "ACCOUNT/REGION")]
+    pub(crate) targets: Vec<String>,
+    /// Follow the new run until its verdict
+    #[arg(long)]
+    pub(crate) watch: bool,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) why: Option<String>,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// What is brought back.
+#[derive(Debug, Args)]
+pub(crate) struct Rollback {
+    #[arg(value_name = "RUN", help = RUN)]
+    pub(crate) run: String,
+    /// Only here, the account by its name or its id. May be given more than once [default: wherever the run got]
+    #[arg(long = "target", value_name = "ACCOUNT/REGION")]
+    pub(crate) targets: Vec<String>,
+    /// Follow the new run until its verdict
+    #[arg(long)]
+    pub(crate) watch: bool,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) why: Option<String>,
+    /// Without asking
+    #[arg(long)]
+    pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() && !value.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        Some(_) | None => Err("expected NAME=VALUE, such as LOG_LEVEL=debug".to_owned()),
+    }
+}
+
+impl Verb {
+    /// Where Manifold runs.
+    pub(crate) const fn place(&self) -> &Place {
+        match self {
+            Self::Plan(Plan { common, .. })
+            | Self::Start(Start { common, .. })
+            | Self::Status(Status { common, .. })
+            | Self::Watch(Watch { common, .. })
+            | Self::History(History { common, .. })
+            | Self::Why(Why { common, .. })
+            | Self::Approve(Approve { common, .. })
+            | Self::Reject(Reject { common, .. })
+            | Self::Pause(Pause { common, .. })
+            | Self::Resume(Resume { common, .. })
+            | Self::Abort(Abort { common, .. })
+            | Self::Retry(Retry { common, .. })
+            | Self::Rollback(Rollback { common, .. }) => &common.place,
+            Self::Show(Show { place, .. }) => place,
+        }
+    }
+}

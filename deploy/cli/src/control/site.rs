@@ -1,0 +1,42 @@
+//! What the commands need of the place where Manifold runs: the ledger to read, two queues to send to, time.
+//!
+//! Nobody answers a command. It is a message, and what became of it is read from the ledger.
+
+use anyhow::Result;
+use manifold_core::control::Who;
+use manifold_core::ids::{ExecutionRef, Nonce, PipelineName, RunId};
+use manifold_core::ledger::{Key, Listing, Record};
+use manifold_core::message::Outgoing;
+use manifold_core::release::Release;
+use manifold_core::run::Target;
+use manifold_core::time::{Span, Timestamp};
+
+/// A place where Manifold runs.
+pub(crate) trait Site {
+    /// Reads items, consistently. The answer has the order of `keys`.
+    async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Record>>>;
+    /// All targets of a run that were ever claimed.
+    async fn targets(&self, run: &RunId) -> Result<Vec<Target>>;
+    /// The items of a listing, in its order.
+    async fn list(&self, listing: &Listing) -> Result<Vec<Record>>;
+    /// The runs that are looked after.
+    async fn open_runs(&self) -> Result<Vec<RunId>>;
+    /// Sends a message.
+    async fn send(&self, message: Outgoing) -> Result<()>;
+    /// Who gives the commands.
+    async fn who(&self) -> Result<Who>;
+    /// What the release pipeline tells of an execution of its own.
+    async fn release(&self, pipeline: &PipelineName, source: &ExecutionRef) -> Result<Release>;
+    /// Lets a moment pass, before the ledger is read again.
+    async fn pass(&self) -> Result<()>;
+    /// How long what was sent is waited for.
+    fn patience(&self) -> Span;
+    /// Now.
+    fn now(&self) -> Timestamp;
+    /// A mark that was never used before.
+    fn nonce(&self) -> Nonce;
+    /// Asks whoever gives the commands. `None`: nobody can be asked.
+    async fn agree(&self, question: &str) -> Result<Option<bool>>;
+    /// Has whoever gives the commands choose. `None`: nobody can be asked.
+    async fn choose(&self, question: &str, choices: &[String]) -> Result<Option<String>>;
+}
