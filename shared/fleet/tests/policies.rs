@@ -345,6 +345,17 @@ fn most_at_once(targets: &[&PlannedTarget], mut choose: impl FnMut(usize) -> usi
     most
 }
 
+/// Each target's wave, and how many must end one after the other before it may start.
+fn depths(plan: &Plan) -> Vec<(u32, usize)> {
+    let mut depths: BTreeMap<TargetKey, usize> = BTreeMap::new();
+    let of = |target: &PlannedTarget| {
+        let depth = target.after.iter().map(|key| depths[key] + 1).max().unwrap_or(0);
+        depths.insert(target.key.clone(), depth);
+        (target.wave, depth)
+    };
+    plan.targets.iter().map(of).collect()
+}
+
 /// What every plan promises whoever carries it out.
 fn sound(plan: &Plan) {
     let mut first = 0;
@@ -370,11 +381,7 @@ fn sound(plan: &Plan) {
         }
     }
     // What waits longer comes later, so that a place that is free is rarely held by what waits.
-    let mut depths: Vec<(u32, usize)> = Vec::new();
-    for target in &plan.targets {
-        let after = target.after.iter().map(|key| depths[usize::try_from(index[key]).unwrap()].1 + 1);
-        depths.push((target.wave, after.max().unwrap_or(0)));
-    }
+    let depths = depths(plan);
     assert!(depths.is_sorted(), "{depths:?}");
     let unchanged: Vec<u32> = plan.unchanged.iter().map(|target| target.index).collect();
     let follow: Vec<u32> = (first..).take(unchanged.len()).collect();
@@ -422,6 +429,11 @@ mod laws {
             prop_assert!(app.targets().iter().map(|target| target.key()).eq(whole.targets.iter().map(|target| &target.key)));
             for plan in [whole, some] {
                 sound(&plan);
+                let of_file = plan.targets.iter().map(|target| {
+                    let region = fleet.regions().iter().position(|region| *region == target.key.region);
+                    (region, fleet.accounts().iter().position(|account| *account.id() == target.key.account))
+                });
+                prop_assert!(depths(&plan).into_iter().zip(of_file).is_sorted(), "what waits alike is in the file's order");
                 for (at, wave) in (0_u32..).zip(&plan.waves) {
                     let targets: Vec<&PlannedTarget> = plan.targets.iter().filter(|target| target.wave == at).collect();
                     prop_assert_eq!(targets.len(), usize::try_from(wave.size).unwrap());
