@@ -37,8 +37,13 @@ pub(super) async fn start<S: Site>(options: &Start, desk: &mut Desk<'_, S>) -> R
             (head.release.pipeline, head.release.source)
         }
     };
-    let what =
-        Request::Start { app: app.name().clone(), pipeline, source, set: options.set.clone(), force: options.force };
+    let what = Request::Start {
+        app: app.name().clone(),
+        pipeline,
+        source,
+        set: settings(desk.site, app, &options.set).await?,
+        force: options.force,
+    };
     let command = command(desk.site, what, options.why.as_deref()).await?;
     if let Some(head) = find::head(desk.site, &command.run()).await? {
         let verdict = head.verdict().map_or("in progress", |verdict| verdict.words());
