@@ -253,9 +253,14 @@ class Code:
         clients = "client|secrets_manager|ssm|codepipeline|events|iam"
         return set(re.findall(rf"\b(?:{clients})\s*\.\s*([a-z_]+)\(\)", text)) - {"clone"}
 
+    def handler(self, function):
+        """What a function does: its sources without the wiring."""
+        files = sorted((self.root / f"functions/{function}/src").glob("*.rs"))
+        return "\n".join(rust(path) for path in files if path.name != "main.rs")
+
     def reads_queue(self, function):
         """Whether a function takes batches of messages."""
-        return "decode_batch" in rust(self.root / f"functions/{function}/src/lib.rs")
+        return "decode_batch" in self.handler(function)
 
     def queues(self, function):
         """The queues that a function sends to."""
@@ -275,13 +280,13 @@ class Code:
     def actions(self, function):
         """The actions that a function's role needs."""
         text = self.functions[function]
-        handler = rust(self.root / f"functions/{function}/src/lib.rs")
+        handler = self.handler(function)
         needed = LOGS | RECEIVES if self.reads_queue(function) else set(LOGS)
         for name, adapter in ADAPTERS.items():
             if re.search(rf"\b{name}::", text):
                 for method, actions in CALLS[adapter].items():
                     # The one read that not every function with a ledger makes.
-                    if (adapter, method) != ("ledger.rs", "query") or re.search(r"ledger\s*\.targets\(", handler):
+                    if (adapter, method) != ("ledger.rs", "query") or re.search(r"\.(?:targets|list)\(", handler):
                         needed |= actions
         return needed
 
@@ -460,7 +465,8 @@ def function_roles(context):
             if sends != expected:
                 yield f"{role} may send to {sorted(sends)}, and {name} sends to {sorted(expected)}"
         installed = {directory(template, each) for _, each in template.of("AWS::Lambda::Function")}
-        for name in set(context.code.functions) - installed:
+        # respond is only there with a signing secret.
+        for name in set(context.code.functions) - installed if template._conditions else ():
             yield f"functions/{name} is not installed"
 
 
@@ -650,6 +656,39 @@ def schedules(context):
 
 
 @check
+def function_urls(context):
+    """A URL that anybody can call is bounded, belongs to a function that verifies what calls it, and opens no other way in."""
+    slack_waits = 3_000
+    # What AWS demands for AuthType NONE. Each holds for calls of the URL only.
+    demanded = {("lambda:InvokeFunctionUrl", "NONE", None), ("lambda:InvokeFunction", None, True)}
+    for template in context.hub():
+        functions = dict(template.of("AWS::Lambda::Function"))
+        permissions = {}
+        for logical, each in template.of("AWS::Lambda::Permission"):
+            key = (each["Action"], each.get("FunctionUrlAuthType"), each.get("InvokedViaFunctionUrl"))
+            permissions.setdefault(each["FunctionName"].removeprefix("@").removesuffix(".Arn"), set()).add(key)
+            if each.get("Principal") == "*" and key not in demanded:
+                yield f"{logical} lets anybody invoke the function itself"
+        for logical, url in template.of("AWS::Lambda::Url"):
+            function = url["TargetFunctionArn"].removeprefix("@").removesuffix(".Arn")
+            name = directory(template, functions[function])
+            if url.get("AuthType") != "NONE" or url.get("InvokeMode", "BUFFERED") != "BUFFERED":
+                yield f"{logical}: Slack can't call it, or not read its answer"
+            if permissions.pop(function, set()) != demanded:
+                yield f"{logical}: an open URL needs the permissions {sorted(map(str, demanded))} and no others"
+            if not re.search(r"press::verify\(", context.code.handler(name)):
+                yield f"{logical}: {name} believes whoever calls"
+                continue
+            if template._conditions and not functions[function].get("ReservedConcurrentExecutions"):
+                yield f"{function}: whoever floods {logical} takes the concurrency that the other functions need"
+            within = context.code.number(f"functions/{name}/src/lib.rs", r"WITHIN: Span = Span::from_millis\(([\d_]+)\)")
+            if not within < slack_waits or not within < functions[function].get("Timeout", 3) * 1_000:
+                yield f"{function} takes up to {within} ms: Slack waits {slack_waits} ms, and its own timeout must be longer"
+        for function in permissions:
+            yield f"{function} may be invoked from outside, and has no URL"
+
+
+@check
 def rules(context):
     """Every rule pins source and account, keeps what it can't deliver, and may deliver it."""
     for template in context.templates:
@@ -736,6 +775,10 @@ def alarms(context):
             if directory(template, function) in SCHEDULED:
                 wanted.append((logical, "Invocations", {("FunctionName", f"@{logical}")}))
             wanted += [(logical, metric, {("FunctionName", f"@{logical}")}) for metric in ("Errors", "Throttles")]
+        for _, url in template.of("AWS::Lambda::Url"):
+            # An answer with an error is no error of the function.
+            logical = url["TargetFunctionArn"].removeprefix("@").removesuffix(".Arn")
+            wanted.append((logical, "Url5xxCount", {("FunctionName", f"@{logical}")}))
         for logical, rule in template.of("AWS::Events::Rule"):
             names = {rule["Name"], f"@{logical}"}
             bus = {("EventBusName", rule["EventBusName"])} if "EventBusName" in rule else set()
@@ -871,6 +914,23 @@ MUTATIONS = [
     ("schedules", HUB, "      MaximumRetryAttempts: 0\n", ""),
     ("schedules", HUB, "      FlexibleTimeWindow:", "      State: DISABLED\n      FlexibleTimeWindow:"),
     ("alarms", HUB, "MetricName: Invocations", "MetricName: Duration"),
+    ("alarms", HUB, "MetricName: Url5xxCount", "MetricName: Url4xxCount"),
+    ("environment", HUB, "MANIFOLD_SIGNING_SECRET:", "MANIFOLD_SIGNING_SECERT:"),
+    ("environment", HUB, "MANIFOLD_DISPATCH_QUEUE_URL: !Ref DispatchQueue", "MANIFOLD_DISPATCH_QUEUE_URL: !Ref CollectQueue"),
+    ("environment", "functions/sweep/src/main.rs", "Queue::Dispatch, ", ""),
+    ("function_roles", "functions/collect/src/main.rs", "Queue::Dispatch, ", ""),
+    ("function_roles", HUB, "[!GetAtt DispatchQueue.Arn, !GetAtt CollectQueue.Arn]", "[!GetAtt DispatchQueue.Arn, !GetAtt DeployQueue.Arn]"),
+    ("function_roles", HUB, "                  Action: secretsmanager:GetSecretValue\n                  Resource: !Ref SlackSigningSecretArn", "                  Action: secretsmanager:PutSecretValue\n                  Resource: !Ref SlackSigningSecretArn"),
+    ("function_roles", "functions/respond/src/main.rs", "queues: SqsQueues", "ledger: DynamoLedger::new(clients.dynamodb(), table),\n            queues: SqsQueues"),
+    ("function_urls", HUB, "      FunctionUrlAuthType: NONE\n", ""),
+    ("function_urls", HUB, "      InvokedViaFunctionUrl: true\n", ""),
+    ("function_urls", HUB, "      AuthType: NONE\n", "      AuthType: AWS_IAM\n"),
+    ("function_urls", HUB, "InvokeMode: BUFFERED", "InvokeMode: RESPONSE_STREAM"),
+    ("function_urls", HUB, "      TargetFunctionArn: !GetAtt RespondFunction.Arn", "      TargetFunctionArn: !GetAtt InspectFunction.Arn"),
+    ("function_urls", HUB, "      FunctionName: !GetAtt RespondFunction.Arn\n      Action: lambda:InvokeFunction\n", "      FunctionName: !GetAtt DeployFunction.Arn\n      Action: lambda:InvokeFunction\n"),
+    ("function_urls", HUB, "      ReservedConcurrentExecutions: !If [HasRespondConcurrency, !Ref RespondConcurrency, !Ref AWS::NoValue]\n", ""),
+    ("function_urls", "functions/respond/src/lib.rs", "press::verify(", "press::believe("),
+    ("function_urls", "functions/respond/src/lib.rs", "from_millis(2_500)", "from_millis(3_500)"),
     ("iam_principals", HUB, '"aws:SourceAccount": !Ref AWS::AccountId\n                "aws:SourceArn": !Sub "arn:${AWS::Partition}:scheduler', '"aws:PrincipalAccount": !Ref AWS::AccountId\n                "aws:PrincipalArn": !Sub "arn:${AWS::Partition}:scheduler'),
     ("rules", HUB, "account: !Ref MemberAccounts\n", "resources: !Ref MemberAccounts\n"),
     ("rules", HUB, "account: [!Ref AWS::AccountId]", "account: [{ exists: true }]"),

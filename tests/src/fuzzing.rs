@@ -21,11 +21,12 @@ use manifold_core::ledger::Item;
 use manifold_core::message::{Message, SCHEMA};
 use manifold_core::pace::{Api, Pace};
 use manifold_core::plan::PlannedTarget;
+use manifold_core::press;
 use manifold_core::release::Revision;
 use manifold_core::run::machine::AppQueue;
 use manifold_core::run::sweep::{Look, OpenRun, View};
 use manifold_core::run::{AlarmsSeen, Event, Head, Observation, Run, Target};
-use manifold_core::summary::{Payload, Summary, slack, text};
+use manifold_core::summary::{Action, Payload, Summary, slack, text};
 use manifold_core::time::Timestamp;
 use manifold_core::wildcard;
 use manifold_fleet::Fleet;
@@ -37,7 +38,7 @@ use crate::EVENT;
 pub type Surface = (&'static str, fn(&[u8]));
 
 /// Every way in.
-pub const SURFACES: [Surface; 11] = [
+pub const SURFACES: [Surface; 12] = [
     ("event", event),
     ("batch", batch),
     ("job", job),
@@ -45,6 +46,7 @@ pub const SURFACES: [Surface; 11] = [
     ("message", message),
     ("item", item),
     ("question", question),
+    ("press", press),
     ("fleet", fleet),
     ("names", names),
     ("pattern", pattern),
@@ -265,6 +267,38 @@ pub fn question(data: &[u8]) {
             is_clear(&error);
         }
     }
+}
+
+/// The body of an interaction in Slack, whoever signed it. What is taken for a press is a message that can be read back.
+pub fn press(data: &[u8]) {
+    let now = Timestamp::from_millis(1_548_426_418_000);
+    for signature in ["v0=", &format!("v0={:064x}", 7)] {
+        let unsigned = press::verify("8f742231b10e8888abcd99yyyzzz85a5", "1548426418", signature, data, now);
+        is_clear(&unsigned.expect_err("nobody signed it"));
+    }
+    // The headers are as little to be trusted as the body.
+    let text = lossy(data);
+    is_clear(&press::verify("secret", &text, &text, data, now).expect_err("nobody signed it"));
+    for body in [data.to_vec(), press_body(&text)] {
+        match press::decode(&body) {
+            Ok(pressed) => {
+                assert_eq!(press::decode(&body).as_ref(), Ok(&pressed), "the same request is the same press");
+                let payload = pressed.payload();
+                let message = Message::new(payload.clone()).encode().expect("a press can be sent");
+                assert_eq!(Message::decode(&message).map(|message| message.payload), Ok(payload));
+            }
+            Err(error) => is_clear(&error),
+        }
+    }
+}
+
+/// The form that Slack sends a payload in.
+fn press_body(payload: &str) -> Vec<u8> {
+    let mut body = b"payload=".to_vec();
+    for byte in payload.bytes() {
+        body.extend(format!("%{byte:02X}").into_bytes());
+    }
+    body
 }
 
 /// A fleet file: it is refused with problems that each have a place in it, or it has nothing left to check.
@@ -488,6 +522,7 @@ pub fn seeds(surface: &str) -> Vec<Vec<u8>> {
                 .collect(),
         ),
         "question" => questions(),
+        "press" => presses(),
         "fleet" => files(&["shared/fleet/tests/fleets", "deploy/examples", "tests/stored/fleet.yaml"]),
         "names" => [
             "444455556666", "eu-west-1", "us-gov-west-1", "web", "web-0f3a5b7c9d1e2f40", "svc-deploy",
@@ -542,6 +577,30 @@ fn questions() -> Vec<Vec<u8>> {
     ]
     .map(|question| question.to_string().into_bytes())
     .into()
+}
+
+/// What Slack sends when a button is pressed, for each of them: the payload alone, and as the form that it comes in.
+fn presses() -> Vec<Vec<u8>> {
+    let run: RunId = "web-0f3a5b7c9d1e2f40".parse().expect("a run's id");
+    let wave = || "prod".to_owned();
+    let actions =
+        [Action::Approve { wave: wave() }, Action::Reject { wave: wave() }, Action::Abort, Action::RetryFailed];
+    let payload = |action: &Action| {
+        json!({
+            "type": "block_actions",
+            "user": { "id": "U0123456789", "username": "jane", "name": "jane.doe", "team_id": "T0123456789" },
+            "container": { "type": "message", "message_ts": "1548261231.000200", "channel_id": "C0123456789" },
+            "message": { "type": "message", "ts": "1548261231.000200", "blocks": [] },
+            "response_url": "https://hooks.slack.com/actions/A/B/C",
+            "actions": [{
+                "type": "button", "block_id": "x", "action_id": press::action_id(action),
+                "value": press::value(&run, action), "action_ts": "1548426417.840180",
+            }],
+        })
+        .to_string()
+    };
+    let payloads = actions.iter().map(payload);
+    payloads.flat_map(|payload| [press_body(&payload), payload.into_bytes()]).collect()
 }
 
 /// The files of a folder and of those in it, or the one file.

@@ -244,6 +244,7 @@ surfaces! {
     a_damaged_message_is_refused_in_clear_words: "message",
     a_damaged_item_is_refused_or_does_no_harm: "item",
     a_damaged_question_is_refused_in_clear_words: "question",
+    a_damaged_press_is_refused_in_clear_words: "press",
     a_damaged_fleet_file_is_refused_with_places_in_it: "fleet",
     a_damaged_name_is_no_name: "names",
     any_pattern_means_what_it_says: "pattern",

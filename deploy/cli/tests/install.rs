@@ -18,7 +18,7 @@ use zip::write::SimpleFileOptions;
 
 const HUB: &str = "111122223333";
 const DEV: &str = "444455556666";
-const FUNCTIONS: [&str; 6] = ["dispatch", "deploy", "collect", "summarize", "sweep", "inspect"];
+const FUNCTIONS: [&str; 7] = ["dispatch", "deploy", "collect", "summarize", "sweep", "inspect", "respond"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()

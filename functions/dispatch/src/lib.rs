@@ -1,30 +1,33 @@
-//! `dispatch`: a release event opens one run for each app that the release pipeline releases.
+//! `dispatch`: a release event opens one run for each app that the release pipeline releases, and a request the run that
+//! an operator, or an app's policy, wants.
 //!
 //! The run's id is derived from the source execution, so a duplicate event finds the run there and only derives its
 //! first effects again. The plan is written before the head: a run exists once its head does.
 
+mod request;
+
 use futures::{StreamExt, TryStreamExt, stream};
 use manifold_core::checkup::{Answer, Misunderstood, Question};
-use manifold_core::control::Origin;
 use manifold_core::event::{
     self, BatchResponse, DecodeError, Envelope, PipelineEvent, PipelineState, decode_batch, decode_event,
 };
 use manifold_core::ids::{ExecutionRef, RunId, TargetKey};
-use manifold_core::ledger::{Commit, Key, RUN_RETENTION, Versions};
-use manifold_core::message::Outgoing;
-use manifold_core::plan::PlannedTarget;
-use manifold_core::release::Release;
-use manifold_core::run::{Effect, Run, Wanted};
+use manifold_core::ledger::{Commit, Key, RUN_RETENTION, Versions, Write};
+use manifold_core::message::{Message, MessageError, Outgoing};
+use manifold_core::plan::{Plan, PlannedTarget};
+use manifold_core::run::{AppQueue, Effect, Event, Head, Run, Told, Wanted};
 use manifold_core::time::Timestamp;
-use manifold_fleet::{App, Fleet, PlanError};
+use manifold_fleet::{Fleet, PlanError};
 use manifold_ports::batch::{self, OutOfTime, Report};
 use manifold_ports::clock::Clock;
-use manifold_ports::ledger::{CommitError, Ledger, LedgerError};
+use manifold_ports::ledger::{CommitError, Ledger, LedgerError, Listings};
 use manifold_ports::queues::{Queues, SendError};
 use manifold_ports::releases::{ReleaseError, Releases};
-use manifold_ports::runs;
+use manifold_ports::runs::{self, RunError};
 use serde_json::Value;
 use tracing::Instrument;
+
+use crate::request::Source;
 
 /// How many apps of one release are opened at once. Their runs have nothing in common but the release.
 const APPS_AT_ONCE: usize = 16;
@@ -64,6 +67,14 @@ enum Failure {
     #[error(transparent)]
     Send(#[from] SendError),
     #[error(transparent)]
+    Message(#[from] MessageError),
+    #[error("a {0} message does not belong on this queue")]
+    Misplaced(&'static str),
+    #[error(transparent)]
+    Run(#[from] RunError),
+    #[error("{0}")]
+    Refused(String),
+    #[error(transparent)]
     OutOfTime(#[from] OutOfTime),
 }
 
@@ -82,7 +93,7 @@ impl<L, Q, R, C> Dispatch<L, Q, R, C> {
     }
 }
 
-impl<L: Ledger, Q: Queues, R: Releases, C: Clock> Dispatch<L, Q, R, C> {
+impl<L: Ledger + Listings, Q: Queues, R: Releases, C: Clock> Dispatch<L, Q, R, C> {
     /// Handles one SQS batch. `deadline` is when Lambda ends the invocation.
     ///
     /// # Errors
@@ -104,6 +115,9 @@ impl<L: Ledger, Q: Queues, R: Releases, C: Clock> Dispatch<L, Q, R, C> {
     }
 
     async fn message(&self, body: &str) -> Result<&'static str, Failure> {
+        if Message::is_ours(body) {
+            return self.request(body).await;
+        }
         let envelope = decode_event(body)?;
         let told = match &envelope.event {
             event::Event::Pipeline(told) if told.state == PipelineState::Succeeded => told,
@@ -131,8 +145,8 @@ impl<L: Ledger, Q: Queues, R: Releases, C: Clock> Dispatch<L, Q, R, C> {
             .map(|app| {
                 let run = RunId::derive(app.name(), &source);
                 let span = tracing::info_span!("open", %run);
-                let (envelope, source) = (&envelope, &source);
-                async move { self.open(&run, app, envelope, told, source).await }.instrument(span)
+                let released = Source::Released { app, envelope: &envelope, told, source: &source };
+                async move { self.open(&run, &released).await }.instrument(span)
             })
             .collect();
         let opened: Vec<Result<bool, Failure>> = stream::iter(openings).buffered(APPS_AT_ONCE).collect().await;
@@ -148,17 +162,10 @@ impl<L: Ledger, Q: Queues, R: Releases, C: Clock> Dispatch<L, Q, R, C> {
     }
 
     /// Opens a run, unless it is open already. Says whether it did.
-    async fn open(
-        &self,
-        run: &RunId,
-        app: &App,
-        envelope: &Envelope,
-        told: &PipelineEvent,
-        source: &ExecutionRef,
-    ) -> Result<bool, Failure> {
-        let mut planned = None;
+    async fn open(&self, run: &RunId, source: &Source<'_>) -> Result<bool, Failure> {
+        let mut prepared = None;
         for _ in 0..TRIES {
-            let keys = [Key::Head(run.clone()), Key::Queue(app.name().clone())];
+            let keys = [Key::Head(run.clone()), Key::Queue(run.app())];
             let mut records = self.ledger.get(&keys).await?.into_iter();
             let mut versions = Versions::default();
             let (head, queue) = (records.next().flatten(), records.next().flatten());
@@ -173,55 +180,79 @@ impl<L: Ledger, Q: Queues, R: Releases, C: Clock> Dispatch<L, Q, R, C> {
                 return Ok(false);
             }
             // Asked only once the run is known to be new: a duplicate event costs one read.
-            let (release, plan) = match planned.take() {
+            let (release, plan) = match prepared.take() {
                 Some(known) => known,
                 None => {
-                    let details = self.releases.describe(&told.pipeline, source).await?;
-                    let release = Release::announced(envelope, told, details.revisions, details.trigger);
-                    let plan = app.plan(run, &release)?;
-                    self.store_plan(run, &plan.targets).await?;
+                    let (release, plan) = self.prepare(run, source).await?;
+                    self.store_plan(run, &plan).await?;
                     (release, plan)
                 }
             };
-            let now = self.clock.now();
-            let wanted = Wanted {
-                run: run.clone(),
-                app: app.name().clone(),
-                release: release.clone(),
-                origin: Origin::Release,
-                plan: &plan,
-            };
-            let opened = Run::open(wanted, queue.clone(), now);
-            let step = opened.run.finish();
-            let effects = step.effects.clone();
-            let mut writes = versions.writes(run, now, &step);
-            if let Some(overtaken) = opened.overtakes {
-                let key = Key::Head(overtaken.clone());
-                if let Some(record) = self.ledger.get(std::slice::from_ref(&key)).await?.pop().flatten() {
-                    let mut versions = Versions::default();
-                    versions.note(key.clone(), record.version);
-                    let head = runs::head_of(&key, record)?;
-                    let opened_at = head.opened_at;
-                    let step = Run::load(head, queue, []).overtake(run.clone(), now).finish();
-                    writes.extend(versions.writes(&overtaken, opened_at, &step));
-                }
-            }
+            let (app, origin) = (run.app(), source.origin());
+            let wanted = Wanted { run: run.clone(), app, release: release.clone(), origin, plan: &plan };
+            let (writes, effects) = self.writes(wanted, &versions, queue, source).await?;
             match self.ledger.commit(Commit { writes, nonce: self.clock.nonce() }).await {
                 Ok(()) => {
                     tracing::info!(targets = plan.targets.len(), waves = plan.waves.len(), "run opened");
                     self.perform(effects).await?;
                     return Ok(true);
                 }
-                Err(CommitError::Conflict { .. }) => planned = Some((release, plan)),
+                Err(CommitError::Conflict { .. }) => prepared = Some((release, plan)),
                 Err(error @ CommitError::Ledger(_)) => return Err(error.into()),
             }
         }
         Err(Failure::Contended)
     }
 
-    async fn store_plan(&self, run: &RunId, plan: &[PlannedTarget]) -> Result<(), Failure> {
+    /// What opens a run, and what follows. The run that waited gives its place up, and the one that is under way may end for
+    /// the newer one, in the same commit.
+    async fn writes(
+        &self,
+        wanted: Wanted<'_>,
+        versions: &Versions,
+        queue: AppQueue,
+        source: &Source<'_>,
+    ) -> Result<(Vec<Write>, Vec<Effect>), Failure> {
+        let now = self.clock.now();
+        let (run, before) = (wanted.run.clone(), queue.clone());
+        let opened = Run::open(wanted, queue, now);
+        let mut step = opened.run.finish();
+        let mut writes = Vec::new();
+        if let Some((overtaken, head, versions)) = self.head(opened.overtakes.as_ref()).await? {
+            let opened_at = head.opened_at;
+            let step = Run::load(head, before, []).overtake(run.clone(), now).finish();
+            writes.extend(versions.writes(&overtaken, opened_at, &step));
+        }
+        // What makes no difference to the run that is under way is not written: it may be written often just now.
+        if let Some((behind, head, versions)) = self.head(opened.behind.as_ref()).await? {
+            let (opened_at, queue) = (head.opened_at, step.queue.clone().unwrap_or_default());
+            let (yields, told) = Run::load(head, queue, []).step(Event::Newer { run: run.clone() }, now);
+            if told == Told::Changed {
+                let mut yields = yields.finish();
+                // One queue, one write.
+                step.queue = yields.queue.take().or(step.queue);
+                step.effects.append(&mut yields.effects);
+                writes.extend(versions.writes(&behind, opened_at, &yields));
+            }
+        }
+        writes.extend(versions.writes(&run, now, &step));
+        writes.extend(source.record(&run, now));
+        Ok((writes, step.effects))
+    }
+
+    async fn head(&self, run: Option<&RunId>) -> Result<Option<(RunId, Head, Versions)>, Failure> {
+        let Some(run) = run else { return Ok(None) };
+        let key = Key::Head(run.clone());
+        let Some(record) = self.ledger.get(std::slice::from_ref(&key)).await?.pop().flatten() else { return Ok(None) };
+        let mut versions = Versions::default();
+        versions.note(key.clone(), record.version);
+        Ok(Some((run.clone(), runs::head_of(&key, record)?, versions)))
+    }
+
+    async fn store_plan(&self, run: &RunId, plan: &Plan) -> Result<(), Failure> {
         let expires_at = self.clock.now().plus(RUN_RETENTION);
-        let chunks = runs::plan_writes(run, plan, expires_at)
+        let planned: Vec<PlannedTarget> = plan.targets.iter().chain(&plan.unchanged).cloned().collect();
+        let chunks = runs::plan_writes(run, &planned, expires_at)
             .into_iter()
             .map(|write| self.ledger.commit(Commit { writes: vec![write], nonce: self.clock.nonce() }));
         // A plan of 10,000 targets has 400 parts; eight writes at a time keep one connection pool busy.

@@ -1,8 +1,10 @@
 //! What every function's `main.rs` has in common: set up once, then answer event after event.
 
+use std::time::Duration;
+
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use manifold_core::checkup::{self, Answer, Misunderstood, Question};
-use manifold_core::time::Timestamp;
+use manifold_core::time::{Span, Timestamp};
 use serde_json::Value;
 use tracing::Instrument;
 
@@ -74,7 +76,8 @@ where
     .await
 }
 
-/// Hands the input on: to `look` if it is a checkup's question, else, as a batch of messages, to `work`.
+/// Hands the input on: to `look` if it is a checkup's question, else to `work`: a batch of messages, a schedule's tick, or a
+/// request to a function URL, whose event has no field that a question has, whatever the request says.
 ///
 /// # Errors
 /// `work` failed. A question that is not understood is an answer, too: whoever asks is to see why.
@@ -107,6 +110,12 @@ where
     Ok(serde_json::to_value(done?)?)
 }
 
+/// Ends after a while. For work that is answered by then, done or not.
+pub async fn after(span: Span) {
+    let span = Duration::from_millis(u64::try_from(span.as_millis()).unwrap_or(0));
+    let _elapsed = tokio::time::timeout(span, std::future::pending::<()>()).await;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,6 +132,20 @@ mod tests {
         assert_eq!(checkup::answer(&asked), Ok(Answer::Fleet { digest: "d".to_owned() }));
         assert_eq!(route(json!({"Records": []})).await.unwrap(), "worked");
         assert_eq!(route(json!({"manifold": "Records"})).await.unwrap()["manifold"]["schema"], 1);
+    }
+
+    #[tokio::test]
+    async fn a_request_to_a_function_url_is_work_whatever_it_says() {
+        let body = Question::Fleet.to_request().to_string();
+        let request =
+            json!({"version": "2.0", "headers": {"manifold": "fleet"}, "body": body, "isBase64Encoded": false});
+        assert_eq!(route(request).await.unwrap(), "worked");
+    }
+
+    #[tokio::test]
+    async fn after_a_while_it_ends_and_not_before() {
+        after(Span::from_millis(0)).await;
+        assert!(futures::poll!(Box::pin(after(Span::from_minutes(60)))).is_pending());
     }
 
     #[tokio::test]

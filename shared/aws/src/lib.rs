@@ -10,6 +10,7 @@
 //! | [`releases`] | [`manifold_ports::releases::Releases`] | CodePipeline in the hub account |
 //! | [`slack`] | [`manifold_ports::slack::Slack`], [`manifold_ports::checkup::LookAtSlack`] | Slack's Web API and incoming webhooks |
 //! | `inspect` (a Cargo feature) | [`manifold_ports::checkup::Inspect`] | EventBridge, CodePipeline and IAM |
+//! | [`secrets`] | [`manifold_ports::signing::Signing`] | Secrets Manager and Parameter Store |
 //! | [`clock`] | [`manifold_ports::clock::Clock`] | the host |
 //!
 //! What they share: [`clients`] builds the SDK's clients, [`credentials`] assumes the roles of target accounts,

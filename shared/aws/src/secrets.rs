@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use manifold_core::plan::SecretRef;
 use manifold_core::time::{Span, Timestamp};
 use manifold_ports::clock::Clock;
+use manifold_ports::signing::{Signing, SigningError, SigningSecret};
 
 use crate::clients::Clients;
 use crate::clock::SystemClock;
@@ -137,6 +138,33 @@ impl<C: Clock> Secrets<C> {
                     .ok_or_else(|| SecretError::Refused("it has no value".to_owned()))
             }
         }
+    }
+}
+
+/// The signing secret of the Slack app, kept as other secrets are: a new one takes effect within five minutes. A request
+/// that it does not fit is no reason to read it again, as anybody can send one.
+#[derive(Debug, Clone)]
+pub struct SlackSigning<C = SystemClock> {
+    secrets: Secrets<C>,
+    reference: SecretRef,
+}
+
+impl<C> SlackSigning<C> {
+    /// The one that an ARN names, in Secrets Manager or in Parameter Store, whose `GetParameter` takes ARNs, too.
+    #[must_use]
+    pub fn new(secrets: Secrets<C>, arn: &str) -> Self {
+        let reference = match arn.split(':').nth(2) {
+            Some("ssm") => SecretRef::Ssm(arn.to_owned()),
+            Some(_) | None => SecretRef::SecretsManager(arn.to_owned()),
+        };
+        Self { secrets, reference }
+    }
+}
+
+impl<C: Clock> Signing for SlackSigning<C> {
+    async fn secret(&self) -> Result<SigningSecret, SigningError> {
+        let secret = self.secrets.get(&self.reference).await.map_err(|error| SigningError(error.to_string()))?;
+        Ok(SigningSecret::new(secret.expose()))
     }
 }
 

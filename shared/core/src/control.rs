@@ -89,6 +89,16 @@ impl Who {
         })
     }
 
+    /// That this is none of those who may, in words.
+    #[must_use]
+    pub fn is_none_of(&self, operators: &[Operator]) -> String {
+        let names: Vec<&str> = operators.iter().map(|operator| operator.name.as_str()).collect();
+        match names.is_empty() {
+            true => format!("{} may not: the fleet file names nobody who may", self.short()),
+            false => format!("{} may not: only {} may", self.short(), names.join(", ")),
+        }
+    }
+
     /// What to call them: their name if there is one, else the last part of their id.
     #[must_use]
     pub fn short(&self) -> &str {

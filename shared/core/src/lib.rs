@@ -17,6 +17,7 @@
 //! | [`pace`] | how fast an API may be called, learnt from its throttling |
 //! | [`ledger`] | keys and items as they are stored, with their schema version |
 //! | [`message`] | what functions send each other through queues |
+//! | [`press`] | what Slack sends when somebody presses a button, and whether it was Slack |
 //! | [`console`] | links into the AWS consoles of each partition |
 //! | [`summary`] | the model of the one message, and its Slack form |
 //! | [`checkup`] | what the functions are asked about accounts, Regions and Slack, and what their answers mean |
@@ -35,6 +36,7 @@ pub mod ledger;
 pub mod message;
 pub mod pace;
 pub mod plan;
+pub mod press;
 pub mod release;
 pub mod run;
 pub mod summary;

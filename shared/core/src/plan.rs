@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::control::Operator;
+use crate::control::{Operator, Via, Who};
 use crate::ids::{PipelineName, RoleArn, TargetKey};
 use crate::release::Release;
 use crate::time::Span;
@@ -47,6 +47,23 @@ pub struct Policy {
     /// may send to Manifold's queues may.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub operators: Vec<Operator>,
+}
+
+impl Policy {
+    /// Whether somebody may pause, resume, abort, retry and roll back.
+    ///
+    /// # Errors
+    /// They may not; why, in words.
+    pub fn may_operate(&self, who: &Who) -> Result<(), String> {
+        match who.via {
+            Via::Manifold => Ok(()),
+            Via::Cli if self.operators.is_empty() => Ok(()),
+            Via::Cli | Via::Slack | Via::Pipeline => match who.among(&self.operators) {
+                Some(_) => Ok(()),
+                None => Err(who.is_none_of(&self.operators)),
+            },
+        }
+    }
 }
 
 /// What a newer release does to a run that is under way.

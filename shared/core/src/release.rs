@@ -97,6 +97,20 @@ impl Release {
     }
 }
 
+impl Release {
+    /// An execution of a release pipeline that somebody rolls out, as the engine tells it.
+    #[must_use]
+    pub fn started(
+        source: ExecutionRef,
+        pipeline: PipelineName,
+        revisions: Vec<Revision>,
+        trigger: Trigger,
+        at: Timestamp,
+    ) -> Self {
+        Self { source, pipeline, revision: revisions.into_iter().next(), trigger, released_at: at }
+    }
+}
+
 impl Revision {
     /// A commit id as people quote it: its first 8 characters when it is hexadecimal, else the whole id.
     #[must_use]

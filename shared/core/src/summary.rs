@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::console;
 use crate::control::Origin;
 use crate::ids::{AccountId, AppName, Attempt, ExecutionId, PipelineName, Region, RunId, TargetKey};
-use crate::plan::PlannedTarget;
+use crate::plan::{Channel, PlannedTarget};
 use crate::release::Release;
 use crate::run::{Closing, Head, Hold, Outcome, Phase, Status, Tally, Target, Verdict};
 use crate::time::{Span, Timestamp};
@@ -81,6 +81,8 @@ pub struct Asks {
     pub targets: u32,
     /// Who may approve it, by their names in the fleet file.
     pub approvers: Vec<String>,
+    /// Whether one of them may in Slack.
+    pub in_slack: bool,
     /// When the request lapses.
     pub until: Timestamp,
 }
@@ -109,7 +111,12 @@ impl Action {
     /// What may be done about a run by those that its fleet file names: buttons that nobody may press are not shown.
     fn of(head: &Head, asks: Option<&Asks>) -> Vec<Self> {
         let mut actions = Vec::new();
-        if let Some(asks) = asks {
+        match &head.channel {
+            Channel::Bot { .. } => {}
+            // What a webhook posted can't be edited, so that its buttons would stay; and nobody sees the silence.
+            Channel::Webhook { .. } | Channel::Silent => return actions,
+        }
+        if let Some(asks) = asks.filter(|asks| asks.in_slack) {
             actions.push(Self::Approve { wave: asks.wave.clone() });
             actions.push(Self::Reject { wave: asks.wave.clone() });
         }
@@ -127,11 +134,7 @@ impl Action {
                 | Verdict::TimedOut
                 | Verdict::Aborted
                 | Verdict::NotApproved,
-            ) => {
-                if head.tally().succeeded < head.size() {
-                    actions.push(Self::RetryFailed);
-                }
-            }
+            ) => actions.extend((head.tally().succeeded < head.size()).then_some(Self::RetryFailed)),
         }
         actions
     }
@@ -460,11 +463,12 @@ fn waits_for(head: &Head, lines: &[TargetLine], targets: &[Target]) -> Vec<Strin
 fn asks(head: &Head) -> Option<Asks> {
     let Hold::Approval { wave, until, .. } = head.hold(head.opened_at)? else { return None };
     let wave = head.waves.get(wave)?;
-    let approvers = wave.plan.approval.iter().flat_map(|approval| &approval.approvers);
+    let approvers = || wave.plan.approval.iter().flat_map(|approval| &approval.approvers);
     Some(Asks {
         wave: wave.plan.name.clone(),
         targets: wave.plan.size,
-        approvers: approvers.map(|operator| operator.name.clone()).collect(),
+        approvers: approvers().map(|operator| operator.name.clone()).collect(),
+        in_slack: approvers().any(|operator| !operator.slack.is_empty()),
         until,
     })
 }

@@ -9,13 +9,15 @@ mod summary {
     pub(crate) mod story;
 }
 
+use manifold_core::control::{Order, Origin};
+use manifold_core::plan::{Channel, SecretRef};
 use manifold_core::run::{Outcome, Verdict};
 use manifold_core::summary::{Payload, Summary, slack, text};
 use manifold_core::time::Span;
 use proptest::prelude::*;
 
 use summary::limits::assert_slack_limits;
-use summary::story::{Fleet, Story, hostile};
+use summary::story::{Fleet, Story, bot, hostile, in_slack, operator};
 
 /// Draws the story in every form, checks Slack's limits, and compares with the golden files.
 fn check(name: &str, summary: &Summary) -> Payload {
@@ -133,6 +135,113 @@ fn overtaken_before_its_turn() {
 #[test]
 fn waiting_behind_another_run() {
     check("waiting_behind_another_run", &Story::waiting(Fleet::default()).summary());
+}
+
+/// Two targets, then four that somebody must let begin.
+fn asking() -> Fleet {
+    Fleet {
+        waves: vec![("canary", 2, 0), ("prod & rest", 4, 0)],
+        approval: Some("prod & rest"),
+        approvers: vec![operator("Jane Doe", &["U0JANE"]), operator("<!channel> *ops*", &[])],
+        operators: vec![operator("Jane Doe", &["U0JANE"])],
+        channel: bot(),
+        ..Fleet::default()
+    }
+}
+
+/// The ids of the message's buttons.
+fn buttons(payload: &Payload) -> Vec<String> {
+    let blocks = payload.blocks.iter().filter(|block| block["type"] == "actions");
+    let elements = blocks.flat_map(|block| block["elements"].as_array().cloned().unwrap_or_default());
+    elements.map(|button| button["action_id"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn waits_for_approval() {
+    let mut story = Story::open(asking());
+    story.start_all();
+    story.succeed_all();
+    let summary = story.summary();
+    let message = check("waits_for_approval", &summary);
+    assert_eq!(buttons(&message), ["manifold.approve", "manifold.reject", "manifold.abort"]);
+    assert!(message.text.starts_with(":white_circle: web: waits for approval of prod  rest,"), "{}", message.text);
+    let value = message.blocks.iter().find_map(|block| block["elements"][0]["value"].as_str()).unwrap();
+    assert!(value.contains(summary.run.as_str()) && value.contains("prod & rest"), "{value}");
+}
+
+#[test]
+fn nobody_can_press_what_is_not_theirs_to_press() {
+    let shown = |fleet: Fleet| {
+        let mut story = Story::open(fleet);
+        story.start_all();
+        story.succeed_all();
+        buttons(&slack::message(&story.summary()))
+    };
+    // What a webhook posted can't be edited, and its buttons would stay.
+    let url = SecretRef::SecretsManager("manifold/hook".to_owned());
+    assert!(shown(Fleet { channel: Channel::Webhook { url }, ..asking() }).is_empty());
+    assert!(shown(Fleet { channel: Channel::Silent, ..asking() }).is_empty());
+    assert_eq!(shown(Fleet { approvers: vec![operator("ops", &[])], ..asking() }), ["manifold.abort"]);
+    assert_eq!(shown(Fleet { operators: Vec::new(), ..asking() }), ["manifold.approve", "manifold.reject"]);
+    assert!(shown(Fleet { approval: None, operators: Vec::new(), ..asking() }).is_empty());
+}
+
+#[test]
+fn approved_and_failed() {
+    let mut story = Story::open(asking());
+    story.start_all();
+    story.succeed_all();
+    story.command(in_slack("U0JANE", "jane <!here>"), Order::Approve { wave: "prod & rest".to_owned() });
+    assert_eq!(story.summary().asks, None);
+    story.start_all();
+    story.fail("prod", "us-east-1", "JobFailed in action Deploy", "Service web did not become stable: 3/4 healthy");
+    story.succeed_all();
+    let message = check("approved_and_failed", &story.summary());
+    assert_eq!(buttons(&message), ["manifold.retry_failed"]);
+    assert!(said(&message).contains("was approved by jane &lt;!here&gt; (Slack)"), "{}", said(&message));
+}
+
+#[test]
+fn rejected() {
+    let mut story = Story::open(asking());
+    story.start_all();
+    story.succeed_all();
+    story.command(in_slack("U0JANE", "jane"), Order::Reject { wave: "prod & rest".to_owned() });
+    let summary = story.summary();
+    assert_eq!(summary.verdict, Some(Verdict::NotApproved));
+    check("rejected", &summary);
+}
+
+#[test]
+fn aborted_while_it_ran() {
+    let mut story = Story::open(Fleet { approval: None, ..asking() });
+    story.start_all();
+    story.command(in_slack("U0JANE", "jane"), Order::Abort { stop: false });
+    let message = check("aborted_while_it_ran", &story.summary());
+    assert!(buttons(&message).is_empty(), "it is ending already");
+}
+
+#[test]
+fn a_rollback_says_of_what_and_by_whom() {
+    let of = "web-0f3a5b7c9d1e2f40".parse().unwrap();
+    let origin = Origin::Rollback { of, by: in_slack("U0JANE", "_jane_ <@U1>") };
+    let mut story = Story::open(Fleet { origin, ..Fleet::default() });
+    story.start_all();
+    story.succeed_all();
+    check("rollback", &story.summary());
+}
+
+#[test]
+fn what_has_the_release_already_is_told() {
+    let mut story = Story::open(Fleet { unchanged: 2, waves: vec![("all", 4, 0)], ..Fleet::default() });
+    story.start_all();
+    story.succeed_all();
+    check("some_unchanged", &story.summary());
+    // What `Run::open` does with a plan of nothing, and what is shown of it.
+    let story = Story::open(Fleet { unchanged: 6, waves: vec![("all", 0, 0)], ..Fleet::default() });
+    let summary = story.summary();
+    assert_eq!((summary.verdict, summary.size), (Some(Verdict::Succeeded), 0));
+    check("nothing_to_do", &summary);
 }
 
 #[test]

@@ -15,4 +15,5 @@ pub mod pace;
 pub mod queues;
 pub mod releases;
 pub mod runs;
+pub mod signing;
 pub mod slack;

@@ -50,6 +50,19 @@ pub(crate) struct SecretArns {
     pub(crate) parameters: BTreeSet<String>,
     /// The ARNs of the customer managed keys that encrypt them.
     pub(crate) keys: BTreeSet<String>,
+    /// The signing secret of the Slack app, if the operator named one, or took it away.
+    pub(crate) signing: Option<SigningArns>,
+}
+
+/// What the signing secret is called in the policy of the one function that reads it. What is empty is taken away.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct SigningArns {
+    /// The full ARN in Secrets Manager.
+    pub(crate) secret: String,
+    /// The ARN in Parameter Store.
+    pub(crate) parameter: String,
+    /// The ARN of the customer managed key that encrypts it; `None` where only the operator can know.
+    pub(crate) key: Option<String>,
 }
 
 /// The bucket for the packages: the operator's, or one of our own. Bucket names are unique in the world, hence the account
@@ -97,6 +110,17 @@ pub(crate) fn give_secrets(stacks: &mut [Desired], arns: &SecretArns) {
         ];
         for (name, arns) in given {
             hub.parameters.entry(name.to_owned()).or_insert_with(|| join(arns));
+        }
+        if let Some(SigningArns { secret, parameter, key }) = &arns.signing {
+            let given = [
+                ("SlackSigningSecretArn", Some(secret)),
+                ("SlackSigningParameterArn", Some(parameter)),
+                ("SlackSigningKeyArn", key.as_ref()),
+            ];
+            for (name, arn) in given {
+                let arn = arn.map(|arn| (name.to_owned(), arn.clone()));
+                arn.map(|(name, arn)| hub.parameters.entry(name).or_insert(arn));
+            }
         }
     }
 }
@@ -530,5 +554,24 @@ mod tests {
         assert_eq!(stacks[0].parameters["SlackSecretArns"], "a,b");
         assert_eq!(stacks[0].parameters["SlackParameterArns"], "");
         assert_eq!(stacks[0].parameters["SlackKeyArns"], "arn:aws:kms:us-east-1:111122223333:key/1");
+        assert!(!stacks[0].parameters.contains_key("SlackSigningSecretArn"), "what is not named stays as it is");
+    }
+
+    #[test]
+    fn the_signing_secret_takes_the_place_of_another_and_goes_when_it_is_empty() {
+        let hub = |signing| {
+            let fleet = Fleet::parse("fleet.yaml", FLEET).unwrap();
+            let keys = Template::of(Kind::Hub).functions().map(|(_, name)| (name.clone(), name)).collect();
+            let code = Code { bucket: "b".to_owned(), keys, architecture: Architecture::X86 };
+            let mut stacks = stacks(&fleet, &options(&[]), &code).unwrap();
+            give_secrets(&mut stacks, &SecretArns { signing: Some(signing), ..SecretArns::default() });
+            let names = ["SlackSigningSecretArn", "SlackSigningParameterArn", "SlackSigningKeyArn"];
+            names.map(|name| stacks[0].parameters.get(name).cloned())
+        };
+        let text = |text: &str| Some(text.to_owned());
+        let secret = SigningArns { secret: "s".to_owned(), key: text("k"), ..SigningArns::default() };
+        assert_eq!(hub(secret), [text("s"), text(""), text("k")]);
+        let parameter = SigningArns { parameter: "p".to_owned(), ..SigningArns::default() };
+        assert_eq!(hub(parameter), [text(""), text("p"), None]);
     }
 }

@@ -19,8 +19,8 @@ Examples:
 
 What an option does not say stays as it is in a stack that is there already: --set,
 --alarm-topic, --slack-url and --organization need to be given again only when an account or a
-Region joins, and an empty value takes them away. --release-pipelines and --target-pipelines
-need to be given each time.
+Region joins, --slack-signing-secret and --slack-signing-parameter never, and an empty value
+takes them away. --release-pipelines and --target-pipelines need to be given each time.
 
 Exit status:
     0  nothing to do, or everything was deployed
@@ -70,6 +70,13 @@ pub(crate) struct Install {
     /// The base URL of Slack's Web API, for a proxy or tests
     #[arg(long, value_name = "URL")]
     pub(crate) slack_url: Option<String>,
+    /// The secret in Secrets Manager that holds the Slack app's signing secret, by name or ARN: with it, buttons in Slack
+    /// can be pressed
+    #[arg(long, value_name = "NAME", conflicts_with = "slack_signing_parameter")]
+    pub(crate) slack_signing_secret: Option<String>,
+    /// The parameter in Parameter Store that holds it instead, by name or ARN
+    #[arg(long, value_name = "NAME")]
+    pub(crate) slack_signing_parameter: Option<String>,
     /// Any other parameter of a template (hub, member or region), such as hub:LogLevel=debug; {account} and {region} stand
     /// for the stack's own. May be given more than once
     #[arg(long = "set", value_name = "STACK:PARAMETER=VALUE")]

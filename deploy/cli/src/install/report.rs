@@ -12,6 +12,9 @@ use super::desired::Desired;
 use super::options::Kind;
 use super::stack::{Outcome, Planned, Verdict};
 
+/// The hub's output with the URL of `respond`.
+const RESPOND_URL: &str = "RespondUrl";
+
 /// One stack from plan to end.
 #[derive(Debug)]
 pub(crate) struct Entry {
@@ -185,6 +188,22 @@ pub(crate) fn outcomes(out: &mut dyn Write, entries: &[Entry]) -> io::Result<()>
     })
 }
 
+/// Where Slack is to send what is pressed, once there is somebody who takes it in.
+pub(crate) fn buttons(out: &mut dyn Write, entries: &[Entry]) -> io::Result<()> {
+    let outputs = entries.iter().filter_map(|entry| match (&entry.outcome, &entry.plan) {
+        (Some(Outcome::Deployed { outputs, .. }), _) => Some(outputs),
+        (None, Ok(plan)) if plan.verdict == Verdict::Nothing => Some(&plan.outputs),
+        (Some(Outcome::Failed { .. } | Outcome::Skipped { .. }) | None, _) => None,
+    });
+    match outputs.filter_map(|outputs| outputs.get(RESPOND_URL)).next() {
+        Some(url) => writeln!(
+            out,
+            "\nButtons in Slack: in the app's settings, under Interactivity & Shortcuts, the Request URL is\n  {url}"
+        ),
+        None => Ok(()),
+    }
+}
+
 fn table<'e>(
     out: &mut dyn Write,
     entries: impl IntoIterator<Item = &'e Entry> + Clone,
@@ -281,4 +300,46 @@ fn change(change: &Change) -> Value {
         "kept": change.is_kept,
         "warning": change.warning(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(outcome: Option<Outcome>) -> Entry {
+        let desired = Desired {
+            kind: Kind::Hub,
+            name: "manifold-hub".to_owned(),
+            account: "111122223333".parse().unwrap(),
+            account_name: "hub".to_owned(),
+            region: "us-east-1".parse().unwrap(),
+            parameters: BTreeMap::new(),
+            needs_member: false,
+        };
+        Entry { desired, plan: Err("it was not planned".to_owned()), outcome }
+    }
+
+    fn told(outcome: Option<Outcome>) -> String {
+        let mut out = Vec::new();
+        buttons(&mut out, &[entry(outcome)]).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn the_url_for_slack_is_told_where_there_is_one() {
+        let deployed = |outputs: &[(&str, &str)]| {
+            let outputs = outputs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            told(Some(Outcome::Deployed { status: "UPDATE_COMPLETE".to_owned(), outputs: outputs.collect() }))
+        };
+        let url = "https://abcdefghij.lambda-url.us-east-1.on.aws/";
+        assert!(deployed(&[("HubBusName", "manifold"), (RESPOND_URL, url)]).ends_with(&format!("{url}\n")));
+        assert_eq!(deployed(&[("HubBusName", "manifold")]), "");
+        assert_eq!(told(None), "", "a hub that could not be planned");
+    }
+
+    #[test]
+    fn the_url_is_an_output_of_the_hub() {
+        let hub = include_str!("../../../hub.yaml");
+        assert!(hub.contains(&format!("\n  {RESPOND_URL}:\n    Condition: HasRespond\n")));
+    }
 }

@@ -64,7 +64,7 @@ impl Run<'_> {
         session.expect_account(hub.account(), "the hub of the fleet file")?;
         if wanted.iter().any(|stack| stack.kind == Kind::Hub) {
             let keys_are_given = options.settings(Kind::Hub).contains_key(secrets::KEYS);
-            let arns = Box::pin(secrets::resolve(&self.fleet, &session, keys_are_given)).await?;
+            let arns = Box::pin(secrets::resolve(&self.fleet, options, &session, keys_are_given)).await?;
             desired::give_secrets(&mut wanted, &arns);
         } else {
             Box::pin(self.hub_is_there(&session, &wanted)).await?;
@@ -377,7 +377,8 @@ impl Run<'_> {
                     report::outcomes(out, entries)?;
                     writeln!(out)?;
                 }
-                writeln!(out, "{words}")
+                writeln!(out, "{words}")?;
+                report::buttons(out, entries)
             }),
             Output::Json => {
                 let error = matches!(end, End::Failed | End::Interrupted).then_some(words.as_str());

@@ -1,4 +1,5 @@
-//! The ARNs of the secrets that a fleet file names, for the policy of the one function that reads them.
+//! The ARNs of the secrets that a fleet file names, and of the signing secret, for the policies of the functions that read
+//! them.
 
 use anyhow::Result;
 use manifold_aws::clients::Clients;
@@ -6,12 +7,15 @@ use manifold_core::ids::{AccountId, Region};
 use manifold_core::plan::SecretRef;
 use manifold_fleet::Fleet;
 
-use super::desired::{self, SecretArns};
+use super::desired::{self, SecretArns, SigningArns};
+use super::options::{Install, Kind};
 use crate::aws::{Refusal, Session};
 use crate::input::advise;
 
 /// The parameter that takes the keys, should the operator know better.
 pub(crate) const KEYS: &str = "SlackKeyArns";
+/// The same for the key of the signing secret.
+const SIGNING_KEY: &str = "SlackSigningKeyArn";
 /// What Secrets Manager calls the key that AWS manages: it needs no permission.
 const MANAGED_KEY: &str = "alias/aws/secretsmanager";
 
@@ -24,14 +28,20 @@ enum Key {
     Alias(String),
 }
 
-/// Looks every secret of the fleet up in the hub. `keys_are_given`: the operator says which keys encrypt them.
+/// Looks every secret of the fleet, and the signing secret that the operator names, up in the hub. `keys_are_given`: the
+/// operator says which keys encrypt the fleet's.
 ///
 /// # Errors
 /// A secret is not there, may not be looked at, or its key is known by an alias only.
-pub(crate) async fn resolve(fleet: &Fleet, session: &Session, keys_are_given: bool) -> Result<SecretArns> {
-    let client = Clients::new(session.config.clone()).secrets_manager();
+pub(crate) async fn resolve(
+    fleet: &Fleet,
+    options: &Install,
+    session: &Session,
+    keys_are_given: bool,
+) -> Result<SecretArns> {
+    let client = Clients::new(session.config.clone());
     let (region, account) = (fleet.hub().region(), fleet.hub().account());
-    let mut arns = SecretArns::default();
+    let mut arns = SecretArns { signing: signing(fleet, options, &client).await?, ..SecretArns::default() };
     for secret in desired::secrets(fleet) {
         let name = match secret {
             SecretRef::Ssm(name) => {
@@ -40,36 +50,70 @@ pub(crate) async fn resolve(fleet: &Fleet, session: &Session, keys_are_given: bo
             }
             SecretRef::SecretsManager(name) => name,
         };
-        let found = client.describe_secret().secret_id(&name).send().await.map_err(|error| {
-            let refusal = Refusal::of(&error);
-            let problem = format!("the fleet file's secret {name} can't be looked up in {region}: {refusal}");
-            match refusal.is_denied() {
-                true => advise(problem, "your own permissions must allow secretsmanager:DescribeSecret on it"),
-                false => advise(
-                    problem,
-                    format!(
-                        "create it first, with Slack's token or the webhook's URL in the file: aws secretsmanager \
-                         create-secret --region {region} --name {name} --secret-string file://FILE"
-                    ),
-                ),
-            }
-        })?;
-        match found.kms_key_id.map_or(Key::Managed, |key| key_of(key, region, account)) {
+        let holds = "Slack's token or the webhook's URL";
+        let (arn, key) = look_up(fleet, &client, &name, &format!("the fleet file's secret {name}"), holds).await?;
+        match key {
             Key::Managed => {}
             Key::Customer(arn) => drop(arns.keys.insert(arn)),
             Key::Alias(_) if keys_are_given => {}
-            Key::Alias(alias) => {
-                return Err(advise(
-                    format!(
-                        "the fleet file's secret {name} is encrypted with the key {alias}, and a policy takes no alias"
-                    ),
-                    format!("give the key's own ARN: --set hub:{KEYS}=arn:…:key/…"),
-                ));
-            }
+            Key::Alias(alias) => return Err(known_by_alias(&format!("the fleet file's secret {name}"), &alias, KEYS)),
         }
-        arns.secrets.insert(found.arn.unwrap_or(name));
+        arns.secrets.insert(arn);
     }
     Ok(arns)
+}
+
+/// The signing secret, if the operator said a word about it.
+async fn signing(fleet: &Fleet, options: &Install, client: &Clients) -> Result<Option<SigningArns>> {
+    let (region, account) = (fleet.hub().region(), fleet.hub().account());
+    let name = match (&options.slack_signing_secret, &options.slack_signing_parameter) {
+        (None, None) => return Ok(None),
+        (Some(name), _) if !name.is_empty() => name,
+        (_, Some(name)) if !name.is_empty() => {
+            let parameter = parameter_arn(name, region, account);
+            return Ok(Some(SigningArns { parameter, ..SigningArns::default() }));
+        }
+        (Some(_), _) | (_, Some(_)) => {
+            return Ok(Some(SigningArns { key: Some(String::new()), ..SigningArns::default() }));
+        }
+    };
+    let called = format!("the signing secret {name}");
+    let (secret, key) = look_up(fleet, client, name, &called, "the signing secret of the Slack app").await?;
+    let key = match key {
+        Key::Managed => Some(String::new()),
+        Key::Customer(arn) => Some(arn),
+        Key::Alias(_) if options.settings(Kind::Hub).contains_key(SIGNING_KEY) => None,
+        Key::Alias(alias) => return Err(known_by_alias(&called, &alias, SIGNING_KEY)),
+    };
+    Ok(Some(SigningArns { secret, key, ..SigningArns::default() }))
+}
+
+/// A secret's ARN and its key.
+async fn look_up(fleet: &Fleet, client: &Clients, name: &str, called: &str, holds: &str) -> Result<(String, Key)> {
+    let (region, account) = (fleet.hub().region(), fleet.hub().account());
+    let found = client.secrets_manager().describe_secret().secret_id(name).send().await.map_err(|error| {
+        let refusal = Refusal::of(&error);
+        let problem = format!("{called} can't be looked up in {region}: {refusal}");
+        match refusal.is_denied() {
+            true => advise(problem, "your own permissions must allow secretsmanager:DescribeSecret on it"),
+            false => advise(
+                problem,
+                format!(
+                    "create it first, with {holds} in the file: aws secretsmanager create-secret --region {region} \
+                     --name {name} --secret-string file://FILE"
+                ),
+            ),
+        }
+    })?;
+    let key = found.kms_key_id.map_or(Key::Managed, |key| key_of(key, region, account));
+    Ok((found.arn.unwrap_or_else(|| name.to_owned()), key))
+}
+
+fn known_by_alias(called: &str, alias: &str, parameter: &str) -> anyhow::Error {
+    advise(
+        format!("{called} is encrypted with the key {alias}, and a policy takes no alias"),
+        format!("give the key's own ARN: --set hub:{parameter}=arn:…:key/…"),
+    )
 }
 
 /// A parameter's ARN has its name with exactly one slash before it (Systems Manager User Guide, "Restricting access to

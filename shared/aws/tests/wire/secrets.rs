@@ -1,8 +1,9 @@
 //! Secrets Manager and Parameter Store.
 
-use manifold_aws::secrets::{SecretError, Secrets};
+use manifold_aws::secrets::{SecretError, Secrets, SlackSigning};
 use manifold_core::plan::SecretRef;
 use manifold_core::time::Span;
+use manifold_ports::signing::Signing;
 use serde_json::json;
 
 use crate::samples::{HandClock, token};
@@ -64,4 +65,23 @@ async fn a_secret_that_can_not_be_read_is_unavailable_or_refused() {
         let error = secrets(&stub).await.0.get(&token()).await.unwrap_err();
         assert!(matches!(error, SecretError::Refused(_)), "{error}");
     }
+}
+
+#[tokio::test]
+async fn the_signing_secret_is_read_from_the_store_that_its_arn_names() {
+    let stub = Stub::start().await;
+    stub.json("GetSecretValue", json!({"SecretString": "8f742231\n"}));
+    stub.json("GetParameter", json!({"Parameter": {"Name": "/manifold/signing", "Value": "b10e8888"}}));
+    let (secrets, _) = secrets(&stub).await;
+    let in_secrets_manager = "arn:aws:secretsmanager:us-east-1:111122223333:secret:manifold/signing-a1b2c3";
+    let in_parameter_store = "arn:aws:ssm:us-east-1:111122223333:parameter/manifold/signing";
+    let read = async |arn: &str| SlackSigning::new(secrets.clone(), arn).secret().await.unwrap().expose().to_owned();
+    assert_eq!(read(in_secrets_manager).await, "8f742231");
+    assert_eq!(read(in_parameter_store).await, "b10e8888");
+    assert_eq!(stub.only("GetSecretValue").body(), json!({"SecretId": in_secrets_manager}));
+    assert_eq!(stub.only("GetParameter").body(), json!({"Name": in_parameter_store, "WithDecryption": true}));
+    stub.error("GetSecretValue", 400, "AccessDeniedException");
+    let refused =
+        SlackSigning::new(secrets.clone(), "arn:aws:secretsmanager:us-east-1:111122223333:secret:gone-a1b2c3");
+    assert!(refused.secret().await.unwrap_err().to_string().starts_with("the signing secret can't be read: "));
 }

@@ -12,7 +12,7 @@ use super::observation::{Learnt, Observation, Observed};
 use super::seen::Seen;
 use super::status::{Outcome, Status};
 use super::target::{Claim, GaveUp, PastAttempt, Reason, ReasonSource, Target, Throttled, Unlocked};
-use crate::control::{Answer, Command, Decision, Mark, Order, Origin, Request, Via, Who};
+use crate::control::{Answer, Command, Decision, Mark, Order, Origin, Request, Who};
 use crate::event::PipelineState;
 use crate::ids::{AppName, Attempt, ExecutionId, Nonce, RunId, TargetKey};
 use crate::known::{Good, Known};
@@ -637,7 +637,7 @@ impl Run {
                 self.end(Closing::Rejected { wave: wave.clone(), by: mark }, now);
             }
             Order::Pause => {
-                self.may_operate(&command.who)?;
+                self.head.policy.may_operate(&command.who)?;
                 self.not_ending()?;
                 if let Some(by) = &self.head.paused {
                     return Err(format!("{} has paused it at {}", by.who, by.at));
@@ -646,7 +646,7 @@ impl Run {
                 self.settle_head(now);
             }
             Order::Resume => {
-                self.may_operate(&command.who)?;
+                self.head.policy.may_operate(&command.who)?;
                 self.not_ending()?;
                 if self.head.paused.take().is_none() {
                     return Err("it is not paused".to_owned());
@@ -655,7 +655,7 @@ impl Run {
                 self.emit_starts(unlocked);
             }
             Order::Abort { stop } => {
-                self.may_operate(&command.who)?;
+                self.head.policy.may_operate(&command.who)?;
                 match &mut self.head.ending {
                     Some(Ending { because: Closing::Aborted { stop: stopping, .. }, .. }) if *stop && !*stopping => {
                         *stopping = true;
@@ -679,25 +679,13 @@ impl Run {
         }
     }
 
-    fn may_operate(&self, who: &Who) -> Result<(), String> {
-        let operators = &self.head.policy.operators;
-        match who.via {
-            Via::Cli if operators.is_empty() => Ok(()),
-            Via::Manifold => Ok(()),
-            Via::Cli | Via::Slack | Via::Pipeline => match who.among(operators) {
-                Some(_) => Ok(()),
-                None => Err(not_among(who, operators.iter().map(|operator| operator.name.as_str()))),
-            },
-        }
-    }
-
     fn may_approve(&self, wave: &str, who: &Who) -> Result<(), String> {
         let planned = self.head.waves.iter().find(|known| known.plan.name == wave);
         let Some(planned) = planned else { return Err(format!("it has no wave {wave}")) };
         let Some(approval) = &planned.plan.approval else { return Err(format!("wave {wave} needs no approval")) };
         match who.among(&approval.approvers) {
             Some(_) => Ok(()),
-            None => Err(not_among(who, approval.approvers.iter().map(|operator| operator.name.as_str()))),
+            None => Err(who.is_none_of(&approval.approvers)),
         }
     }
 
@@ -1276,14 +1264,6 @@ fn merge_reason(target: &mut Target, reason: Reason) {
         Some(known) if known.source != ReasonSource::Manifold => known.merge(reason),
         Some(_) | None => reason,
     });
-}
-
-fn not_among<'a>(who: &Who, names: impl Iterator<Item = &'a str>) -> String {
-    let names: Vec<&str> = names.collect();
-    match names.is_empty() {
-        true => format!("{} may not: the fleet file names nobody who may", who.short()),
-        false => format!("{} may not: only {} may", who.short(), names.join(", ")),
-    }
 }
 
 /// That a wave's bake began.

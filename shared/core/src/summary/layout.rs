@@ -125,9 +125,8 @@ pub(crate) fn headline(summary: &Summary) -> String {
     };
     let lacking = || format!("{} without the release", of(summary.tally.without_release()));
     match State::of(summary) {
-        // A wave's name is the fleet file's, at most 64 characters.
         _ if summary.asks.is_some() => {
-            let wave = summary.asks.as_ref().map_or("", |asks| asks.wave.as_str());
+            let wave = summary.asks.as_ref().map(|asks| word(&asks.wave)).unwrap_or_default();
             format!("{app}: waits for approval of {wave}, {} ended{so_far}", of(summary.tally.ended()))
         }
         State::Waiting => format!("{app}: waiting for its turn"),
@@ -172,10 +171,9 @@ pub(crate) fn why(summary: &Summary) -> Option<String> {
         Closing::Overtaken { by } => Some(format!("Run {by} has a newer release; nothing of this one was started.")),
         Closing::Superseded { by } => Some(format!("Run {by} has a newer release and took over{skipped}.")),
         Closing::Refused { behind } => Some(format!("Run {behind} was under way; nothing of this one was started.")),
-        Closing::Aborted { .. } | Closing::Rejected { .. } => match skipped.strip_prefix("; ") {
-            Some(skipped) => Some(format!("{skipped}.")),
-            None => None,
-        },
+        Closing::Aborted { .. } | Closing::Rejected { .. } => {
+            skipped.strip_prefix("; ").map(|skipped| format!("{skipped}."))
+        }
         Closing::Lapsed { wave, newer: None } => Some(format!("Nobody approved wave \"{wave}\" in time{skipped}.")),
         Closing::Lapsed { wave, newer: Some(by) } => {
             Some(format!("The request to approve wave \"{wave}\" expired with the newer release of run {by}{skipped}."))
@@ -224,6 +222,24 @@ pub(crate) fn unchanged(summary: &Summary) -> Option<String> {
         1 => Some("1 target has this release already and was skipped.".to_owned()),
         count => Some(format!("{} have this release already and were skipped.", targets(count))),
     }
+}
+
+/// How many deeds are told before the earlier ones are counted.
+const DEEDS: usize = 6;
+
+/// What operators did: how many of the earlier deeds are left out, in words, and the latest ones. Names in them are
+/// untrusted.
+pub(crate) fn deeds(summary: &Summary) -> (Option<String>, &[String]) {
+    let left_out = summary.deeds.len().saturating_sub(DEEDS);
+    let latest = summary.deeds.get(left_out..).unwrap_or_default();
+    let earlier = (left_out > 0).then(|| format!("Earlier decisions: {}", number(left_out)));
+    (earlier, latest)
+}
+
+/// A wave's name where nothing can be escaped: what could be read as markup is left out.
+pub(crate) fn word(name: &str) -> String {
+    let kept = |c: &char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_' | '.');
+    name.chars().filter(kept).take(48).collect()
 }
 
 /// How many results were asked for, in words.

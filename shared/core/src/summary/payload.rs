@@ -10,6 +10,10 @@ pub const MOST_BLOCKS: usize = 50;
 pub const MOST_SECTION_TEXT: usize = 3_000;
 /// The most text of a header, in UTF-16 units (Slack, "Header block").
 pub const MOST_HEADER_TEXT: usize = 150;
+/// The most buttons of an actions block (Slack, "Actions block").
+pub const MOST_BUTTONS: usize = 25;
+/// The most text of a button, in UTF-16 units (Slack, "Button element").
+pub const MOST_BUTTON_TEXT: usize = 75;
 /// The most text over all blocks, in UTF-16 units. Slack documents none, and refuses somewhere above 11,000
 /// characters with `msg_blocks_too_long` (slackapi/bolt-js issues 2509 and 2867).
 pub const MOST_TEXT: usize = 10_000;
@@ -53,7 +57,7 @@ impl Payload {
                 Some("header") => MOST_HEADER_TEXT,
                 _ => MOST_SECTION_TEXT,
             };
-            if text > most {
+            if text > most || !buttons_are_good(block) {
                 return Err("invalid_blocks".to_owned());
             }
         }
@@ -65,6 +69,33 @@ impl Payload {
         }
         Ok(())
     }
+}
+
+/// Whether a block's buttons are ones that Slack takes, each with an id of its own (Slack, "Button element" and
+/// "Confirmation dialog object").
+fn buttons_are_good(block: &Value) -> bool {
+    if block.get("type").and_then(Value::as_str) != Some("actions") {
+        return true;
+    }
+    let buttons = block.get("elements").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let within = |button: &Value, pointer: &str, most: usize| {
+        let text = button.pointer(pointer).and_then(Value::as_str);
+        text.is_none_or(|text| (1..=most).contains(&text.encode_utf16().count()))
+    };
+    let limits = [
+        ("/text/text", MOST_BUTTON_TEXT),
+        ("/action_id", 255),
+        ("/value", crate::press::MOST_VALUE),
+        ("/confirm/title/text", 100),
+        ("/confirm/text/text", 300),
+        ("/confirm/confirm/text", 30),
+        ("/confirm/deny/text", 30),
+    ];
+    let ids: std::collections::BTreeSet<_> =
+        buttons.iter().filter_map(|button| button.get("action_id")?.as_str()).collect();
+    (1..=MOST_BUTTONS).contains(&buttons.len())
+        && ids.len() == buttons.len()
+        && buttons.iter().all(|button| limits.iter().all(|(pointer, most)| within(button, pointer, *most)))
 }
 
 /// The length of every `text` in a block, in UTF-16 units.

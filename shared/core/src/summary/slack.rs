@@ -1,8 +1,8 @@
 //! The message as Slack takes it: Block Kit, within its limits for 10 targets and for 10,000.
 //!
 //! From top to bottom, as a person reads: the verdict; the release; how the targets do, which is the symbols' legend
-//! at the same time; the grid; the causes of failures; what to do next; the small print. Every symbol has its word in
-//! the legend, so that nothing is told by colour alone, and only what succeeded is green.
+//! at the same time; the grid; the causes of failures; what to do next; what is asked, and the buttons; the small print.
+//! Every symbol has its word in the legend, so that nothing is told by colour alone, and only what succeeded is green.
 //!
 //! The grid is one line of text a Region (or an account), not Slack's table block: a message shows that below
 //! everything else, and a phone cuts it; a line wraps. Each cell names its account and links its execution, as long
@@ -16,11 +16,12 @@ mod mrkdwn;
 
 use super::layout::{self, Count, Grid, Mark, Marks, State, number};
 use super::payload::{MOST_HEADER_TEXT, MOST_SECTION_TEXT, MOST_TEXT};
-use super::{CauseGroup, Payload, Summary, TargetLine, clean};
+use super::{Action, CauseGroup, Payload, Summary, TargetLine, clean};
 use crate::console;
 use crate::ids::Attempt;
+use crate::press;
 use crate::run::Verdict;
-use blocks::{Blocks, List, cost};
+use blocks::{Blocks, Button, Confirm, List, cost, cost_of_buttons};
 use mrkdwn::{code, console_link, date, label, prose, revision_link, units};
 
 /// An account's or a wave's name; they come from the fleet file.
@@ -35,6 +36,10 @@ const ROWS: usize = 12;
 const CAUSES: usize = 6;
 /// How many targets of one cause are linked before the rest is counted.
 const TARGETS_OF_CAUSE: usize = 6;
+/// What one operator did.
+const DEED: usize = 200;
+/// What the run is for.
+const ORIGIN: usize = 300;
 
 /// The one message of a run.
 #[must_use]
@@ -43,9 +48,12 @@ pub fn message(summary: &Summary) -> Payload {
     let release = release_lines(summary);
     let status = status_lines(summary);
     let next = next_lines(summary);
+    let asks = asks_lines(summary);
+    let buttons = buttons(summary);
     let context = context_lines(summary);
+    let lines = [&release, &status, &next, &asks, &context];
     let fixed =
-        units(&headline) + [&release, &status, &next, &context].into_iter().map(|lines| cost(lines)).sum::<usize>();
+        units(&headline) + cost_of_buttons(&buttons) + lines.into_iter().map(|lines| cost(lines)).sum::<usize>();
     let room = MOST_TEXT.saturating_sub(fixed);
 
     // The causes give way to the grid only for the half that they may not need.
@@ -69,6 +77,8 @@ pub fn message(summary: &Summary) -> Payload {
         blocks.lines(&[cause]);
     }
     blocks.lines(&next);
+    blocks.lines(&asks);
+    blocks.actions(buttons);
     blocks.context(&context);
     Payload { text: fallback(summary, &headline), blocks: blocks.into_values() }
 }
@@ -124,7 +134,7 @@ fn fallback(summary: &Summary, headline: &str) -> String {
 
 fn release_lines(summary: &Summary) -> Vec<String> {
     let release = &summary.release;
-    let mut lines = Vec::new();
+    let mut lines: Vec<String> = layout::origin(summary).map(|origin| prose(&origin, ORIGIN)).into_iter().collect();
     match &release.revision {
         Some(revision) => {
             let id = Some(label(revision.short_id(), 72)).filter(|id| !id.is_empty());
@@ -162,8 +172,11 @@ fn release_lines(summary: &Summary) -> Vec<String> {
 fn status_lines(summary: &Summary) -> Vec<String> {
     let mut lines = match State::of(summary) {
         State::Waiting | State::Ended(Verdict::Overtaken) => Vec::new(),
+        // A run that found nothing to do has no targets.
+        _ if summary.targets.is_empty() => Vec::new(),
         State::InProgress | State::InProgressAgain | State::Ended(_) => vec![legend(&layout::marks(&summary.targets))],
     };
+    lines.extend(layout::unchanged(summary));
     match summary.waits_for.as_slice() {
         [] => {}
         [only] => lines.push(format!("*Waits for* {}", prose(only, WAIT))),
@@ -181,12 +194,63 @@ fn status_lines(summary: &Summary) -> Vec<String> {
     }
     lines.extend(layout::reopened(summary));
     lines.extend(layout::asked_for(summary));
+    let (earlier, deeds) = layout::deeds(summary);
+    lines.extend(earlier);
+    lines.extend(deeds.iter().map(|deed| prose(deed, DEED)));
     let total = lines.len();
     List { separator: "\n", room: 1_400, at_most: usize::MAX }.fit(lines, |shown| format!("+{} more", total - shown))
 }
 
 fn next_lines(summary: &Summary) -> Vec<String> {
     summary.next_step().map(|next| format!("*What to do:* {}", prose(&next, 300))).into_iter().collect()
+}
+
+/// The wave that waits for approval: what is asked, of whom, and until when.
+fn asks_lines(summary: &Summary) -> Vec<String> {
+    let Some(asks) = &summary.asks else { return Vec::new() };
+    let revision = summary.release.revision.as_ref().map(|revision| label(revision.short_id(), 72));
+    let revision = revision.filter(|id| !id.is_empty());
+    let revision = revision.map_or_else(|| "this release".to_owned(), |id| format!("revision *{id}*"));
+    let targets = layout::targets(asks.targets);
+    let approvers: Vec<String> = asks.approvers.iter().map(|approver| prose(approver, NAME)).collect();
+    let total = approvers.len();
+    let list = List { separator: ", ", room: 400, at_most: 10 };
+    let approvers = list.join(approvers, |shown| format!("+{} more", total - shown));
+    vec![
+        format!("*Let wave {} begin?* It brings {revision} to {targets}.", prose(&asks.wave, NAME)),
+        format!("May decide: {approvers} · until {}", date(asks.until)),
+    ]
+}
+
+/// What may be done with a press. Whatever ends something asks once more.
+fn buttons(summary: &Summary) -> Vec<Button> {
+    let button = |action: &Action| {
+        let (label, style, confirm) = match action {
+            Action::Approve { .. } => ("Approve", Some("primary"), None),
+            Action::Reject { wave } => (
+                "Reject",
+                Some("danger"),
+                Some(Confirm {
+                    title: "Reject this wave?",
+                    text: format!("Wave {} does not begin, and the run ends. What ran, ran.", layout::word(wave)),
+                    yes: "Reject",
+                }),
+            ),
+            Action::Abort => (
+                "Abort",
+                Some("danger"),
+                Some(Confirm {
+                    title: "Abort this run?",
+                    text: "Nothing more is started. What runs already goes on to its end.".to_owned(),
+                    yes: "Abort",
+                }),
+            ),
+            Action::RetryFailed => ("Retry failed", None, None),
+        };
+        let value = press::value(&summary.run, action)?;
+        Some(Button { id: press::action_id(action), label, style, value, confirm })
+    };
+    summary.actions.iter().filter_map(button).collect()
 }
 
 fn context_lines(summary: &Summary) -> Vec<String> {
@@ -224,7 +288,9 @@ fn context_lines(summary: &Summary) -> Vec<String> {
             list.join(waves, |shown| format!("+{} more", summary.waves.len() - shown))
         ));
     }
-    if let Grid::ByRegion(_) = grid {
+    if let Grid::ByRegion(_) = grid
+        && !summary.accounts.is_empty()
+    {
         let accounts: Vec<String> =
             summary.accounts.iter().map(|account| format!("{} `{}`", prose(&account.name, NAME), account.id)).collect();
         lines.push(format!("Accounts: {}", accounts.join(" · ")));
@@ -431,6 +497,8 @@ const fn symbol(mark: Mark) -> &'static str {
 
 fn state_symbol(summary: &Summary) -> &'static str {
     match State::of(summary) {
+        // Nothing moves until somebody decides.
+        _ if summary.asks.is_some() => symbol(Mark::Waiting),
         State::Waiting => symbol(Mark::Waiting),
         State::InProgress | State::InProgressAgain => symbol(Mark::Running),
         State::Ended(Verdict::Succeeded) => symbol(Mark::Succeeded),

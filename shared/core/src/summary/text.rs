@@ -89,6 +89,7 @@ fn facts(summary: &Summary) -> Vec<String> {
     let source = &release.source.target;
     facts.push(("Released", format!("{who}{}, {} in {}", release.released_at, release.pipeline, source.account)));
     facts.push(("Run", summary.run.to_string()));
+    facts.extend(layout::origin(summary).map(|origin| ("For", clean::cut(&clean::flat(&origin), 240))));
     let time = match (summary.took(), summary.due_at.filter(|_| summary.closing.is_none())) {
         (Some(took), _) => format!("{}, took {took}", summary.opened_at),
         (None, Some(due)) => format!("{}, must end by {due}", summary.opened_at),
@@ -105,8 +106,11 @@ fn status(summary: &Summary) -> Vec<String> {
         counts.iter().map(|(mark, count)| format!("{} {} {}", symbol(*mark), number(*count), mark.words())).collect();
     match State::of(summary) {
         State::Waiting | State::Ended(Verdict::Overtaken) => {}
+        _ if counts.is_empty() => {}
         State::InProgress | State::InProgressAgain | State::Ended(_) => lines.push(counts.join(", ")),
     }
+    lines.extend(layout::unchanged(summary));
+    lines.extend(asks(summary));
     lines.extend(summary.waits_for.iter().take(ROWS).map(|wait| format!("Waits for {}", clean::flat(wait))));
     lines.extend(layout::unrecognised(summary).into_iter().map(|(state, count)| {
         let state = clean::cut(&clean::flat(state), 48);
@@ -117,7 +121,27 @@ fn status(summary: &Summary) -> Vec<String> {
     }
     lines.extend(layout::reopened(summary));
     lines.extend(layout::asked_for(summary));
+    let (earlier, deeds) = layout::deeds(summary);
+    lines.extend(earlier);
+    lines.extend(deeds.iter().map(|deed| clean::cut(&clean::flat(deed), 160)));
     lines
+}
+
+/// The wave that waits for approval: what is asked, of whom, and until when.
+fn asks(summary: &Summary) -> Vec<String> {
+    let Some(asks) = &summary.asks else { return Vec::new() };
+    let revision = summary.release.revision.as_ref().map(|revision| clean::cut(&clean::flat(revision.short_id()), 72));
+    let revision = revision.filter(|id| !id.is_empty());
+    let revision = revision.map_or_else(|| "this release".to_owned(), |id| format!("revision {id}"));
+    let targets = layout::targets(asks.targets);
+    let mut approvers: Vec<String> = asks.approvers.iter().take(ROWS).map(|approver| name(approver)).collect();
+    if let more @ 1.. = asks.approvers.len().saturating_sub(ROWS) {
+        approvers.push(format!("+{more} more"));
+    }
+    vec![
+        format!("Let wave {} begin? It brings {revision} to {targets}.", name(&asks.wave)),
+        format!("May decide: {}; until {}", approvers.join(", "), asks.until),
+    ]
 }
 
 fn grid(summary: &Summary) -> Vec<String> {
@@ -248,6 +272,8 @@ const fn symbol(mark: Mark) -> char {
 
 fn state_symbol(summary: &Summary) -> char {
     match State::of(summary) {
+        // Nothing moves until somebody decides.
+        _ if summary.asks.is_some() => symbol(Mark::Waiting),
         State::Waiting => symbol(Mark::Waiting),
         State::InProgress | State::InProgressAgain => symbol(Mark::Running),
         State::Ended(Verdict::Succeeded) => symbol(Mark::Succeeded),

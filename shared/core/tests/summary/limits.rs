@@ -27,10 +27,33 @@ pub(crate) fn assert_slack_limits(payload: &Payload) {
                 assert!((1..=10).contains(&elements.len()), "{} context elements", elements.len());
                 total += elements.iter().map(|element| text(element, "mrkdwn", 3_000)).sum::<usize>();
             }
+            "actions" => {
+                let buttons = block["elements"].as_array().unwrap();
+                assert!((1..=25).contains(&buttons.len()), "{} buttons", buttons.len());
+                total += buttons.iter().map(button).sum::<usize>();
+            }
             other => panic!("a block of type {other}"),
         }
     }
     assert!(total <= 10_000, "{total} units in all blocks");
+}
+
+/// A button's text and that of its question. Whatever turns red asks once more.
+#[track_caller]
+fn button(button: &Value) -> usize {
+    assert_eq!(button["type"], "button");
+    let id = button["action_id"].as_str().unwrap();
+    assert!(id.starts_with("manifold.") && units(id) <= 255, "{id}");
+    assert!((1..=2_000).contains(&units(button["value"].as_str().unwrap())), "{button}");
+    assert!([Value::Null, "primary".into(), "danger".into()].contains(&button["style"]), "{button}");
+    assert_eq!(button["style"] == "danger", !button["confirm"].is_null(), "{button}");
+    let mut total = text(&button["text"], "plain_text", 75);
+    if !button["confirm"].is_null() {
+        for (part, most) in [("title", 100), ("text", 300), ("confirm", 30), ("deny", 30)] {
+            total += text(&button["confirm"][part], "plain_text", most);
+        }
+    }
+    total
 }
 
 #[track_caller]

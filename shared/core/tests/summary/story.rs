@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use manifold_core::control::{Command, Operator, Order, Origin, Via, Who};
 use manifold_core::event::PipelineState;
 use manifold_core::ids::{AppName, Attempt, ExecutionId, ExecutionRef, RunId, TargetKey};
 use manifold_core::pace::{Api, Turn};
-use manifold_core::plan::{Channel, Plan, PlannedTarget, PlannedWave, Policy};
+use manifold_core::plan::{Approval, Channel, Lapse, Plan, PlannedTarget, PlannedWave, Policy, SecretRef};
 use manifold_core::release::{Release, Revision, Trigger};
 use manifold_core::run::machine::AppQueue;
 use manifold_core::run::{
@@ -28,6 +29,35 @@ pub(crate) struct Fleet {
     pub(crate) revision: Option<Revision>,
     /// The session name of whoever released.
     pub(crate) who: Option<String>,
+    /// The wave that waits for approval.
+    pub(crate) approval: Option<&'static str>,
+    /// Who may approve it.
+    pub(crate) approvers: Vec<Operator>,
+    /// Who may do everything else.
+    pub(crate) operators: Vec<Operator>,
+    pub(crate) channel: Channel,
+    pub(crate) origin: Origin,
+    /// How many of the targets have the release already; the last ones.
+    pub(crate) unchanged: usize,
+}
+
+/// A channel in which messages can be edited.
+pub(crate) fn bot() -> Channel {
+    Channel::Bot { channel: "C0123456789".to_owned(), token: SecretRef::SecretsManager("manifold/slack".to_owned()) }
+}
+
+/// Somebody who may decide, in Slack if they are known there.
+pub(crate) fn operator(name: &str, slack: &[&str]) -> Operator {
+    Operator {
+        name: name.to_owned(),
+        slack: slack.iter().map(|id| (*id).to_owned()).collect(),
+        iam: vec!["arn:aws:sts::999999999999:assumed-role/Operator/*".to_owned()],
+    }
+}
+
+/// Somebody in Slack.
+pub(crate) fn in_slack(id: &str, name: &str) -> Who {
+    Who { via: Via::Slack, id: id.to_owned(), name: Some(name.to_owned()) }
 }
 
 impl Default for Fleet {
@@ -42,6 +72,12 @@ impl Default for Fleet {
             max_attempts: 1,
             revision: Some(revision()),
             who: Some("jane.doe@example.com".to_owned()),
+            approval: None,
+            approvers: Vec::new(),
+            operators: Vec::new(),
+            channel: Channel::Silent,
+            origin: Origin::Release,
+            unchanged: 0,
         }
     }
 }
@@ -130,7 +166,8 @@ impl Story {
             released_at: Timestamp::parse_rfc3339("2026-10-26T13:49:12Z").unwrap(),
         };
         let queue = AppQueue { current, ..AppQueue::default() };
-        let run = Run::open(Wanted::release(run_id("this one"), app(), release, &plan), queue, now).run;
+        let wanted = Wanted { origin: fleet.origin, ..Wanted::release(run_id("this one"), app(), release, &plan) };
+        let run = Run::open(wanted, queue, now).run;
         let by_name = plan.targets.iter().enumerate();
         let by_name = by_name.map(|(at, t)| ((t.account_name.clone(), t.key.region.to_string()), at)).collect();
         Self { plan, run, now, pace: fleet.pace, executions: BTreeMap::new(), by_name, started: 0 }
@@ -259,6 +296,13 @@ impl Story {
         self.observe(account, region, Observed::State { state, attempt: Some(attempt), comments: None });
     }
 
+    /// Somebody decides.
+    pub(crate) fn command(&mut self, who: Who, what: Order) {
+        let id = format!("press-{}", self.now.as_millis()).parse().unwrap();
+        self.now = self.now.plus(Span::from_minutes(2));
+        self.tell(Event::Commanded(Box::new(Command { id, at: self.now, who, why: None, what })));
+    }
+
     /// The deadline passes: who has not answered timed out, whose turn had not come is skipped.
     pub(crate) fn deadline(&mut self) {
         self.wait_minutes(121);
@@ -337,7 +381,13 @@ fn plan(fleet: &Fleet) -> Plan {
     let waves: Vec<PlannedWave> = waves
         .into_iter()
         .map(|(name, size, failure_tolerance)| {
+            let approval = (fleet.approval == Some(name)).then(|| Approval {
+                approvers: fleet.approvers.clone(),
+                valid_for: Span::from_minutes(60 * 24),
+                newer: Lapse::default(),
+            });
             let wave = PlannedWave::plain(name.to_owned(), first, size, fleet.concurrent, failure_tolerance);
+            let wave = PlannedWave { approval, ..wave };
             first += size;
             wave
         })
@@ -361,16 +411,17 @@ fn plan(fleet: &Fleet) -> Plan {
             release: None,
         }
     });
-    let targets = targets.collect();
+    let mut targets: Vec<PlannedTarget> = targets.collect();
+    let unchanged = targets.split_off(targets.len() - fleet.unchanged);
     let deadline = Span::from_minutes(120);
     Plan {
         waves,
         targets,
         max_attempts: fleet.max_attempts,
         deadline,
-        channel: Channel::Silent,
-        policy: Policy::default(),
-        unchanged: Vec::new(),
+        channel: fleet.channel.clone(),
+        policy: Policy { operators: fleet.operators.clone(), ..Policy::default() },
+        unchanged,
     }
 }
 

@@ -42,6 +42,14 @@ impl Blocks {
         }
     }
 
+    /// Buttons, side by side. Slack allows 25 of them.
+    pub(crate) fn actions(&mut self, buttons: Vec<Button>) {
+        let elements: Vec<Value> = buttons.into_iter().map(Button::into_value).collect();
+        if !elements.is_empty() {
+            self.0.push(json!({ "type": "actions", "elements": elements }));
+        }
+    }
+
     /// As a payload takes them.
     pub(crate) fn into_values(self) -> Vec<Value> {
         self.0
@@ -50,6 +58,69 @@ impl Blocks {
     fn section(&mut self, text: &str) {
         self.0.push(json!({ "type": "section", "expand": true, "text": mrkdwn(text) }));
     }
+}
+
+/// A button (Slack, "Button element").
+#[derive(Debug)]
+pub(crate) struct Button {
+    /// Names the kind of button; unique within its block.
+    pub(crate) id: &'static str,
+    /// Its words.
+    pub(crate) label: &'static str,
+    /// `primary` is green, `danger` red.
+    pub(crate) style: Option<&'static str>,
+    /// What comes back when it is pressed.
+    pub(crate) value: String,
+    /// What is asked once more.
+    pub(crate) confirm: Option<Confirm>,
+}
+
+/// A question before a press counts (Slack, "Confirmation dialog object").
+#[derive(Debug)]
+pub(crate) struct Confirm {
+    /// At most 100 characters.
+    pub(crate) title: &'static str,
+    /// At most 300.
+    pub(crate) text: String,
+    /// At most 30.
+    pub(crate) yes: &'static str,
+}
+
+/// What takes the question back.
+const NO: &str = "Cancel";
+
+impl Button {
+    fn into_value(self) -> Value {
+        let mut button = json!({
+            "type": "button",
+            "action_id": self.id,
+            "text": plain(self.label),
+            "value": self.value,
+        });
+        if let Some(style) = self.style {
+            button["style"] = json!(style);
+        }
+        if let Some(Confirm { title, text, yes }) = self.confirm {
+            button["confirm"] = json!({
+                "title": plain(title),
+                "text": plain(&text),
+                "confirm": plain(yes),
+                "deny": plain(NO),
+                "style": "danger",
+            });
+        }
+        button
+    }
+}
+
+fn plain(text: &str) -> Value {
+    json!({ "type": "plain_text", "text": text })
+}
+
+/// What buttons cost of a message's text, their questions included.
+pub(crate) fn cost_of_buttons(buttons: &[Button]) -> usize {
+    let question = |confirm: &Confirm| units(confirm.title) + units(&confirm.text) + units(confirm.yes) + units(NO);
+    buttons.iter().map(|button| units(button.label) + button.confirm.as_ref().map_or(0, question)).sum()
 }
 
 /// `verbatim`: a bare address, `#channel` or `@name` in somebody's commit message stays text (Slack, "Text object").

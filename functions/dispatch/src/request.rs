@@ -1,0 +1,256 @@
+//! What a run is opened for, and how it is planned: a release, or what an operator or an app's policy wants.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use manifold_core::control::{Answer, Command, Decision, Origin, Request, Which};
+use manifold_core::event::{Envelope, PipelineEvent};
+use manifold_core::ids::{ExecutionRef, RunId, TargetKey};
+use manifold_core::known::{Good, Known};
+use manifold_core::ledger::{Commit, Expect, Item, Key, Listing, RUN_RETENTION, Write};
+use manifold_core::message::{Message, Payload};
+use manifold_core::plan::Plan;
+use manifold_core::release::Release;
+use manifold_core::run::{Closing, Head, Outcome, Phase, Status, Target};
+use manifold_core::time::Timestamp;
+use manifold_fleet::{App, Back, Selection};
+use manifold_ports::clock::Clock;
+use manifold_ports::ledger::{Ledger, Listings};
+use manifold_ports::queues::Queues;
+use manifold_ports::releases::Releases;
+use manifold_ports::runs::{self, RunError};
+use tracing::Instrument;
+
+use crate::{Dispatch, Failure};
+
+/// Where a run comes from.
+pub(crate) enum Source<'a> {
+    /// A release pipeline succeeded.
+    Released {
+        /// The app.
+        app: &'a App,
+        /// The event.
+        envelope: &'a Envelope,
+        /// What it tells.
+        told: &'a PipelineEvent,
+        /// The execution.
+        source: &'a ExecutionRef,
+    },
+    /// Somebody wants it.
+    Wanted(&'a Command<Request>),
+}
+
+impl Source<'_> {
+    pub(crate) fn origin(&self) -> Origin {
+        match self {
+            Self::Released { .. } => Origin::Release,
+            Self::Wanted(command) => command.origin(),
+        }
+    }
+
+    /// The decision, for the record of the run that the new one points to.
+    pub(crate) fn record(&self, run: &RunId, now: Timestamp) -> Option<Write> {
+        let Self::Wanted(command) = self else { return None };
+        let what = match &command.what {
+            Request::Start { .. } => return None,
+            Request::Retry { which, .. } => format!("retry {}, as {run}", words(which)),
+            Request::Rollback { which, .. } => format!("roll back {}, as {run}", words(which)),
+        };
+        Some(write(command, what, Answer::Done, now))
+    }
+}
+
+fn words(which: &Which) -> String {
+    match which {
+        Which::Failed => "what failed".to_owned(),
+        Which::All => "all".to_owned(),
+        Which::Named { targets } => targets.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+    }
+}
+
+/// The record of a decision, with the run that the request points to.
+fn write(command: &Command<Request>, what: String, answer: Answer, now: Timestamp) -> Write {
+    let of = command.origin().of().cloned().unwrap_or_else(|| command.run());
+    let decision = Decision::of(command, what, answer);
+    Write {
+        key: Key::Decision(of, decision.at, decision.id.clone()),
+        item: Item::Decision(decision),
+        // A request that comes again is decided anew only if its run was not opened.
+        expect: Expect::Anything,
+        expires_at: Some(now.plus(RUN_RETENTION)),
+    }
+}
+
+impl<L: Ledger + Listings, Q: Queues, R: Releases, C: Clock> Dispatch<L, Q, R, C> {
+    /// Opens the run that somebody wants. What can't be is recorded with the run that it points to, and done with.
+    pub(crate) async fn request(&self, body: &str) -> Result<&'static str, Failure> {
+        let request = match Message::decode(body)?.payload {
+            Payload::Open { request } => request,
+            Payload::Start { .. } => return Err(Failure::Misplaced("start")),
+            Payload::Explain { .. } => return Err(Failure::Misplaced("explain")),
+            Payload::Ask { .. } => return Err(Failure::Misplaced("ask")),
+            Payload::Summarize { .. } => return Err(Failure::Misplaced("summarize")),
+            Payload::Activate { .. } => return Err(Failure::Misplaced("activate")),
+            Payload::Advance { .. } => return Err(Failure::Misplaced("advance")),
+            Payload::Command { .. } => return Err(Failure::Misplaced("command")),
+            Payload::Stop { .. } => return Err(Failure::Misplaced("stop")),
+            Payload::Alarms { .. } => return Err(Failure::Misplaced("alarms")),
+            Payload::Deadline { .. } => return Err(Failure::Misplaced("deadline")),
+        };
+        let run = request.run();
+        let span = tracing::info_span!("request", %run, who = %request.who);
+        match self.open(&run, &Source::Wanted(&request)).instrument(span).await {
+            Ok(true) => Ok("opened"),
+            Ok(false) => Ok("duplicate"),
+            Err(Failure::Refused(because)) if request.origin().of().is_some() => {
+                tracing::warn!(%run, because, "refused");
+                let verb = match &request.what {
+                    Request::Start { .. } => "start",
+                    Request::Retry { .. } => "retry",
+                    Request::Rollback { .. } => "roll back",
+                };
+                let answer = Answer::Refused { because };
+                let writes = vec![write(&request, verb.to_owned(), answer, self.clock.now())];
+                self.ledger.commit(Commit { writes, nonce: self.clock.nonce() }).await?;
+                Ok("refused")
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// The release and its plan.
+    pub(crate) async fn prepare(&self, run: &RunId, source: &Source<'_>) -> Result<(Release, Plan), Failure> {
+        match source {
+            Source::Released { app, envelope, told, source } => {
+                let details = self.releases.describe(&told.pipeline, source).await?;
+                let release = Release::announced(envelope, told, details.revisions, details.trigger);
+                let known = self.known_if_needed(app, false).await?;
+                let plan = app.plan_for(run, &release, &Selection { known: known.as_ref(), ..Selection::default() })?;
+                Ok((release, plan))
+            }
+            Source::Wanted(command) => match &command.what {
+                Request::Start { app, pipeline, source, set, force } => {
+                    let app = self.app(app)?;
+                    let released_here = app.releases().iter().any(|known| {
+                        known.name() == pipeline
+                            && *known.region() == source.target.region
+                            && *self.fleet.hub().account() == source.target.account
+                    });
+                    if !released_here {
+                        let name = app.name();
+                        return Err(Failure::Refused(format!("{pipeline} is no release pipeline of app {name}")));
+                    }
+                    let details = self.releases.describe(pipeline, source).await?;
+                    let (revisions, trigger) = (details.revisions, details.trigger);
+                    let release = Release::started(source.clone(), pipeline.clone(), revisions, trigger, command.at);
+                    let known = self.known_if_needed(app, *force).await?;
+                    let selection = Selection { known: known.as_ref(), set, ..Selection::default() };
+                    let plan = app.plan_for(run, &release, &selection)?;
+                    Ok((release, plan))
+                }
+                Request::Retry { of, which } => {
+                    let head = self.ended(of, command).await?;
+                    let app = self.app(&head.app)?;
+                    if let Origin::Rollback { of, .. } = &head.origin {
+                        let because = format!("it is a rollback: roll {of} back again instead");
+                        return Err(Failure::Refused(because));
+                    }
+                    let only = self.selected(&head, which).await?;
+                    let selection = Selection { only: only.as_ref(), ..Selection::default() };
+                    let plan = app.plan_for(run, &head.release, &selection)?;
+                    refuse_empty(&plan, "no target of it is left to retry")?;
+                    Ok((head.release, plan))
+                }
+                Request::Rollback { of, which } => {
+                    let head = self.ended(of, command).await?;
+                    let app = self.app(&head.app)?;
+                    let goods = self.goods(&head, which).await?;
+                    let Back { plan, gone } = app.plan_back(run, of, &goods)?;
+                    refuse_empty(&plan, "no earlier good release is known of any of its targets")?;
+                    if !gone.is_empty() {
+                        tracing::warn!(?gone, "not rolled back: the fleet file does not have them any more");
+                    }
+                    Ok((head.release, plan))
+                }
+            },
+        }
+    }
+
+    fn app(&self, name: &manifold_core::ids::AppName) -> Result<&App, Failure> {
+        self.fleet
+            .app(name.as_str())
+            .ok_or_else(|| Failure::Refused(format!("the fleet file has no app {name}; is it in this version of it?")))
+    }
+
+    /// A run that has ended, and that whoever asks may operate.
+    async fn ended(&self, of: &RunId, command: &Command<Request>) -> Result<Head, Failure> {
+        let key = Key::Head(of.clone());
+        let Some(record) = self.ledger.get(std::slice::from_ref(&key)).await?.pop().flatten() else {
+            return Err(Failure::Refused(format!("there is no run {of}")));
+        };
+        let head = runs::head_of(&key, record)?;
+        head.policy.may_operate(&command.who).map_err(Failure::Refused)?;
+        match head.verdict() {
+            Some(_) => Ok(head),
+            None => Err(Failure::Refused("it is under way; abort it first, or wait for its verdict".to_owned())),
+        }
+    }
+
+    /// What is known of an app's targets, if those that have the release already are to be left alone.
+    async fn known_if_needed(&self, app: &App, force: bool) -> Result<Option<BTreeMap<TargetKey, Known>>, Failure> {
+        if force || !app.changed_only() {
+            return Ok(None);
+        }
+        Ok(Some(self.known(app.name()).await?))
+    }
+
+    async fn known(&self, app: &manifold_core::ids::AppName) -> Result<BTreeMap<TargetKey, Known>, Failure> {
+        let records = self.ledger.list(&Listing::Known(app.clone())).await?;
+        let known = records.into_iter().filter_map(|record| record.item.take::<Known>());
+        Ok(known.map(|known| (known.target.clone(), known)).collect())
+    }
+
+    /// The targets that a retry is about; `None` for all.
+    async fn selected(&self, head: &Head, which: &Which) -> Result<Option<BTreeSet<TargetKey>>, Failure> {
+        let planned = match which {
+            Which::All => return Ok(None),
+            Which::Named { targets } => return Ok(Some(targets.iter().cloned().collect())),
+            Which::Failed => runs::plan(&self.ledger, &head.run, head.size()).await?,
+        };
+        let has_it: BTreeSet<TargetKey> = (self.ledger.targets(&head.run).await.map_err(RunError::from)?)
+            .into_iter()
+            .filter(|target| target.status() == Status::Ended(Outcome::Succeeded))
+            .map(|target| target.key)
+            .collect();
+        Ok(Some(planned.into_iter().map(|planned| planned.key).filter(|key| !has_it.contains(key)).collect()))
+    }
+
+    /// What the targets of a run had before it, of those that it touched.
+    async fn goods(&self, head: &Head, which: &Which) -> Result<Vec<(TargetKey, Good)>, Failure> {
+        let failed = match &head.phase {
+            Phase::Closed { because: Closing::Halted { wave } | Closing::Alarm { wave, .. }, .. } => {
+                head.waves.iter().position(|known| known.plan.name == *wave)
+            }
+            Phase::Closed { .. } | Phase::Waiting { .. } | Phase::Active { .. } => None,
+        };
+        let is_meant = |target: &Target| match which {
+            Which::All => true,
+            Which::Named { targets } => targets.contains(&target.key),
+            Which::Failed => match failed {
+                Some(wave) => usize::try_from(target.wave) == Ok(wave),
+                None => target.status() != Status::Ended(Outcome::Succeeded),
+            },
+        };
+        let known = self.known(&head.app).await?;
+        let targets = self.ledger.targets(&head.run).await.map_err(RunError::from)?;
+        let touched = targets.into_iter().filter(|target| target.execution.is_some() || !target.past.is_empty());
+        let before = |target: Target| Some((target.key.clone(), known.get(&target.key)?.before(&head.run)?.clone()));
+        Ok(touched.filter(is_meant).filter_map(before).collect())
+    }
+}
+
+fn refuse_empty(plan: &Plan, because: &str) -> Result<(), Failure> {
+    match plan.targets.is_empty() {
+        true => Err(Failure::Refused(because.to_owned())),
+        false => Ok(()),
+    }
+}
