@@ -50,20 +50,20 @@ fn changed(name: &str, from: &str, to: &str) -> PathBuf {
 #[test]
 fn what_differs_is_shown_and_written_on_request() {
     let copy = changed("abort.md", "✔ paused", "✔ payed");
-    let output = play(&["--check"], &[copy.clone()]);
+    let output = play(&["--check"], std::slice::from_ref(&copy));
     assert_eq!(output.status.code(), Some(1));
     let told = text(&output.stdout);
     assert!(told.contains("\n-✔ payed") && told.contains("\n+✔ paused"), "{told}");
 
-    assert!(play(&["--write"], &[copy.clone()]).status.success());
-    assert_eq!(play(&["--check"], &[copy.clone()]).status.code(), Some(0));
+    assert!(play(&["--write"], std::slice::from_ref(&copy)).status.success());
+    assert_eq!(play(&["--check"], std::slice::from_ref(&copy)).status.code(), Some(0));
     std::fs::remove_file(copy).unwrap();
 }
 
 #[test]
 fn what_is_no_command_is_told_with_its_place() {
     let copy = changed("abort.md", "$ wait 30s", "$ sleep 30s");
-    let output = play(&["--check"], &[copy.clone()]);
+    let output = play(&["--check"], std::slice::from_ref(&copy));
     assert_eq!(output.status.code(), Some(2));
     let told = text(&output.stderr);
     assert!(told.contains("\"sleep 30s\" is no command of a scenario"), "{told}");

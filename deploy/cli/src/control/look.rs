@@ -422,7 +422,12 @@ fn took(head: &Head) -> Option<Span> {
 
 fn revision(head: &Head) -> String {
     let revision = head.release.revision.as_ref();
-    revision.map_or_else(|| "unknown".to_owned(), |revision| text::plain(revision.short_id(), 16))
+    let id = revision.map_or_else(|| "unknown".to_owned(), |revision| text::plain(revision.short_id(), 16));
+    match &head.origin {
+        // Each target has its own: what it had before that one.
+        Origin::Rollback { .. } => format!("before {id}"),
+        Origin::Release | Origin::Start { .. } | Origin::Retry { .. } => id,
+    }
 }
 
 fn origin(head: &Head) -> String {

@@ -336,6 +336,7 @@ fn setting(text: &str) -> Result<(String, String), String> {
     }
 }
 
+#[cfg(feature = "aws")]
 impl Verb {
     /// Where Manifold runs.
     pub(crate) const fn place(&self) -> &Place {

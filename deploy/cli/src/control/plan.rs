@@ -206,6 +206,30 @@ fn change_words(change: &Change<'_>, release: &Release) -> String {
     }
 }
 
+/// How long it takes and what it costs.
+fn costs(targets: usize, plan: &Plan, estimate: &Estimate) -> [String; 2] {
+    let approvals = match estimate.approvals {
+        0 => String::new(),
+        waves => format!(
+            ", and what {} for",
+            if waves == 1 { "1 wave waits".to_owned() } else { format!("{waves} waves wait") }
+        ),
+    };
+    let takes = match (estimate.target, estimate.whole) {
+        (Some((each, of)), Some(whole)) => {
+            format!("Takes    about {whole}{approvals}: {each} a target, the median of {} in earlier runs", grouped(of))
+        }
+        _ => format!("Takes    nobody knows how long{approvals}: no earlier run tells; at most {}", plan.deadline),
+    };
+    let (own, pipelines, minutes) = cost(targets, estimate);
+    let costs = format!(
+        "Costs    about ${:.2}: CodePipeline ${pipelines:.2} (V2 pipelines of {ACTIONS} actions, {minutes} min each, at ${ACTION_MINUTE} \
+         an action-minute), Manifold ${own:.4}",
+        own + pipelines
+    );
+    [takes, costs]
+}
+
 fn draw(
     app: &App,
     release: &Release,
@@ -244,25 +268,9 @@ fn draw(
         lines.push(format!("{} left alone: the release is there already", counted(plan.unchanged.len(), "target")));
     }
     lines.push(String::new());
-    let approvals = match estimate.approvals {
-        0 => String::new(),
-        waves => format!(
-            ", and what {} for",
-            if waves == 1 { "1 wave waits".to_owned() } else { format!("{waves} waves wait") }
-        ),
-    };
-    lines.push(match (estimate.target, estimate.whole) {
-        (Some((each, of)), Some(whole)) => {
-            format!("Takes    about {whole}{approvals}: {each} a target, the median of {} in earlier runs", grouped(of))
-        }
-        _ => format!("Takes    nobody knows how long{approvals}: no earlier run tells; at most {}", plan.deadline),
-    });
-    let (own, pipelines, minutes) = cost(targets.len(), estimate);
-    lines.push(format!(
-        "Costs    about ${:.2}: CodePipeline ${pipelines:.2} (V2 pipelines of {ACTIONS} actions, {minutes} min each, at ${ACTION_MINUTE} \
-         an action-minute), Manifold ${own:.4}",
-        own + pipelines
-    ));
+    if !targets.is_empty() {
+        lines.extend(costs(targets.len(), plan, estimate));
+    }
     lines.extend(hints.iter().map(|hint| format!("Note     {hint}")));
     lines.push(String::new());
     lines.join("\n")

@@ -7,7 +7,7 @@ use manifold_core::ledger::Key;
 use manifold_core::message::{Outgoing, Payload};
 use manifold_core::run::Head;
 use manifold_core::summary::text;
-use manifold_fleet::{App, Fleet};
+use manifold_fleet::{App, Fleet, Selection};
 use serde_json::json;
 
 use super::options::{Common, Retry, Rollback, Start};
@@ -26,19 +26,24 @@ const AS_IN_THE_FILE: &str = "as the fleet file says";
 pub(super) async fn start<S: Site>(options: &Start, desk: &mut Desk<'_, S>) -> Result<u8> {
     let fleet = needed(desk.fleet, "start")?;
     let app = app(fleet, &options.app)?;
-    let (pipeline, source) = match &options.execution {
+    let release = match &options.execution {
         Some(execution) => {
             let pipeline = release_pipeline(app, options.pipeline.as_deref())?;
             let key = TargetKey { account: fleet.hub().account().clone(), region: pipeline.region().clone() };
-            (pipeline.name().clone(), ExecutionRef { target: key, id: execution.parse()? })
+            let source = ExecutionRef { target: key, id: execution.parse()? };
+            desk.site.release(pipeline.name(), &source).await?
         }
-        None => {
-            let head = newest(desk.site, app).await?;
-            (head.release.pipeline, head.release.source)
-        }
+        None => newest(desk.site, app).await?.release,
     };
-    let what =
-        Request::Start { app: app.name().clone(), pipeline, source, set: options.set.clone(), force: options.force };
+    let set = settings(desk.site, app, &options.set).await?;
+    // The hub plans it by its own fleet file; what can't be planned by this one is told at once, and why.
+    app.plan_for(
+        &RunId::derive(app.name(), &release.source),
+        &release,
+        &Selection { set: &set, ..Selection::default() },
+    )?;
+    let (pipeline, source) = (release.pipeline, release.source);
+    let what = Request::Start { app: app.name().clone(), pipeline, source, set, force: options.force };
     let command = command(desk.site, what, options.why.as_deref()).await?;
     if let Some(head) = find::head(desk.site, &command.run()).await? {
         let verdict = head.verdict().map_or("in progress", |verdict| verdict.words());

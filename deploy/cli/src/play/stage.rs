@@ -178,11 +178,11 @@ impl Stage {
             let world = simulation.world();
             let calls = world.slack_calls();
             let is_message = |call: &&SlackCall| call.body.get("thread_ts").is_none();
-            let posts = calls.iter().filter(is_message).filter(|call| {
+            let mut posts = calls.iter().filter(is_message).filter(|call| {
                 let run = call.ts.as_deref().and_then(|ts| world.run_of_message(ts));
                 app.as_ref().is_none_or(|app| run.is_some_and(|run| run.app() == *app))
             });
-            let newest = posts.filter(|call| call.method == "chat.postMessage").next_back();
+            let newest = posts.rfind(|call| call.method == "chat.postMessage");
             let Some(newest) = newest else { return Ok("nothing is posted\n".to_owned()) };
             let shown = calls.iter().rfind(|call| call.ts == newest.ts).unwrap_or(newest);
             Ok(message(&shown.body))
