@@ -251,7 +251,9 @@ impl<L: Ledger + Listings, Q: Queues, R: Releases, C: Clock> Dispatch<L, Q, R, C
         let known = self.known(&head.app).await?;
         let targets = self.ledger.targets(&head.run).await.map_err(RunError::from)?;
         let touched = targets.into_iter().filter(|target| target.execution.is_some() || !target.past.is_empty());
-        let before = |target: Target| Some((target.key.clone(), known.get(&target.key)?.before(&head.run)?.clone()));
+        let before = |target: Target| {
+            Some((target.key.clone(), known.get(&target.key)?.before(&head.run, head.opened_at)?.clone()))
+        };
         Ok(touched.filter(is_meant).filter_map(before).collect())
     }
 }
