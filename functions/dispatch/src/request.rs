@@ -14,6 +14,7 @@ use manifold_core::run::{Closing, Head, Outcome, Phase, Status, Target};
 use manifold_core::time::Timestamp;
 use manifold_fleet::{App, Back, Selection};
 use manifold_ports::clock::Clock;
+use manifold_ports::jobs::Jobs;
 use manifold_ports::ledger::{Ledger, Listings};
 use manifold_ports::queues::Queues;
 use manifold_ports::releases::Releases;
@@ -80,7 +81,7 @@ fn write(command: &Command<Request>, what: String, answer: Answer, now: Timestam
     }
 }
 
-impl<L: Ledger + Listings, Q: Queues, R: Releases, C: Clock> Dispatch<L, Q, R, C> {
+impl<L: Ledger + Listings, Q: Queues, R: Releases + Jobs, C: Clock> Dispatch<L, Q, R, C> {
     /// Opens the run that somebody wants. What can't be is recorded with the run that it points to, and done with.
     pub(crate) async fn request(&self, body: &str) -> Result<&'static str, Failure> {
         let request = match Message::decode(body)?.payload {
@@ -181,7 +182,7 @@ impl<L: Ledger + Listings, Q: Queues, R: Releases, C: Clock> Dispatch<L, Q, R, C
         }
     }
 
-    fn app(&self, name: &manifold_core::ids::AppName) -> Result<&App, Failure> {
+    pub(crate) fn app(&self, name: &manifold_core::ids::AppName) -> Result<&App, Failure> {
         self.fleet
             .app(name.as_str())
             .ok_or_else(|| Failure::Refused(format!("the fleet file has no app {name}; is it in this version of it?")))
