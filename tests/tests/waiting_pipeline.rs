@@ -119,3 +119,25 @@ fn an_action_that_waits_longer_than_it_may_gives_up_and_the_run_goes_on() {
     let Told::Failed { message, .. } = late else { panic!("{late:?}") };
     assert!(message.contains("may not wait any longer; the run goes on"), "{message}");
 }
+
+#[test]
+fn an_action_that_only_tells_posts_one_message_and_opens_no_run() {
+    let parameters = r#"{"app": "web", "execution": "00000000-7d52-4d5e-9f0b-5a1f7c2b9e01", "notify": "Going out"}"#;
+    let scenario =
+        Scenario { releases: vec![Release { after: Span::from_minutes(0), age: 0 }], ..scenario(Vec::new()) };
+    let mut simulation = scenario.begin();
+    for _ in 0..2 {
+        simulation.world().deliver(Inbox::Job, job_event("job-1", Some(parameters), None), Span::from_minutes(90));
+    }
+    simulation.run().unwrap();
+    let (goes_on, ended) = told(&simulation);
+    assert!(goes_on.is_empty() && matches!(ended.as_slice(), [Told::Succeeded { .. }]), "{ended:?}");
+    let calls = simulation.world().slack_calls();
+    let notices: Vec<_> = calls.iter().filter(|call| call.body.to_string().contains("Going out")).collect();
+    let [notice] = notices.as_slice() else { panic!("{notices:?}") };
+    let told = notice.body.to_string();
+    for part in ["111122223333", "us-east-1", "2026-10-26", "web-release", "00000000"] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    assert_eq!(simulation.verdicts().len(), 1, "the release's own event opened its run, and nothing else did");
+}

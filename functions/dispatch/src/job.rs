@@ -2,10 +2,12 @@
 
 use manifold_core::control::{Command, Request, Via, Who};
 use manifold_core::event::Job;
-use manifold_core::ids::{ExecutionRef, RunId, TargetKey};
-use manifold_core::invoke::{Asked, Purpose, Token, Told};
+use manifold_core::ids::{ExecutionRef, PipelineName, RunId, TargetKey};
+use manifold_core::invoke::{Asked, Progress, Purpose, Token, Told};
 use manifold_core::ledger::Key;
+use manifold_core::message::{Outgoing, Payload};
 use manifold_core::summary::Summary;
+use manifold_core::summary::notice::Notice;
 use manifold_ports::clock::Clock;
 use manifold_ports::jobs::Jobs;
 use manifold_ports::ledger::{Ledger, Listings};
@@ -40,6 +42,7 @@ impl<L: Ledger + Listings, Q: Queues, R: Releases + Jobs, C: Clock> Dispatch<L, 
         let now = self.clock.now();
         let token = match Purpose::of(job).map_err(|error| Failure::Refused(error.to_string()))? {
             Purpose::Look(token) => token,
+            Purpose::Begin(asked) if asked.notify.is_some() => return self.notify(job, asked).await,
             Purpose::Begin(asked) => Token { run: self.begin(job, &asked).await?, since: now },
         };
         let key = Key::Head(token.run.clone());
@@ -53,6 +56,38 @@ impl<L: Ledger + Listings, Q: Queues, R: Releases + Jobs, C: Clock> Dispatch<L, 
     }
 
     async fn begin(&self, job: &Job, asked: &Asked) -> Result<RunId, Failure> {
+        let (pipeline, source) = self.released(asked)?;
+        let who = Who { via: Via::Pipeline, id: pipeline.to_string(), name: None };
+        let what = Request::Start { app: asked.app.clone(), pipeline, source, set: Vec::new(), force: false };
+        let id = job.id.parse().map_err(|_| Failure::Refused("the job's id is none".to_owned()))?;
+        let request = Command { id, at: self.clock.now(), who, why: None, what };
+        let run = request.run();
+        let span = tracing::info_span!("job", %run);
+        self.open(&run, &Source::Wanted(&request)).instrument(span).await?;
+        Ok(run)
+    }
+
+    /// Has one message told, and lets the stage go on. Whether Slack takes it is no matter of the release.
+    async fn notify(&self, job: &Job, asked: Asked) -> Result<Told, Failure> {
+        let (pipeline, source) = self.released(&asked)?;
+        let details = self.releases.describe(&pipeline, &source).await?;
+        let notice = Notice {
+            id: job.id.clone(),
+            app: asked.app.clone(),
+            channel: self.app(&asked.app)?.channel().clone(),
+            at: self.clock.now(),
+            source,
+            pipeline,
+            revision: details.revisions.into_iter().next(),
+            words: asked.notify.unwrap_or_default(),
+        };
+        self.queues.send(vec![Outgoing::from(Payload::Notify { notice: Box::new(notice) })]).await?;
+        let summary = format!("{}: told", asked.app);
+        Ok(Told::Succeeded { progress: Progress { run: None, summary, percent: 100 } })
+    }
+
+    /// The release pipeline that an action is part of, and its execution.
+    fn released(&self, asked: &Asked) -> Result<(PipelineName, ExecutionRef), Failure> {
         let app = self.app(&asked.app)?;
         let mut releases = app.releases().iter();
         let release = match (&asked.pipeline, releases.next(), releases.next()) {
@@ -67,20 +102,7 @@ impl<L: Ledger + Listings, Q: Queues, R: Releases + Jobs, C: Clock> Dispatch<L, 
             return Err(Failure::Refused(format!("app {} has no such release pipeline", asked.app)));
         };
         let target = TargetKey { account: self.fleet.hub().account().clone(), region: release.region().clone() };
-        let what = Request::Start {
-            app: asked.app.clone(),
-            pipeline: release.name().clone(),
-            source: ExecutionRef { target, id: asked.execution.clone() },
-            set: Vec::new(),
-            force: false,
-        };
-        let who = Who { via: Via::Pipeline, id: release.name().to_string(), name: None };
-        let id = job.id.parse().map_err(|_| Failure::Refused("the job's id is none".to_owned()))?;
-        let request = Command { id, at: self.clock.now(), who, why: None, what };
-        let run = request.run();
-        let span = tracing::info_span!("job", %run);
-        self.open(&run, &Source::Wanted(&request)).instrument(span).await?;
-        Ok(run)
+        Ok((release.name().clone(), ExecutionRef { target, id: asked.execution.clone() }))
     }
 }
 

@@ -50,7 +50,7 @@ impl Jobs for CodePipelineReleases {
 fn details(progress: &Progress) -> ExecutionDetails {
     ExecutionDetails::builder()
         .summary(&progress.summary)
-        .external_execution_id(progress.run.as_str())
+        .set_external_execution_id(progress.run.as_ref().map(ToString::to_string))
         .percent_complete(i32::from(progress.percent))
         .build()
 }

@@ -39,6 +39,10 @@ pub struct Asked {
     /// The release pipeline, if the app has several.
     #[serde(default)]
     pub pipeline: Option<PipelineName>,
+    /// If it is given, nothing is rolled out and nothing is waited for: one message tells this, with account, Region, date,
+    /// pipeline, commit and links.
+    #[serde(default)]
+    pub notify: Option<String>,
 }
 
 /// What is handed over to the next invocation of the same action. At most 2048 characters.
@@ -132,8 +136,8 @@ pub enum Told {
 /// What is shown of a run in the release pipeline.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Progress {
-    /// The run.
-    pub run: RunId,
+    /// The run; none where only something was told.
+    pub run: Option<RunId>,
     /// In words, at most 2048 characters.
     pub summary: String,
     /// How many targets of a hundred have ended.
@@ -150,8 +154,11 @@ impl Token {
             Some(percent) => u8::try_from(percent).unwrap_or(100),
             None => 100,
         };
-        let progress =
-            Progress { run: self.run.clone(), summary: cut(&format!("{headline}{waits}"), MOST_SUMMARY), percent };
+        let progress = Progress {
+            run: Some(self.run.clone()),
+            summary: cut(&format!("{headline}{waits}"), MOST_SUMMARY),
+            percent,
+        };
         let failed = |message: String| Told::Failed {
             message: cut(&message, MOST_MESSAGE),
             run: Some(self.run.clone()),
@@ -213,7 +220,7 @@ mod tests {
     fn a_job_says_what_to_begin_or_what_to_look_at() {
         let begun = Purpose::of(&job(Some(r#"{"app": "web", "execution": "3f8c"}"#), None)).unwrap();
         let Purpose::Begin(asked) = begun else { panic!("{begun:?}") };
-        assert_eq!((asked.app.as_str(), asked.execution.as_str(), asked.pipeline), ("web", "3f8c", None));
+        assert_eq!((asked.app.as_str(), asked.execution.as_str(), asked.notify), ("web", "3f8c", None));
         let token = Token { run: "web-0f3a5b7c9d1e2f40".parse().unwrap(), since: Timestamp::from_millis(5) };
         let text = serde_json::to_string(&token).unwrap();
         assert_eq!(Purpose::of(&job(Some("anything"), Some(&text))), Ok(Purpose::Look(token)), "the token goes first");

@@ -1280,6 +1280,7 @@ const fn kind_of(payload: &Payload) -> &'static str {
         Payload::Ask { .. } => "ask",
         Payload::Summarize { .. } => "summarize",
         Payload::Activate { .. } => "activate",
+        Payload::Notify { .. } => "notify",
         Payload::Advance { .. } => "advance",
         Payload::Command { .. } => "command",
         Payload::Open { .. } => "open",
