@@ -277,6 +277,10 @@ fn check_execution(world: &World, all: &[Execution], execution: &Execution) -> C
     let release = planned.release.as_deref().unwrap_or(&head.release);
     let goes_back = matches!(head.origin, Origin::Rollback { .. });
     hold(goes_back == planned.release.is_some(), Law::SameRelease, || format!("{target} of {run} gets {release:?}"))?;
+    // What it had before the run was another release, or the run would not have changed anything there.
+    hold(!goes_back || release.source != head.release.source, Law::SameRelease, || {
+        format!("{target} is rolled back by {run} to what it is rolled back from")
+    })?;
     let released = release.revision.as_ref().map(|released| released.id.clone());
     hold(*revision == released && revision.is_some(), Law::SameRelease, || {
         format!("{target} got {revision:?}, and {run} releases {released:?}")
