@@ -328,6 +328,12 @@ impl World {
         };
     }
 
+    /// Whether an alarm of a target is in ALARM.
+    #[must_use]
+    pub fn is_firing(&self, target: &TargetKey, name: &str) -> bool {
+        self.lock().alarms.contains(&(target.clone(), name.to_owned()))
+    }
+
     /// Has a target do something else when it is started next.
     pub fn set_behaviour(&self, target: TargetKey, behaviour: Behaviour) {
         self.lock().behaviours.set(target, behaviour);

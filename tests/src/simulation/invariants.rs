@@ -80,6 +80,9 @@ impl fmt::Display for Broken {
     }
 }
 
+/// How far the clocks of two functions may disagree in any story, and then some.
+const CLOCKS: Span = Span::from_seconds(30);
+
 type Check = Result<(), (Law, String)>;
 
 fn hold(holds: bool, law: Law, how: impl FnOnce() -> String) -> Check {
@@ -229,7 +232,17 @@ fn check_flight(head: &Head, plan: &[PlannedTarget], targets: &[Target]) -> Chec
         let first = planned.and_then(|planned| planned.after.iter().find(|key| !ended.contains(key)));
         hold(first.is_none(), Law::PolicyIsKept, || format!("{} was started before {first:?} had ended", target.key))?;
     }
+    if let Some(ending) = &head.ending {
+        let late = targets.iter().find(|target| target.first_claimed_at.is_some_and(|at| at > ending.at.plus(CLOCKS)));
+        hold(late.is_none(), Law::PolicyIsKept, || {
+            format!("{:?} of {} was taken up although it was to start nothing more", late.map(|l| &l.key), head.run)
+        })?;
+    }
     for wave in &head.waves {
+        let early = wave.passed_at.zip(wave.baked_at()).filter(|(passed, baked)| passed < baked);
+        hold(early.is_none(), Law::PolicyIsKept, || {
+            format!("wave {} of {} has not baked as long as it should", wave.plan.name, head.run)
+        })?;
         hold(wave.plan.approval.is_none() || wave.approved.is_some() || wave.released == 0, Law::PolicyIsKept, || {
             format!("wave {} of {} began, and nobody has approved it", wave.plan.name, head.run)
         })?;
@@ -333,6 +346,7 @@ fn check_end(world: &World) -> Check {
             current.map_or(Ok(()), |target| check_outcome(target, execution, &lost))?;
         }
         check_verdict(&head, &targets)?;
+        check_alarms(world, &head)?;
         check_shown(world, &head, &targets)?;
     }
     check_messages(world)?;
@@ -416,6 +430,27 @@ fn check_verdict(head: &Head, targets: &[Target]) -> Check {
     let was_aborted = head.verdict() == Some(Verdict::Aborted);
     let is_true = if was_aborted { true } else { never_began == says_so };
     hold(is_true, Law::NoColourWithoutTruth, || format!("{} {:?}", head.run, head.verdict()))
+}
+
+/// Nothing is green whose alarms were to be quiet and were not.
+fn check_alarms(world: &World, head: &Head) -> Check {
+    if head.verdict() != Some(Verdict::Succeeded) {
+        return Ok(());
+    }
+    let plan = world.plan(&head.run);
+    let firing = plan.iter().find(|planned| {
+        let wave = usize::try_from(planned.wave).ok().and_then(|wave| head.waves.get(wave));
+        let alarms =
+            wave.and_then(|wave| wave.plan.bake.as_ref()).map(|bake| bake.alarms.as_slice()).unwrap_or_default();
+        planned.index < head.size() && alarms.iter().any(|alarm| world.is_firing(&planned.key, alarm))
+    });
+    hold(firing.is_none(), Law::NoColourWithoutTruth, || {
+        format!(
+            "{} is told as succeeded, and an alarm of {:?} is in ALARM",
+            head.run,
+            firing.map(|planned| &planned.key)
+        )
+    })
 }
 
 /// What stands in Slack is how it is.
