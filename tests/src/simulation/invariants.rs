@@ -421,7 +421,7 @@ fn check_verdict(head: &Head, targets: &[Target]) -> Check {
         Phase::Waiting { .. } | Phase::Active { .. } => None,
     };
     // All of it may be out, and be found wanting.
-    let is_doubted = matches!(because, Some(Closing::Alarm { .. } | Closing::Unlooked { .. }));
+    let is_doubted = matches!(because, Some(Closing::Alarm { .. } | Closing::Unlooked { .. })) || !head.is_proven();
     hold(is_green == (everywhere && !is_doubted), Law::NoColourWithoutTruth, || {
         format!("{} {:?}, with {succeeded} of {} targets", head.run, head.verdict(), head.size())
     })?;

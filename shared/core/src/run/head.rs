@@ -655,7 +655,7 @@ impl Head {
             | Closing::Aborted { .. }
             | Closing::Rejected { .. }
             | Closing::Lapsed { .. }
-                if tally.succeeded == self.size() =>
+                if tally.succeeded == self.size() && self.is_proven() =>
             {
                 Verdict::Succeeded
             }
@@ -674,6 +674,12 @@ impl Head {
             }
             Closing::Halted { .. } | Closing::Complete => Verdict::Failed,
         })
+    }
+
+    /// Whether every bake was passed. A run that is ended during one may be out everywhere, and is not proven.
+    #[must_use]
+    pub fn is_proven(&self) -> bool {
+        self.waves.iter().all(|wave| wave.plan.bake.is_none() || wave.passed_at.is_some())
     }
 
     /// Counts a target's change of status.

@@ -146,6 +146,9 @@ pub(crate) fn headline(summary: &Summary) -> String {
         // An alarm after its wave, and no target failed.
         State::Ended(Verdict::Failed) if failures == 0 => format!("{app}: failed, {}", lacking()),
         State::Ended(Verdict::Failed) => format!("{app}: failed on {}", of(failures)),
+        State::Ended(Verdict::Incomplete) if summary.tally.succeeded == summary.size => {
+            format!("{app}: incomplete, out on all {} and not proven", targets(summary.size))
+        }
         State::Ended(Verdict::Incomplete) => format!("{app}: incomplete, {}", lacking()),
         State::Ended(Verdict::TimedOut) => format!("{app}: timed out, {}", lacking()),
         State::Ended(Verdict::Overtaken) => format!("{app}: overtaken by a newer release"),

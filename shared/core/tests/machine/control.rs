@@ -319,6 +319,17 @@ fn a_wave_bakes_before_the_next_one_and_the_last_one_before_the_verdict() {
 }
 
 #[test]
+fn a_run_that_is_superseded_during_a_bake_is_not_green_although_all_of_it_is_out() {
+    let mut play = with(&[(1, 1, 0)], |plan| {
+        plan.waves[0].bake = bake(&["errors"]);
+        plan.policy.newer = Newer::Supersede;
+    });
+    play.succeeds(0);
+    newer(&mut play);
+    assert_eq!(play.verdict(), Some(Verdict::Incomplete), "nobody has looked at its alarms");
+}
+
+#[test]
 fn a_retry_in_its_account_during_a_bake_has_the_wave_bake_again() {
     let mut play = with(&[(2, 2, 1), (1, 1, 0)], |plan| plan.waves[0].bake = bake(&[]));
     play.succeeds(0);
