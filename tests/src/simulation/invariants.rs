@@ -239,7 +239,7 @@ fn check_flight(head: &Head, plan: &[PlannedTarget], targets: &[Target]) -> Chec
         })?;
     }
     for wave in &head.waves {
-        let early = wave.passed_at.zip(wave.baked_at()).filter(|(passed, baked)| passed < baked);
+        let early = wave.passed_at.zip(wave.baked_at()).filter(|(passed, baked)| passed.plus(CLOCKS) < *baked);
         hold(early.is_none(), Law::PolicyIsKept, || {
             format!("wave {} of {} has not baked as long as it should", wave.plan.name, head.run)
         })?;
