@@ -1,8 +1,9 @@
-//! CBOR (RFC 8949), as far as CloudWatch's protocol needs it here: text, lists and maps.
+//! CBOR (RFC 8949), as far as CloudWatch's protocol needs it here: numbers, text, lists and maps.
 
 use serde_json::{Map, Value, json};
 use wiremock::ResponseTemplate;
 
+const NUMBER: u8 = 0;
 const TEXT: u8 = 3;
 const LIST: u8 = 4;
 const MAP: u8 = 5;
@@ -78,6 +79,7 @@ fn next(left: &mut &[u8]) -> Option<Value> {
     };
     let members = |left: &mut &[u8]| (0..length.unwrap_or(usize::MAX)).map_while(|_| next(left)).collect::<Vec<_>>();
     Some(match head >> 5 {
+        NUMBER => json!(length),
         TEXT => json!(String::from_utf8(take(left, length.expect("whole text")).to_vec()).unwrap()),
         LIST => Value::Array(members(left)),
         MAP => {

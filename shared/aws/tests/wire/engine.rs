@@ -456,7 +456,7 @@ async fn alarms_of_both_kinds_are_seen_in_the_targets_region_and_what_is_missing
     assert_eq!(
         cbor::read(&sent.bytes),
         json!({"AlarmNames": ["web-errors", "web-latency", "web", "web-all", "web-gone"],
-            "AlarmTypes": ["MetricAlarm", "CompositeAlarm"]})
+            "AlarmTypes": ["MetricAlarm", "CompositeAlarm"], "MaxRecords": 100})
     );
     let authorization = sent.header("authorization");
     assert!(authorization.contains("Credential=ASIATARGET/"), "{authorization}");
