@@ -474,8 +474,7 @@ async fn alarms_that_may_not_be_seen_are_refused_and_a_limit_of_cloudwatch_is_it
     assert_eq!(reason.cause, "AccessDenied for DescribeAlarms in role ManifoldTarget");
     let stub = Stub::start().await;
     stub.then(DESCRIBE_ALARMS, refused("ThrottlingException"));
-    match alarms(&stub, &["web-errors"]).await.unwrap_err() {
-        Refusal::Throttled { api: Api::DescribeAlarms, reason } => assert_eq!(reason.cause, "Throttled by CloudWatch"),
-        other => panic!("{other:?}"),
-    }
+    let refusal = alarms(&stub, &["web-errors"]).await.unwrap_err();
+    let Refusal::Throttled { api: Api::DescribeAlarms, reason } = refusal else { panic!("{refusal:?}") };
+    assert_eq!(reason.cause, "Throttled by CloudWatch");
 }
