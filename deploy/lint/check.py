@@ -25,7 +25,9 @@ TEMPLATES = ("hub.yaml", "member-account.yaml", "member-region.yaml")
 
 # Statements that may name every resource, or every account, and why: (template, role or policy, Sid) -> reason.
 # An entry that is not needed is an error too.
-ANY_RESOURCE: dict[tuple[str, str, str], str] = {}
+ANY_RESOURCE: dict[tuple[str, str, str], str] = {
+    ("member-account.yaml", "TargetRole", "SeeAlarms"): "DescribeAlarms tells composite alarms only to whoever may see all",
+}
 
 # What AWS demands of the calls that the adapters make: file in shared/aws/src -> method of the SDK -> actions.
 CALLS = {
@@ -56,8 +58,10 @@ CALLS = {
     # With the credentials of a target's role.
     "engine.rs": {
         "start_pipeline_execution": {"codepipeline:StartPipelineExecution"},
+        "stop_pipeline_execution": {"codepipeline:StopPipelineExecution"},
         "list_pipeline_executions": {"codepipeline:ListPipelineExecutions"},
         "list_action_executions": {"codepipeline:ListActionExecutions"},
+        "describe_alarms": {"cloudwatch:DescribeAlarms"},
     },
     "inspect.rs": {
         "describe_event_bus": {"events:DescribeEventBus"},
@@ -493,7 +497,7 @@ def sweep_writes(context):
 def target_role(context):
     """The target role allows what the engine calls, and the session policy of the code lets it through."""
     needed = set().union(*CALLS["engine.rs"].values())
-    session = set(re.findall(r'"(codepipeline:\w+)"', rust(context.code.aws / "credentials.rs")))
+    session = set(re.findall(r'"((?:codepipeline|cloudwatch):\w+)"', rust(context.code.aws / "credentials.rs")))
     for action in needed - session:
         yield f"the session policy in credentials.rs lacks {action}"
     for template in context.templates:
@@ -878,7 +882,10 @@ MUTATIONS = [
     ("function_roles", HUB, "dynamodb:Query, ", ""),
     ("function_roles", HUB, "Action: dynamodb:UpdateItem", "Action: dynamodb:DeleteItem"),
     ("function_roles", HUB, "                Resource: !GetAtt SummarizeQueue.Arn\n              - Sid: Ledger", "                Resource: [!GetAtt SummarizeQueue.Arn, !GetAtt DeployQueue.Arn]\n              - Sid: Ledger"),
-    ("target_role", ACCOUNT, "codepipeline:StartPipelineExecution", "codepipeline:StopPipelineExecution"),
+    ("target_role", ACCOUNT, "codepipeline:StartPipelineExecution", "codepipeline:RetryStageExecution"),
+    ("target_role", ACCOUNT, "                  - codepipeline:StopPipelineExecution\n", ""),
+    ("target_role", ACCOUNT, "Action: cloudwatch:DescribeAlarms", "Action: cloudwatch:DescribeAlarmHistory"),
+    ("target_role", "shared/aws/src/credentials.rs", '"cloudwatch:DescribeAlarms"', '"cloudwatch:DescribeAlarmHistory"'),
     ("target_role", "shared/aws/src/credentials.rs", '"codepipeline:ListActionExecutions",', ""),
     ("read_only_role", ACCOUNT, "iam:SimulatePrincipalPolicy", "iam:SimulateCustomPolicy"),
     ("read_only_role", ACCOUNT, "                  - codepipeline:ListTagsForResource\n", ""),

@@ -202,7 +202,7 @@ async fn functions(standin: &StandIn, fleet: Fleet, calls: &CallCounter) -> Func
         let urls = queues.iter().map(|queue| (*queue, standin.queue_url(*queue))).collect();
         SqsQueues::new(clients.sqs(), urls)
     };
-    let all = [Queue::Deploy, Queue::Collect, Queue::Summarize];
+    let all = [Queue::Dispatch, Queue::Deploy, Queue::Collect, Queue::Summarize];
     let secrets = Secrets::with_clock(&clients, clock.clone());
     Functions {
         dispatch: Dispatch {
@@ -382,6 +382,7 @@ impl Cloud {
     fn take_in(&mut self) {
         for mail in self.standin.take_mail() {
             let inbox = match mail.queue {
+                Queue::Dispatch => Inbox::Dispatch,
                 Queue::Deploy => Inbox::Deploy,
                 Queue::Collect => Inbox::Collect,
                 Queue::Summarize => Inbox::Summarize,

@@ -6,6 +6,7 @@
 //! | [`organization`] | a hub with its member accounts and target pipelines: what a story is told about |
 //! | [`server`] | the emulator: `ministack`, installed into a private environment, started, and ended with the tests |
 //! | [`front`] | what stands before the emulator: CodePipeline, faults on request, and a Slack that refuses like Slack |
+//! | [`buttons`] | what Slack sends when somebody presses a button |
 //! | [`chance`] | what a seed draws |
 //! | [`processes`] | the functions' processes, and their deaths |
 //! | [`router`] | EventBridge's part in the forwarding of service events, played from what the templates installed |
@@ -14,6 +15,7 @@
 //! | [`template`] | what CloudFormation made of a property that the emulator does not keep |
 //! | [`patience`] | waiting, bounded and with words |
 
+pub mod buttons;
 pub mod chance;
 pub mod front;
 pub mod organization;

@@ -7,7 +7,7 @@
 //! | module | answers as | by |
 //! |---|---|---|
 //! | `dynamodb` | DynamoDB, one table | DynamoDB API reference |
-//! | `sqs` | SQS, three queues | SQS API reference |
+//! | `sqs` | SQS, four queues | SQS API reference |
 //! | `sts` | STS `AssumeRole` | STS API reference |
 //! | `codepipeline` | CodePipeline in the hub and in every target | CodePipeline API reference and User Guide |
 //! | `secrets` | Secrets Manager and Parameter Store | their API references |

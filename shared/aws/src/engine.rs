@@ -37,6 +37,8 @@ use crate::look::Patience;
 const PAGE: i32 = 100;
 /// How many pages are read to find one execution.
 const MOST_PAGES: usize = 5;
+/// How many alarms one call takes and tells at most (CloudWatch API reference, `DescribeAlarms`: `AlarmNames`, `MaxRecords`).
+const MOST_ALARMS: i32 = 100;
 
 /// Starts, finds, asks for and explains executions of target pipelines.
 #[derive(Debug, Clone)]
@@ -235,7 +237,7 @@ impl<C: Clock> Engine for CodePipelineEngine<C> {
         stopped.instrument(span(order, API)).await
     }
 
-    /// "AlarmNames: up to 100" names a call (`DescribeAlarms`); a bake names fewer.
+    /// A bake names at most as many alarms as one call takes and tells.
     async fn alarms(&self, order: Order<'_>, names: &[String]) -> Result<Vec<AlarmState>, Refusal> {
         const API: Api = Api::DescribeAlarms;
         let client = |credentials: Credentials| self.clients.cloudwatch_as(&order.planned.key.region, credentials);
@@ -244,7 +246,8 @@ impl<C: Clock> Engine for CodePipelineEngine<C> {
                 .describe_alarms()
                 .set_alarm_names(Some(names.to_vec()))
                 .alarm_types(AlarmType::MetricAlarm)
-                .alarm_types(AlarmType::CompositeAlarm);
+                .alarm_types(AlarmType::CompositeAlarm)
+                .max_records(MOST_ALARMS);
             async move {
                 let output = request.send().await.map_err(|error| Failure::of(&error))?;
                 let metric = output.metric_alarms.unwrap_or_default().into_iter();

@@ -147,9 +147,9 @@ pub async fn load(ledger: &impl Ledger, run: &RunId, targets: &[TargetKey], extr
     let mut own = own.filter_map(|(key, record)| Some((key, record?)));
     let (mut targets, mut known) = (Vec::new(), Vec::new());
     own.try_for_each(|(key, record)| {
-        match &key {
-            Key::Known(..) => known.push(known_of(&key, record)?),
-            _ => targets.push(target_of(&key, record)?),
+        match matches!(key, Key::Known(..)) {
+            true => known.push(known_of(&key, record)?),
+            false => targets.push(target_of(&key, record)?),
         }
         Ok::<(), LedgerError>(())
     })?;

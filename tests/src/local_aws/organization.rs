@@ -42,6 +42,9 @@ pub const CHANNEL: &str = "C0123456789";
 pub const PIPELINE: &str = "svc-deploy";
 /// The release pipeline, in the hub.
 pub const RELEASE_PIPELINE: &str = "web-release";
+/// The Slack app's signing secret, and its name in Secrets Manager.
+pub const SIGNING_SECRET: &str = "8f742231b10e8888abcd99yyyzzz85a5";
+const SIGNING: &str = "manifold/signing";
 /// The functions of a run.
 const FUNCTIONS: [&str; 5] = ["dispatch", "deploy", "collect", "summarize", "sweep"];
 /// The role with which the operator installs in the member accounts.
@@ -194,6 +197,23 @@ impl Organization {
         organization
     }
 
+    /// With Manifold installed for a changed fleet file, and with buttons in Slack: the Slack app has [`SIGNING_SECRET`].
+    ///
+    /// # Panics
+    /// It is not installed.
+    pub async fn controlled(change: impl FnOnce(String) -> String) -> Self {
+        let organization = Self::new().await;
+        organization.write_fleet(&change(organization.fleet()));
+        let secrets = Clients::new(organization.server().root(&organization.hub, HUB_REGION).await).secrets_manager();
+        let created = secrets.create_secret().name(SIGNING).secret_string(SIGNING_SECRET).send().await;
+        created.expect("a secret");
+        let options = ["--yes", "--output", "json", "--slack-signing-secret", SIGNING];
+        let done = organization.install_with(&options).await;
+        assert_eq!(done.status, Some(0), "manifold install failed\n{}\n{}", done.out, done.err);
+        organization.suit_the_emulator().await;
+        organization
+    }
+
     /// The home fleet in these accounts.
     #[must_use]
     pub fn fleet(&self) -> String {
@@ -295,6 +315,11 @@ impl Organization {
     /// `manifold dead-letters` with more options.
     pub async fn dead_letters(&self, options: &[&str]) -> Done {
         self.manifold_of_the_fleet("dead-letters", options).await
+    }
+
+    /// A command that controls rollouts, such as `manifold retry`, with its arguments.
+    pub async fn control(&self, command: &str, arguments: &[&str]) -> Done {
+        self.manifold_of_the_fleet(command, arguments).await
     }
 
     async fn manifold_of_the_fleet(&self, command: &str, options: &[&str]) -> Done {
@@ -499,11 +524,20 @@ impl Organization {
     /// The pipeline does not succeed.
     #[must_use]
     pub fn release(&self) -> Value {
+        self.release_of(COMMIT)
+    }
+
+    /// The same with another commit.
+    ///
+    /// # Panics
+    /// The pipeline does not succeed.
+    #[must_use]
+    pub fn release_of(&self, commit: &str) -> Value {
         let pipelines = self.front().pipelines();
         let push = Push {
             repository: "example-org/web".to_owned(),
             branch: "main".to_owned(),
-            commit: COMMIT.to_owned(),
+            commit: commit.to_owned(),
             message: "Fix <b>&</b> “smart” quotes in the basket 🚀".to_owned(),
             author: "Mary Major".to_owned(),
             connection_arn: format!("arn:aws:codeconnections:{HUB_REGION}:{}:connection/0c4ff8ee", self.hub),

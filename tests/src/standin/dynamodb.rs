@@ -356,12 +356,14 @@ impl Table {
         let (names, values) = (put.get("ExpressionAttributeNames"), put.get("ExpressionAttributeValues"));
         let returned = put.get("ReturnValuesOnConditionCheckFailure").and_then(Value::as_str);
         let Some(expression) = put.get("ConditionExpression").and_then(Value::as_str) else {
-            let is_plan = item["sk"]["S"].as_str().is_some_and(|sk| sk.starts_with("plan#"));
+            let begins = |key: &str, prefix: &str| item[key]["S"].as_str().is_some_and(|text| text.starts_with(prefix));
+            let is_plan = begins("sk", "plan#");
             let is_open = item["pk"]["S"] == "open";
+            let is_record = begins("sk", "decision#") || begins("pk", "app#") && begins("sk", "run#");
             return match (names, values, returned) {
-                // A part of a plan follows from its key, and so does a run that is opened; everything else was read before
-                // it is written.
-                (None, None, None) if is_plan || is_open => Ok(Condition::None),
+                // A part of a plan follows from its key, and so does a run that is opened, and the record of that and of each
+                // decision; everything else was read before it is written.
+                (None, None, None) if is_plan || is_open || is_record => Ok(Condition::None),
                 (None, None, None) => Err(format!("an unconditional write of {:?}", item["sk"])),
                 _ => Err("names or values without a condition".to_owned()),
             };

@@ -1,4 +1,4 @@
-//! SQS: three queues that accept batches. What was accepted is handed out by the driver, not by `ReceiveMessage`:
+//! SQS: four queues that accept batches. What was accepted is handed out by the driver, not by `ReceiveMessage`:
 //! on AWS, Lambda does that.
 
 use std::collections::BTreeSet;
@@ -21,6 +21,7 @@ pub(crate) struct Mailboxes {
 
 pub(crate) fn url(base: &str, queue: Queue) -> String {
     let name = match queue {
+        Queue::Dispatch => "dispatch",
         Queue::Deploy => "deploy",
         Queue::Collect => "collect",
         Queue::Summarize => "summarize",
@@ -35,7 +36,7 @@ impl State {
         }
         let body = fields(body, &["QueueUrl", "Entries"])?;
         let asked = text(body, "QueueUrl")?;
-        let queues = [Queue::Deploy, Queue::Collect, Queue::Summarize];
+        let queues = [Queue::Dispatch, Queue::Deploy, Queue::Collect, Queue::Summarize];
         let queue = queues.into_iter().find(|queue| url(&self.uri, *queue) == asked);
         let queue = queue.ok_or_else(|| format!("there is no queue {asked}"))?;
         let entries = list(body, "Entries")?;

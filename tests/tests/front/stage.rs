@@ -90,6 +90,9 @@ pub(crate) fn planned() -> PlannedTarget {
             kind: RevisionKind::CommitId,
             value: COMMIT.to_owned(),
         }),
+        after: Vec::new(),
+        before: Vec::new(),
+        release: None,
     }
 }
 
@@ -106,7 +109,9 @@ impl Stage {
     /// A front, an emulator whose role in the target may do what the engine does, and the target's pipeline.
     pub(crate) async fn set() -> Self {
         let emulator = Emulator::start().await;
-        for action in ["StartPipelineExecution", "ListPipelineExecutions", "ListActionExecutions"] {
+        for action in
+            ["StartPipelineExecution", "StopPipelineExecution", "ListPipelineExecutions", "ListActionExecutions"]
+        {
             emulator.allow(ROLE, action);
         }
         let front = Front::start(&emulator.uri());

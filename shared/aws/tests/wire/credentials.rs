@@ -42,9 +42,10 @@ async fn a_role_is_assumed_for_an_hour_in_a_session_that_carries_the_run_and_is_
     assert_eq!(
         serde_json::from_str::<serde_json::Value>(&field("Policy")).unwrap(),
         json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow",
-            "Action": ["codepipeline:StartPipelineExecution",
+            "Action": ["codepipeline:StartPipelineExecution", "codepipeline:StopPipelineExecution",
                 "codepipeline:ListPipelineExecutions", "codepipeline:ListActionExecutions"],
-            "Resource": "arn:aws:codepipeline:*:444455556666:svc-deploy"}]})
+            "Resource": "arn:aws:codepipeline:*:444455556666:svc-deploy"},
+            {"Effect": "Allow", "Action": "cloudwatch:DescribeAlarms", "Resource": "*"}]})
     );
     assert!(sent.header("authorization").contains("Credential=AKIDHUB/"), "{}", sent.header("authorization"));
     assert!(sent.header("authorization").contains("/eu-west-1/sts/aws4_request"), "{}", sent.header("authorization"));

@@ -8,10 +8,11 @@ use manifold_core::event::PipelineState;
 use manifold_core::pace::Api;
 use manifold_core::plan::PlannedTarget;
 use manifold_core::run::{Outcome, Reason, ReasonSource, Refusal, Standing};
-use manifold_ports::engine::Engine;
+use manifold_ports::engine::{AlarmState, Engine};
 use serde_json::{Value, json};
 use tracing::instrument::WithSubscriber;
 
+use crate::cbor;
 use crate::samples::{EXECUTION, assumed, at, epoch, order, planned, run};
 use crate::stub::Stub;
 
@@ -387,4 +388,93 @@ async fn a_question_that_may_not_be_asked_is_refused_by_the_name_of_the_question
     let refusal = entered(&stub).await.explain(order(&run(), &planned()), &execution).await.unwrap_err();
     let Refusal::Permanent { outcome: Outcome::Failed, reason } = refusal else { panic!("{refusal:?}") };
     assert_eq!(reason.cause, "AccessDenied for ListActionExecutions in role ManifoldTarget");
+}
+
+async fn stopped(stub: &Stub) -> Result<(), Refusal> {
+    entered(stub).await.stop(order(&run(), &planned()), &EXECUTION.parse().unwrap(), "Aborted by alice").await
+}
+
+#[tokio::test]
+async fn an_execution_is_stopped_without_abandoning_what_runs_and_with_the_reason() {
+    let stub = Stub::start().await;
+    stub.json("StopPipelineExecution", json!({"pipelineExecutionId": EXECUTION}));
+    stopped(&stub).await.unwrap();
+    let sent = stub.only("StopPipelineExecution");
+    assert_eq!(
+        sent.body(),
+        json!({"pipelineName": "svc-deploy", "pipelineExecutionId": EXECUTION, "abandon": false,
+            "reason": "Aborted by alice"})
+    );
+    assert!(sent.header("authorization").contains("Credential=ASIATARGET/"));
+}
+
+#[tokio::test]
+async fn what_has_ended_or_is_being_stopped_is_stopped() {
+    for code in ["PipelineExecutionNotStoppableException", "DuplicatedStopRequestException"] {
+        let stub = Stub::start().await;
+        stub.error("StopPipelineExecution", 400, code);
+        assert_eq!(stopped(&stub).await, Ok(()), "{code}");
+    }
+    let stub = Stub::start().await;
+    stub.error("StopPipelineExecution", 400, "AccessDeniedException");
+    let Refusal::Permanent { reason, .. } = stopped(&stub).await.unwrap_err() else { panic!("for good") };
+    assert_eq!(reason.cause, "AccessDenied for StopPipelineExecution in role ManifoldTarget");
+    let stub = Stub::start().await;
+    stub.error("StopPipelineExecution", 400, "ThrottlingException");
+    let refusal = stopped(&stub).await.unwrap_err();
+    assert!(matches!(refusal, Refusal::Throttled { api: Api::StopPipelineExecution, .. }), "{refusal:?}");
+}
+
+/// Where CloudWatch takes the question, in Smithy's protocol RPC v2 CBOR.
+const DESCRIBE_ALARMS: &str = "/service/GraniteServiceVersion20100801/operation/DescribeAlarms";
+
+async fn alarms(stub: &Stub, names: &[&str]) -> Result<Vec<AlarmState>, Refusal> {
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    entered(stub).await.alarms(order(&run(), &planned()), &names).await
+}
+
+#[tokio::test]
+async fn alarms_of_both_kinds_are_seen_in_the_targets_region_and_what_is_missing_is_not_told() {
+    let stub = Stub::start().await;
+    stub.then(
+        DESCRIBE_ALARMS,
+        cbor::answer(&json!({
+            "MetricAlarms": [
+                {"AlarmName": "web-errors", "StateValue": "ALARM"},
+                {"AlarmName": "web-latency", "StateValue": "INSUFFICIENT_DATA"},
+            ],
+            "CompositeAlarms": [{"AlarmName": "web", "StateValue": "ALARM"}, {"AlarmName": "web-all", "StateValue": "OK"}],
+        })),
+    );
+    let seen = alarms(&stub, &["web-errors", "web-latency", "web", "web-all", "web-gone"]).await.unwrap();
+    let state = |name: &str, is_firing| AlarmState { name: name.to_owned(), is_firing };
+    assert_eq!(
+        seen,
+        [state("web-errors", true), state("web-latency", false), state("web", true), state("web-all", false)]
+    );
+    let sent = stub.only(DESCRIBE_ALARMS);
+    assert_eq!(
+        cbor::read(&sent.bytes),
+        json!({"AlarmNames": ["web-errors", "web-latency", "web", "web-all", "web-gone"],
+            "AlarmTypes": ["MetricAlarm", "CompositeAlarm"], "MaxRecords": 100})
+    );
+    let authorization = sent.header("authorization");
+    assert!(authorization.contains("Credential=ASIATARGET/"), "{authorization}");
+    assert!(authorization.contains("/us-east-1/monitoring/aws4_request"), "{authorization}");
+}
+
+#[tokio::test]
+async fn alarms_that_may_not_be_seen_are_refused_and_a_limit_of_cloudwatch_is_its_own() {
+    let refused = |code: &str| cbor::error(400, code);
+    let stub = Stub::start().await;
+    stub.then(DESCRIBE_ALARMS, refused("AccessDeniedException"));
+    let Refusal::Permanent { reason, .. } = alarms(&stub, &["web-errors"]).await.unwrap_err() else {
+        panic!("for good")
+    };
+    assert_eq!(reason.cause, "AccessDenied for DescribeAlarms in role ManifoldTarget");
+    let stub = Stub::start().await;
+    stub.then(DESCRIBE_ALARMS, refused("ThrottlingException"));
+    let refusal = alarms(&stub, &["web-errors"]).await.unwrap_err();
+    let Refusal::Throttled { api: Api::DescribeAlarms, reason } = refusal else { panic!("{refusal:?}") };
+    assert_eq!(reason.cause, "Throttled by CloudWatch");
 }

@@ -3,16 +3,18 @@
 use std::time::Duration;
 
 use manifold_aws::ledger::DynamoLedger;
+use manifold_core::control::{Decision, Origin};
 use manifold_core::event::PipelineState;
-use manifold_core::ids::{Attempt, ExecutionRef};
-use manifold_core::ledger::{Commit, Expect, Item, Key, Link, LinkOwner, PlanChunk, Record, Write};
+use manifold_core::ids::{AppName, Attempt, ExecutionRef};
+use manifold_core::known::{Good, Known};
+use manifold_core::ledger::{Commit, Expect, Item, Key, Link, LinkOwner, Listing, Opening, PlanChunk, Record, Write};
 use manifold_core::pace::{Api, Pace};
 use manifold_core::run::machine::{AppQueue, Newest};
 use manifold_core::run::posting::{Lease, Posted, Posting};
 use manifold_core::run::sweep::{Behind, OpenRun, Pass, Turns};
 use manifold_core::run::target::{Claim, GaveUp, PastAttempt, Unlocked};
 use manifold_core::run::{Head, Learnt, Observation, Observed, Outcome, Reason, ReasonSource, Seen, Target};
-use manifold_ports::ledger::{CommitError, Ledger, LedgerError};
+use manifold_ports::ledger::{CommitError, Ledger, LedgerError, Listings};
 use serde_json::{Value, json};
 use wiremock::ResponseTemplate;
 
@@ -109,6 +111,23 @@ fn looked_at() -> OpenRun {
     }
 }
 
+fn decision() -> Decision {
+    Decision::own("halt-1", "halted: wave canary is over its failure tolerance", at("2026-10-26T13:49:41.123Z"))
+}
+
+fn known() -> Known {
+    let good = |run, at| Good { run, release: release(), fingerprint: planned().fingerprint(), at };
+    Known {
+        target: planned().key,
+        current: good(run(), at("2026-10-26T13:52:00Z")),
+        previous: Some(good("web-1111111111111111".parse().unwrap(), at("2026-10-25T13:52:00Z"))),
+    }
+}
+
+fn opening() -> Opening {
+    Opening { run: run(), at: at("2026-10-26T13:49:41.123Z") }
+}
+
 fn one_of_each() -> Vec<(Key, Item)> {
     let source = release().source;
     let link = Link {
@@ -133,7 +152,15 @@ fn one_of_each() -> Vec<(Key, Item)> {
     let newest = Newest { run: run(), released_at: at("2026-10-26T13:49:39Z") };
     let queues = AppQueue { current: Some(run()), next: None, newest: Some(newest) };
     let pace = Pace { cuts: 1, rate: 2_500, since: at("2026-10-26T13:49:40.208Z"), given: 7 };
-    let head = Head::open(run(), "web".parse().unwrap(), release(), &plan(), None, at("2026-10-26T13:49:41.123Z"));
+    let head = Head::open(
+        run(),
+        "web".parse().unwrap(),
+        release(),
+        &plan(),
+        Origin::Release,
+        None,
+        at("2026-10-26T13:49:41.123Z"),
+    );
     vec![
         (Key::Head(run()), Item::Head(Box::new(head))),
         (Key::Plan(run(), 3), Item::Plan(PlanChunk { targets: plan().targets })),
@@ -142,6 +169,9 @@ fn one_of_each() -> Vec<(Key, Item)> {
         (Key::Link(ExecutionRef { ..source }), Item::Link(link)),
         (queue("web"), Item::Queue(queues)),
         (Key::Open(run()), Item::Open(looked_at())),
+        (Key::Decision(run(), decision().at, decision().id), Item::Decision(decision())),
+        (Key::Known("web".parse().unwrap(), known().target), Item::Known(Box::new(known()))),
+        (Key::Opening("web".parse().unwrap(), opening().at, run()), Item::Opening(opening())),
         (Key::Pace(Api::AssumeRole.lane(&planned().key)), Item::Pace(pace)),
     ]
 }
@@ -481,6 +511,77 @@ async fn the_targets_of_a_run_are_queried_page_by_page() {
             "ExpressionAttributeValues": {":pk": {"S": "run#web-0f3a5b7c9d1e2f40"}, ":prefix": {"S": "target#"}}})
     );
     assert_eq!(asked[1].body()["ExclusiveStartKey"], last);
+}
+
+/// An item as it is stored.
+async fn as_stored(key: Key, item: Item) -> Value {
+    let stub = Stub::start().await;
+    stub.json("PutItem", json!({}));
+    let write = Write { key, item, expect: Expect::Absent, expires_at: None };
+    ledger(&stub).await.commit(commit(vec![write])).await.unwrap();
+    stub.only("PutItem").body()["Item"].clone()
+}
+
+#[tokio::test]
+async fn decisions_and_what_is_known_are_listed_page_by_page_in_the_order_of_their_keys() {
+    let app: AppName = "web".parse().unwrap();
+    let later = Decision { at: at("2026-10-26T14:00:00Z"), id: "press".to_owned(), ..decision() };
+    let elsewhere = Known { target: key("444455556666", "us-west-2"), ..known() };
+    let decided = |decision: &Decision| Key::Decision(run(), decision.at, decision.id.clone());
+    let table = [
+        (
+            Listing::Decisions(run()),
+            [(decided(&decision()), Item::Decision(decision())), (decided(&later), Item::Decision(later))],
+            ["run#web-0f3a5b7c9d1e2f40", "decision#"],
+        ),
+        (
+            Listing::Known(app.clone()),
+            [
+                (Key::Known(app.clone(), known().target), Item::Known(Box::new(known()))),
+                (Key::Known(app, elsewhere.target.clone()), Item::Known(Box::new(elsewhere))),
+            ],
+            ["app#web", "target#"],
+        ),
+    ];
+    for (listing, items, [pk, prefix]) in table {
+        let mut stored = Vec::new();
+        for (key, item) in items.clone() {
+            stored.push(as_stored(key, item).await);
+        }
+        let last = json!({"pk": stored[0]["pk"], "sk": stored[0]["sk"]});
+        let stub = Stub::start().await;
+        stub.json("Query", json!({"Items": [stored[0]], "LastEvaluatedKey": last}))
+            .json("Query", json!({"Items": [stored[1]]}));
+        let listed = ledger(&stub).await.list(&listing).await.unwrap();
+        let listed: Vec<Item> = listed.into_iter().map(|record| record.item).collect();
+        assert_eq!(listed, items.map(|(_, item)| item));
+        let asked = stub.asked("Query");
+        assert_eq!(
+            asked[0].body(),
+            json!({"TableName": "manifold", "ConsistentRead": true,
+                "KeyConditionExpression": "#pk = :pk AND begins_with(#sk, :prefix)",
+                "ExpressionAttributeNames": {"#pk": "pk", "#sk": "sk"},
+                "ExpressionAttributeValues": {":pk": {"S": pk}, ":prefix": {"S": prefix}}})
+        );
+        assert_eq!(asked[1].body()["ExclusiveStartKey"], last);
+    }
+}
+
+#[tokio::test]
+async fn the_newest_runs_are_listed_backwards_on_one_page() {
+    let app: AppName = "web".parse().unwrap();
+    let stored = as_stored(Key::Opening(app.clone(), opening().at, run()), Item::Opening(opening())).await;
+    assert_eq!(stored["sk"], json!({"S": "run#01793022581123#web-0f3a5b7c9d1e2f40"}), "sorts by time");
+    for (wanted, limit) in [(0, 1), (20, 20), (u32::MAX, 2000)] {
+        let stub = Stub::start().await;
+        let more = json!({"pk": stored["pk"], "sk": stored["sk"]});
+        stub.json("Query", json!({"Items": [stored], "LastEvaluatedKey": more}));
+        let listed = ledger(&stub).await.list(&Listing::Openings(app.clone(), wanted)).await.unwrap();
+        assert_eq!(listed.into_iter().map(|record| record.item).collect::<Vec<_>>(), [Item::Opening(opening())]);
+        let body = stub.only("Query").body();
+        assert_eq!((&body["ScanIndexForward"], &body["Limit"]), (&json!(false), &json!(limit)));
+        assert_eq!(body["ExpressionAttributeValues"], json!({":pk": {"S": "app#web"}, ":prefix": {"S": "run#"}}));
+    }
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "what tests share fails by panicking")]
 
 mod access;
+mod cbor;
 mod clients;
 mod credentials;
 mod engine;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use manifold_core::ids::{Attempt, ExecutionRef, Nonce, RunId, TargetKey};
-use manifold_core::plan::{Channel, Plan, PlannedTarget, PlannedWave, RevisionKind, SecretRef, SourceRevision};
+use manifold_core::plan::{Channel, Plan, PlannedTarget, PlannedWave, Policy, RevisionKind, SecretRef, SourceRevision};
 use manifold_core::release::{Release, Revision, Trigger};
 use manifold_core::time::{Span, Timestamp};
 use manifold_ports::clock::Clock;
@@ -74,17 +74,13 @@ pub(crate) fn release() -> Release {
 
 pub(crate) fn plan() -> Plan {
     Plan {
-        waves: vec![PlannedWave {
-            name: "canary".to_owned(),
-            first: 0,
-            size: 1,
-            max_concurrent: 1,
-            failure_tolerance: 0,
-        }],
+        waves: vec![PlannedWave::plain("canary".to_owned(), 0, 1, 1, 0)],
         targets: vec![planned()],
         max_attempts: 1,
         deadline: Span::from_minutes(60),
         channel: bot(),
+        policy: Policy::default(),
+        unchanged: Vec::new(),
     }
 }
 

@@ -21,6 +21,7 @@ pub(crate) struct Sent {
     pub(crate) operation: String,
     headers: HashMap<String, String>,
     pub(crate) text: String,
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Sent {
@@ -38,7 +39,7 @@ impl Sent {
             .iter()
             .map(|(name, value)| (name.as_str().to_owned(), value.to_str().unwrap_or_default().to_owned()))
             .collect();
-        Self { operation, headers, text }
+        Self { operation, headers, text, bytes: request.body.clone() }
     }
 
     /// The body, as JSON.
