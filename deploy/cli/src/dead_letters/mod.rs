@@ -197,9 +197,18 @@ fn releases(fleet: &Fleet, letter: &Letter) -> Vec<Releases> {
             Err(error @ (PlanError::NoRevision { .. } | PlanError::NotReported { .. })) => {
                 Planning::Unsure(error.to_string())
             }
-            Err(error @ (PlanError::OtherApp { .. } | PlanError::BadValue { .. } | PlanError::TooLarge { .. })) => {
-                Planning::Fails(error.to_string())
-            }
+            Err(
+                error @ (PlanError::OtherApp { .. }
+                | PlanError::BadValue { .. }
+                | PlanError::TooLarge { .. }
+                | PlanError::UnknownParameter { .. }
+                | PlanError::FixedParameter { .. }
+                | PlanError::SetTwice { .. }
+                | PlanError::BadSetting { .. }
+                | PlanError::Unpinned { .. }
+                | PlanError::NotTargets { .. }
+                | PlanError::NothingToGoBack { .. }),
+            ) => Planning::Fails(error.to_string()),
         };
         Releases { app: app.name().clone(), plan }
     });
