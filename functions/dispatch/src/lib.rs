@@ -8,9 +8,7 @@ mod request;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use manifold_core::checkup::{Answer, Misunderstood, Question};
-use manifold_core::event::{
-    self, BatchResponse, DecodeError, Envelope, PipelineEvent, PipelineState, decode_batch, decode_event,
-};
+use manifold_core::event::{self, BatchResponse, DecodeError, PipelineState, decode_batch, decode_event};
 use manifold_core::ids::{ExecutionRef, RunId, TargetKey};
 use manifold_core::ledger::{Commit, Key, RUN_RETENTION, Versions, Write};
 use manifold_core::message::{Message, MessageError, Outgoing};

@@ -98,7 +98,13 @@ impl<L: Ledger + Listings, Q: Queues, R: Releases, C: Clock> Dispatch<L, Q, R, C
         };
         let run = request.run();
         let span = tracing::info_span!("request", %run, who = %request.who);
-        match self.open(&run, &Source::Wanted(&request)).instrument(span).await {
+        let opened = self.open(&run, &Source::Wanted(&request)).instrument(span).await;
+        let opened = opened.map_err(|failure| match failure {
+            // Planned again, it would come to the same.
+            Failure::Plan(error) => Failure::Refused(error.to_string()),
+            other => other,
+        });
+        match opened {
             Ok(true) => Ok("opened"),
             Ok(false) => Ok("duplicate"),
             Err(Failure::Refused(because)) if request.origin().of().is_some() => {
@@ -154,7 +160,7 @@ impl<L: Ledger + Listings, Q: Queues, R: Releases, C: Clock> Dispatch<L, Q, R, C
                         let because = format!("it is a rollback: roll {of} back again instead");
                         return Err(Failure::Refused(because));
                     }
-                    let only = self.selected(&head, which).await?;
+                    let only = self.selected(app, &head, which).await?;
                     let selection = Selection { only: only.as_ref(), ..Selection::default() };
                     let plan = app.plan_for(run, &head.release, &selection)?;
                     refuse_empty(&plan, "no target of it is left to retry")?;
@@ -210,7 +216,7 @@ impl<L: Ledger + Listings, Q: Queues, R: Releases, C: Clock> Dispatch<L, Q, R, C
     }
 
     /// The targets that a retry is about; `None` for all.
-    async fn selected(&self, head: &Head, which: &Which) -> Result<Option<BTreeSet<TargetKey>>, Failure> {
+    async fn selected(&self, app: &App, head: &Head, which: &Which) -> Result<Option<BTreeSet<TargetKey>>, Failure> {
         let planned = match which {
             Which::All => return Ok(None),
             Which::Named { targets } => return Ok(Some(targets.iter().cloned().collect())),
@@ -221,7 +227,9 @@ impl<L: Ledger + Listings, Q: Queues, R: Releases, C: Clock> Dispatch<L, Q, R, C
             .filter(|target| target.status() == Status::Ended(Outcome::Succeeded))
             .map(|target| target.key)
             .collect();
-        Ok(Some(planned.into_iter().map(|planned| planned.key).filter(|key| !has_it.contains(key)).collect()))
+        // What the fleet file does not have any more can't be retried, and keeps the others from nothing.
+        let is_left = |key: &TargetKey| !has_it.contains(key) && app.target(key).is_some();
+        Ok(Some(planned.into_iter().map(|planned| planned.key).filter(is_left).collect()))
     }
 
     /// What the targets of a run had before it, of those that it touched.

@@ -166,7 +166,6 @@ impl Layout {
             };
             join(rule.max_per_account, accounts.entry(spot.account).or_default());
             join(rule.max_per_region, regions.entry(spot.region).or_default());
-            wait.dedup();
             depths.push(wait.iter().map(|other| depths[*other] + 1).max().unwrap_or(0));
             waits.push(wait);
         }

@@ -183,6 +183,22 @@ fn a_great_many_mistakes_are_told_in_reasonable_time() {
 }
 
 #[test]
+fn a_great_many_people_canaries_and_waves_are_told_in_reasonable_time() {
+    let people: String = (0..20_000).map(|at| format!("  operator-{at}: {{ slack: U{at:08} }}\n")).collect();
+    let unknown: String = (0..20_000).map(|at| format!(", oprator-{at}")).collect();
+    let canaries: String = (0..20_000).map(|at| format!(", prd-{at}/eu-west-1")).collect();
+    let waves: String =
+        (0..20_000).map(|at| format!("      - {{ name: p 1/{at}, ramp: [1], select: {{}} }}\n")).collect();
+    let text = home_with(&[
+        ("apps:\n", &format!("operators:\n{people}apps:\n")),
+        ("      - name: dev\n", &format!("{waves}      - name: dev\n")),
+        ("    max_attempts: 2\n", &format!("    operators: [operator-1{unknown}]\n    canary: [dev{canaries}]\n")),
+    ]);
+    // Beyond 25,000 they are counted.
+    assert_eq!(Fleet::parse("fleet.yaml", &text).unwrap_err().len(), 25_001);
+}
+
+#[test]
 fn a_fleet_can_be_shared_between_threads() {
     fn shared<T: Send + Sync>() {}
     shared::<Fleet>();

@@ -196,6 +196,9 @@ fn per_cent_are_of_the_targets_that_are_left() {
     let selection = Selection { only: Some(&few), ..Selection::default() };
     let plan = app.plan_for(&run(&app, &release()), &release(), &selection).unwrap();
     assert_eq!(waves(&plan), [("prod", 3, 1, 0)]);
+    let all = web(&[(PROD, "        failure_tolerance: 5\n")]);
+    let plan = all.plan_for(&run(&all, &release()), &release(), &selection).unwrap();
+    assert_eq!(waves(&plan), [("prod", 3, 10, 5)], "a number stays as it is");
     let app = web(&[(PROD, "        max_concurrent: 1%\n        failure_tolerance: 0%\n")]);
     assert_eq!(app.waves()[1].max_concurrent, 1, "at least one");
     let app = web(&[(PROD, "        max_concurrent: 100%\n        failure_tolerance: 100%\n")]);
@@ -307,6 +310,20 @@ fn a_limit_by_account_makes_chains_that_interleave() {
     ");
 }
 
+#[test]
+fn a_limit_by_region_puts_those_first_that_wait_for_no_other() {
+    let app = web(&[
+        ("        select: { accounts: dev }\n        max_concurrent: 5\n", "        max_per_region: 1\n"),
+        ("      - name: prod\n        select:\n          tags: { stage: prod }\n", ""),
+        (PROD, ""),
+    ]);
+    let planned = plan(&app);
+    sound(&planned);
+    let accounts: Vec<&str> = planned.targets.iter().map(|target| target.account_name.as_str()).collect();
+    assert_eq!(accounts, ["dev", "dev", "dev", "dev", "dev", "prod", "prod", "prod", "prod", "prod"]);
+    assert_eq!(planned.targets[7].after, [key("444455556666/ap-southeast-2")]);
+}
+
 /// Runs one wave with all the places it wants: whatever may run runs, and `choose` says which ends next. Gives the most that
 /// ran at once in one account, and in one Region.
 fn most_at_once(targets: &[&PlannedTarget], mut choose: impl FnMut(usize) -> usize) -> (usize, usize) {
@@ -326,6 +343,17 @@ fn most_at_once(targets: &[&PlannedTarget], mut choose: impl FnMut(usize) -> usi
         ended.insert(next);
     }
     most
+}
+
+/// Each target's wave, and how many must end one after the other before it may start.
+fn depths(plan: &Plan) -> Vec<(u32, usize)> {
+    let mut depths: BTreeMap<TargetKey, usize> = BTreeMap::new();
+    let of = |target: &PlannedTarget| {
+        let depth = target.after.iter().map(|key| depths[key] + 1).max().unwrap_or(0);
+        depths.insert(target.key.clone(), depth);
+        (target.wave, depth)
+    };
+    plan.targets.iter().map(of).collect()
 }
 
 /// What every plan promises whoever carries it out.
@@ -352,6 +380,9 @@ fn sound(plan: &Plan) {
             assert!(plan.targets[usize::try_from(*other).unwrap()].after.contains(&target.key));
         }
     }
+    // What waits longer comes later, so that a place that is free is rarely held by what waits.
+    let depths = depths(plan);
+    assert!(depths.is_sorted(), "{depths:?}");
     let unchanged: Vec<u32> = plan.unchanged.iter().map(|target| target.index).collect();
     let follow: Vec<u32> = (first..).take(unchanged.len()).collect();
     assert_eq!(unchanged, follow, "the indexes of those that are left alone follow");
@@ -393,8 +424,16 @@ mod laws {
             let selection = Selection { only: Some(&only), ..Selection::default() };
             let some = app.plan_for(&run(app, &release()), &release(), &selection).unwrap();
             prop_assert_eq!(some.targets.iter().map(|target| target.key.clone()).collect::<BTreeSet<_>>(), only);
-            for plan in [plan(app), some] {
+            let whole = plan(app);
+            prop_assert_eq!(app.waves(), whole.waves.as_slice());
+            prop_assert!(app.targets().iter().map(|target| target.key()).eq(whole.targets.iter().map(|target| &target.key)));
+            for plan in [whole, some] {
                 sound(&plan);
+                let of_file = plan.targets.iter().map(|target| {
+                    let region = fleet.regions().iter().position(|region| *region == target.key.region);
+                    (region, fleet.accounts().iter().position(|account| *account.id() == target.key.account))
+                });
+                prop_assert!(depths(&plan).into_iter().zip(of_file).is_sorted(), "what waits alike is in the file's order");
                 for (at, wave) in (0_u32..).zip(&plan.waves) {
                     let targets: Vec<&PlannedTarget> = plan.targets.iter().filter(|target| target.wave == at).collect();
                     prop_assert_eq!(targets.len(), usize::try_from(wave.size).unwrap());
@@ -563,6 +602,7 @@ fn the_way_back_gives_each_target_its_own_release() {
         (key("999999999999/us-east-1"), good(&of, &older, String::new())),
         (key(PROD_US), good(&of, &oldest, String::new())),
         (key(DEV_US), good(&of, &older, String::new())),
+        (key(DEV_US), good(&of, &oldest, String::new())),
     ];
     let Back { plan, gone } = app.plan_back(&back, &of, &wanted).unwrap();
     sound(&plan);

@@ -126,6 +126,7 @@ pub type Place = (&'static str, &'static [Harm]);
 pub const POINTS: &[Place] = &[
     ("ledger.get", &[Harm::Killed, Harm::Refused, SLOW]),
     ("ledger.targets", &[Harm::Killed, Harm::Refused, SLOW]),
+    ("ledger.list", &[Harm::Killed, Harm::Refused, SLOW]),
     ("ledger.open_runs", &[Harm::Killed, Harm::Refused, SLOW]),
     ("ledger.commit/before", &[Harm::Killed, Harm::Refused, SLOW]),
     ("ledger.commit/after", &[Harm::Killed, Harm::Refused, Harm::Mistaken, SLOW]),
@@ -142,6 +143,9 @@ pub const POINTS: &[Place] = &[
     ("engine.find", &[Harm::Killed, Harm::Refused, SLOW]),
     ("engine.explain", &[Harm::Killed, Harm::Refused, SLOW]),
     ("engine.ask", &[Harm::Killed, Harm::Refused, SLOW]),
+    ("engine.stop/before", &[Harm::Killed, Harm::Refused, SLOW]),
+    ("engine.stop/after", &[Harm::Killed, Harm::Refused, SLOW]),
+    ("engine.alarms", &[Harm::Killed, Harm::Refused, SLOW]),
     ("slack.post/before", &[Harm::Killed, Harm::Refused, SLOW]),
     ("slack.post/after", &[Harm::Killed, Harm::Refused, SLOW]),
     ("slack.edit/before", &[Harm::Killed, Harm::Refused, SLOW]),

@@ -10,6 +10,7 @@ use std::task::{Poll, Waker};
 
 use manifold_core::event::{PipelineState, decode_event};
 use manifold_core::ids::{Attempt, ExecutionId, ExecutionRef, Nonce, PipelineName, RunId, TargetKey};
+use manifold_core::known::Known;
 use manifold_core::ledger::{Commit, Expect, Item, Key, Listing, OPEN, PlanChunk, Record};
 use manifold_core::message::{Message, Outgoing, Payload, Queue};
 use manifold_core::pace::{Api, Lane};
@@ -558,6 +559,13 @@ impl World {
         let inner = self.lock();
         let idle = inner.agenda.values().all(|due| matches!(due, Due::Tick));
         idle && inner.of_partition(OPEN).next().is_none()
+    }
+
+    /// What is known to be deployed, in all targets of all apps.
+    #[must_use]
+    pub fn known(&self) -> Vec<Known> {
+        let inner = self.lock();
+        inner.records.values().filter_map(|record| record.item.get::<Known>().cloned()).collect()
     }
 
     /// A run's plan, for an onlooker: it takes no time.

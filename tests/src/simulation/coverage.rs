@@ -22,7 +22,7 @@ const KINDS: [(&str, &[&str]); 3] = [
             "SUCCEEDED",
         ],
     ),
-    ("message", &["start", "explain", "ask", "activate", "deadline", "summarize"]),
+    ("message", &["start", "explain", "ask", "stop", "alarms", "activate", "advance", "deadline", "open", "summarize"]),
     ("release", &["release"]),
 ];
 

@@ -6,17 +6,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use manifold_core::control::Origin;
 use manifold_core::event::PipelineState;
 use manifold_core::ids::{ExecutionId, RunId, TargetKey};
 use manifold_core::ledger::{Item, Key};
-use manifold_core::run::{Head, Outcome, Phase, Status, Tally, Target, Verdict};
+use manifold_core::plan::PlannedTarget;
+use manifold_core::run::{Closing, Head, Outcome, Phase, Status, Tally, Target, Verdict};
 use manifold_core::summary::{Summary, slack};
 use manifold_core::time::{Span, Timestamp};
 use manifold_local::world::{Execution, SlackCall, World};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-
-use super::scenario::HOSTILE;
 
 /// A law, or what follows from several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -121,7 +121,7 @@ impl Watch {
             targets.iter().try_for_each(reads_back)?;
             check_counts(&head, &targets)?;
             check_work(&head, &targets)?;
-            check_flight(&head, &targets)?;
+            check_flight(&head, &world.plan(&run), &targets)?;
             check_waiting(world, &head, &targets)?;
             match (head.verdict(), head.due_at()) {
                 (None, Some(due)) => self.due.insert(run.clone(), due),
@@ -151,13 +151,14 @@ impl Watch {
     fn check_call(&mut self, world: &World, call: &SlackCall) -> Check {
         let body = call.body.to_string();
         for token in ["<!channel", "<@U123", "<https://evil", "<!here"] {
-            debug_assert!(HOSTILE.contains(token) || token == "<!here");
             hold(!body.contains(token), Law::LeastPower, || format!("{token} reached Slack: {body}"))?;
         }
         let Some(ts) = call.ts.as_ref().filter(|_| call.body.get("thread_ts").is_none()) else { return Ok(()) };
         let Some(run) = world.run_of_message(ts) else { return Ok(()) };
         let text = call.body["text"].as_str().unwrap_or_default();
-        let is_final = !text.contains(": in progress") && !text.contains(": waiting for its turn");
+        let is_final = [": in progress", ": waiting for its turn", ": waits for approval"]
+            .iter()
+            .all(|words| !text.contains(words));
         let reopened = world.head(&run).is_some_and(|head| head.reopened > 0);
         hold(is_final || reopened || !self.finals.contains(ts), Law::OneSummary, || {
             format!("the message of {run} went from final to {text:?}, and nothing was reopened")
@@ -215,17 +216,27 @@ fn check_work(head: &Head, targets: &[Target]) -> Check {
 
 /// Waves go in order, and no more is in flight than the policy says. A target that is retried in its own account asks
 /// nobody for a place.
-fn check_flight(head: &Head, targets: &[Target]) -> Check {
+fn check_flight(head: &Head, plan: &[PlannedTarget], targets: &[Target]) -> Check {
     let reopened = |target: &Target| target.seen.as_ref().is_some_and(|seen| seen.attempt() > 1);
     if targets.iter().any(reopened) {
         return Ok(());
     }
     let mut complete = true;
+    let ended: BTreeSet<&TargetKey> =
+        targets.iter().filter(|target| target.status().outcome().is_some()).map(|target| &target.key).collect();
+    for target in targets.iter().filter(|target| target.execution.is_some()) {
+        let planned = plan.iter().find(|planned| planned.index == target.index);
+        let first = planned.and_then(|planned| planned.after.iter().find(|key| !ended.contains(key)));
+        hold(first.is_none(), Law::PolicyIsKept, || format!("{} was started before {first:?} had ended", target.key))?;
+    }
     for wave in &head.waves {
+        hold(wave.plan.approval.is_none() || wave.approved.is_some() || wave.released == 0, Law::PolicyIsKept, || {
+            format!("wave {} of {} began, and nobody has approved it", wave.plan.name, head.run)
+        })?;
         hold(complete || wave.released == 0, Law::PolicyIsKept, || {
             format!("wave {} of {} began before the one before it was complete", wave.plan.name, head.run)
         })?;
-        complete = wave.is_complete();
+        complete = wave.is_complete() && (wave.plan.bake.is_none() || wave.passed_at.is_some());
         hold(wave.in_flight() <= wave.plan.max_concurrent, Law::PolicyIsKept, || {
             let (flying, most) = (wave.in_flight(), wave.plan.max_concurrent);
             format!("{flying} targets of wave {} are in flight, and {most} may be", wave.plan.name)
@@ -262,7 +273,11 @@ fn check_execution(world: &World, all: &[Execution], execution: &Execution) -> C
     hold(planned.variables == execution.variables, Law::LeastPower, || {
         format!("{target} was started with {:?}, planned were {:?}", execution.variables, planned.variables)
     })?;
-    let released = head.release.revision.as_ref().map(|released| released.id.clone());
+    // On the way back each target has a release of its own, which it once had.
+    let release = planned.release.as_deref().unwrap_or(&head.release);
+    let goes_back = matches!(head.origin, Origin::Rollback { .. });
+    hold(goes_back == planned.release.is_some(), Law::SameRelease, || format!("{target} of {run} gets {release:?}"))?;
+    let released = release.revision.as_ref().map(|released| released.id.clone());
     hold(*revision == released && revision.is_some(), Law::SameRelease, || {
         format!("{target} got {revision:?}, and {run} releases {released:?}")
     })
@@ -317,8 +332,28 @@ fn check_end(world: &World) -> Check {
         check_shown(world, &head, &targets)?;
     }
     check_messages(world)?;
+    check_known_good(world, &all)?;
     let dead = world.dead_letters();
     hold(dead.is_empty(), Law::NeverLost, || format!("dead letters: {dead:?}"))
+}
+
+/// What is known to be good succeeded there, and the release is the one that was started.
+fn check_known_good(world: &World, all: &[Execution]) -> Check {
+    for known in world.known() {
+        for good in std::iter::once(&known.current).chain(&known.previous) {
+            let revision = good.release.revision.as_ref().map(|revision| revision.id.clone());
+            let is_true = all.iter().any(|execution| {
+                execution.run == good.run
+                    && execution.target == known.target
+                    && execution.revision == revision
+                    && execution.states.iter().any(|(_, state)| *state == PipelineState::Succeeded)
+            });
+            hold(is_true, Law::NoColourWithoutTruth, || {
+                format!("{} is known to have {revision:?} by {}, and it did not succeed", known.target, good.run)
+            })?;
+        }
+    }
+    Ok(())
 }
 
 fn check_known(targets: &[Target], execution: &Execution) -> Check {
@@ -363,12 +398,20 @@ fn check_verdict(head: &Head, targets: &[Target]) -> Check {
     let succeeded = targets.iter().filter(|target| target.status() == Status::Ended(Outcome::Succeeded)).count();
     let everywhere = succeeded == head.size() as usize;
     let is_green = head.verdict() == Some(Verdict::Succeeded);
-    hold(is_green == everywhere, Law::NoColourWithoutTruth, || {
+    let because = match &head.phase {
+        Phase::Closed { because, .. } => Some(because),
+        Phase::Waiting { .. } | Phase::Active { .. } => None,
+    };
+    // All of it may be out, and be found wanting.
+    let is_doubted = matches!(because, Some(Closing::Alarm { .. } | Closing::Unlooked { .. }));
+    hold(is_green == (everywhere && !is_doubted), Law::NoColourWithoutTruth, || {
         format!("{} {:?}, with {succeeded} of {} targets", head.run, head.verdict(), head.size())
     })?;
-    let overtaken = matches!(head.phase, Phase::Closed { since: None, .. });
-    let is_overtaken = head.verdict() == Some(Verdict::Overtaken);
-    hold(overtaken == is_overtaken, Law::NoColourWithoutTruth, || format!("{} {:?}", head.run, head.verdict()))
+    let never_began = matches!(head.phase, Phase::Closed { since: None, .. });
+    let says_so = matches!(head.verdict(), Some(Verdict::Overtaken | Verdict::Refused));
+    let was_aborted = head.verdict() == Some(Verdict::Aborted);
+    let is_true = if was_aborted { true } else { never_began == says_so };
+    hold(is_true, Law::NoColourWithoutTruth, || format!("{} {:?}", head.run, head.verdict()))
 }
 
 /// What stands in Slack is how it is.

@@ -2,12 +2,16 @@
 
 use std::fmt::{self, Display, Write};
 
-use manifold_core::time::Span;
+use manifold_core::control::{Command, Order, Request, Via, Which, Who};
+use manifold_core::ids::{ExecutionRef, RunId, TargetKey};
+use manifold_core::message::{Message, Payload};
+use manifold_core::time::{Span, Timestamp};
 use manifold_fleet::Fleet;
 use manifold_local::behaviour::Behaviour;
 use manifold_local::faults::{At, DELIVERIES, Faults, Harm, Mishap, POINTS, Stage};
 use manifold_local::limits::Limits;
 use manifold_local::simulation::{Setup, Simulation};
+use manifold_local::world::Inbox;
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::strategy::ValueTree;
@@ -41,6 +45,59 @@ pub struct Release {
     pub age: i64,
 }
 
+/// What the app's policy says besides.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Control {
+    /// What a newer release does: `queue`, `supersede` or `refuse`.
+    pub newer: &'static str,
+    /// What a failure beyond tolerance does.
+    pub on_failure: &'static str,
+    /// Whether the tolerance is strict.
+    pub strict: bool,
+    /// Whether targets that have a release already are skipped.
+    pub changed_only: bool,
+    /// How many targets of one account run at once.
+    pub per_account: Option<u32>,
+    /// What the last wave's request for approval does when a newer release comes, if it needs any.
+    pub approval: Option<&'static str>,
+    /// How many minutes each wave bakes, and whether it looks at an alarm then.
+    pub bake: Option<(i64, bool)>,
+    /// The target whose alarm is in ALARM all along, by its number.
+    pub firing: Option<usize>,
+}
+
+/// A decision of an operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Press {
+    /// So long after the first release.
+    pub after: Span,
+    /// About the run of which release.
+    pub release: usize,
+    /// What.
+    pub what: Pressed,
+}
+
+/// What operators decide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pressed {
+    /// The last wave may begin.
+    Approve,
+    /// It may not.
+    Reject,
+    /// Nothing more has its turn.
+    Pause,
+    /// It goes on.
+    Resume,
+    /// It ends, and what runs goes on.
+    Abort,
+    /// It ends, and what runs is stopped.
+    Stop,
+    /// What failed again.
+    Retry,
+    /// All of it back.
+    Rollback,
+}
+
 /// Everything that makes a story what it is.
 #[derive(Debug, Clone)]
 pub struct Scenario {
@@ -60,6 +117,10 @@ pub struct Scenario {
     pub max_attempts: u32,
     /// From a run's turn to its verdict, at the latest, in minutes.
     pub deadline: i64,
+    /// What the policy says besides.
+    pub control: Control,
+    /// What operators decide.
+    pub presses: Vec<Press>,
     /// Where the summary goes.
     pub told: Told,
     /// What targets do that do not just succeed, by their number.
@@ -88,7 +149,7 @@ impl Scenario {
             Told::Webhook => "  slack: { webhook: { ssm: /manifold/webhook } }\n",
             Told::Nobody => "  slack: silent\n",
         });
-        yaml.push_str("regions:\n");
+        yaml.push_str("operators:\n  alice: { iam: \"arn:*/alice\" }\nregions:\n");
         for region in &REGIONS[..self.regions] {
             writeln!(yaml, "  {region}: {{}}").expect("a string takes text");
         }
@@ -103,19 +164,37 @@ impl Scenario {
         let limits = |size: usize| {
             let size = u32::try_from(size).unwrap_or(u32::MAX);
             let (concurrent, tolerance) = (self.max_concurrent.clamp(1, size), self.failure_tolerance.min(size));
-            format!("max_concurrent: {concurrent}, failure_tolerance: {tolerance}")
+            let Control { strict, per_account, bake, .. } = &self.control;
+            let mut limits = format!("max_concurrent: {concurrent}, failure_tolerance: {tolerance}, strict: {strict}");
+            if let Some(most) = per_account {
+                write!(limits, ", max_per_account: {most}").expect("a string takes text");
+            }
+            match bake {
+                Some((minutes, false)) => write!(limits, ", bake: {minutes}m"),
+                Some((minutes, true)) => write!(limits, ", bake: {{ time: {minutes}m, alarms: [errors] }}"),
+                None => Ok(()),
+            }
+            .expect("a string takes text");
+            limits
         };
+        let approval = self.control.approval.map_or_else(String::new, |newer| {
+            format!(", approval: {{ by: alice, valid_for: 1h, newer_release: {newer} }}")
+        });
         if self.wave_per_account {
-            for (name, _) in &ACCOUNTS[..self.accounts] {
+            for (number, (name, _)) in ACCOUNTS[..self.accounts].iter().enumerate() {
                 let limits = limits(self.regions);
-                writeln!(yaml, "      - {{ name: {name}, select: {{ accounts: {name} }}, {limits} }}")
+                let approval = if number + 1 == self.accounts { approval.as_str() } else { "" };
+                writeln!(yaml, "      - {{ name: {name}, select: {{ accounts: {name} }}, {limits}{approval} }}")
                     .expect("a string takes text");
             }
         } else {
             let limits = limits(self.regions * self.accounts);
-            writeln!(yaml, "      - {{ name: all, {limits} }}").expect("a string takes text");
+            writeln!(yaml, "      - {{ name: all, {limits}{approval} }}").expect("a string takes text");
         }
         writeln!(yaml, "    max_attempts: {}\n    deadline: {}m", self.max_attempts, self.deadline)
+            .expect("a string takes text");
+        let Control { newer, on_failure, changed_only, .. } = &self.control;
+        writeln!(yaml, "    newer_release: {newer}\n    on_failure: {on_failure}\n    changed_only: {changed_only}")
             .expect("a string takes text");
         yaml
     }
@@ -136,7 +215,7 @@ impl Scenario {
             "resources": [],
             "detail": {
                 "pipeline": "web-release",
-                "execution-id": format!("{number:08}-7d52-4d5e-9f0b-5a1f7c2b9e01"),
+                "execution-id": execution(number),
                 "execution-trigger": {
                     "commit-id": commit(number),
                     "commit-message": HOSTILE,
@@ -150,6 +229,49 @@ impl Scenario {
             },
         })
         .to_string()
+    }
+
+    /// The run of a release.
+    fn run(&self, release: usize) -> RunId {
+        let target = TargetKey {
+            account: "111122223333".parse().expect("an account"),
+            region: "us-east-1".parse().expect("a Region"),
+        };
+        let id = execution(release % self.releases.len()).parse().expect("an execution");
+        RunId::derive(&"web".parse().expect("an app"), &ExecutionRef { target, id })
+    }
+
+    /// What an operator's decision is sent as.
+    fn message(&self, number: usize, press: &Press) -> (Inbox, Payload) {
+        let run = self.run(press.release);
+        let wave = if self.wave_per_account { ACCOUNTS[self.accounts - 1].0 } else { "all" }.to_owned();
+        let at = Timestamp::from_millis(FIRST_RELEASE * 1000).plus(press.after);
+        let id = format!("press-{number}").parse().expect("a nonce");
+        let who = Who { via: Via::Cli, id: "arn:aws:sts::111122223333:assumed-role/Ops/alice".to_owned(), name: None };
+        let order = |what: Order| {
+            let command = Command {
+                id: format!("press-{number}").parse().expect("a nonce"),
+                at,
+                who: who.clone(),
+                why: None,
+                what,
+            };
+            (Inbox::Collect, Payload::Command { run: run.clone(), command: Box::new(command) })
+        };
+        let request = |what: Request| {
+            let request = Command { id, at, who: who.clone(), why: None, what };
+            (Inbox::Dispatch, Payload::Open { request: Box::new(request) })
+        };
+        match press.what {
+            Pressed::Approve => order(Order::Approve { wave }),
+            Pressed::Reject => order(Order::Reject { wave }),
+            Pressed::Pause => order(Order::Pause),
+            Pressed::Resume => order(Order::Resume),
+            Pressed::Abort => order(Order::Abort { stop: false }),
+            Pressed::Stop => order(Order::Abort { stop: true }),
+            Pressed::Retry => request(Request::Retry { of: run.clone(), which: Which::Failed }),
+            Pressed::Rollback => request(Request::Rollback { of: run.clone(), which: Which::All }),
+        }
     }
 
     /// Sets the scenario up; nothing has happened yet.
@@ -180,11 +302,29 @@ impl Scenario {
             faults: self.faults.clone(),
         };
         let simulation = Simulation::new(setup).expect("the scenario's event opens a run");
+        if let Some(number) = self.control.firing {
+            let target = number % targets;
+            let key = TargetKey {
+                account: ACCOUNTS[target % self.accounts].1.parse().expect("an account"),
+                region: REGIONS[target / self.accounts].parse().expect("a Region"),
+            };
+            simulation.world().set_alarm(&key, "errors", true);
+        }
+        for (number, press) in self.presses.iter().enumerate() {
+            let (inbox, payload) = self.message(number, press);
+            let body = Message::new(payload).encode().expect("a message");
+            simulation.world().deliver(inbox, body, press.after);
+        }
         for number in 1..self.releases.len() {
             simulation.release(self.event(number), self.releases[number].after).expect("a release event");
         }
         simulation
     }
+}
+
+/// The source execution of a release.
+fn execution(number: usize) -> String {
+    format!("{number:08}-7d52-4d5e-9f0b-5a1f7c2b9e01")
 }
 
 /// The commit of a release.
@@ -213,7 +353,8 @@ fn scenarios(seed: u64) -> impl Strategy<Value = Scenario> {
     let later =
         prop_oneof![3 => prop::collection::vec(release.clone(), 0..=0), 2 => prop::collection::vec(release, 1..=2)];
     let releases = (first, later).prop_map(|(first, later)| [vec![first], later].concat());
-    (shape, told, behaviours, releases, faults()).prop_map(move |(shape, told, behaviours, releases, faults)| {
+    let parts = (shape, told, behaviours, releases, faults(), control(), presses());
+    parts.prop_map(move |(shape, told, behaviours, releases, faults, control, presses)| {
         let (accounts, regions, wave_per_account, max_concurrent, failure_tolerance, max_attempts, deadline) = shape;
         Scenario {
             seed,
@@ -224,11 +365,61 @@ fn scenarios(seed: u64) -> impl Strategy<Value = Scenario> {
             failure_tolerance,
             max_attempts,
             deadline,
+            control,
+            presses,
             told,
             behaviours,
             releases,
             faults,
         }
+    })
+}
+
+fn control() -> impl Strategy<Value = Control> {
+    let newer = prop_oneof![3 => Just("queue"), 1 => Just("supersede"), 1 => Just("refuse")];
+    let on_failure = prop_oneof![
+        3 => Just("halt"), 1 => Just("continue"), 1 => Just("roll_back_wave"), 1 => Just("roll_back_run"),
+    ];
+    let rarely = || prop_oneof![3 => Just(false), 1 => Just(true)];
+    let per_account = prop_oneof![3 => Just(None), 1 => (1..=2_u32).prop_map(Some)];
+    let approval = prop_oneof![3 => Just(None), 1 => select(vec!["repoint", "expire", "keep"]).prop_map(Some)];
+    let bake = prop_oneof![3 => Just(None), 1 => (1..=30_i64, any::<bool>()).prop_map(Some)];
+    let firing = prop_oneof![3 => Just(None), 1 => (0..6_usize).prop_map(Some)];
+    let control = (newer, on_failure, rarely(), rarely(), per_account, approval, bake, firing);
+    control.prop_map(|(newer, on_failure, strict, changed_only, per_account, approval, bake, firing)| Control {
+        newer,
+        on_failure,
+        strict,
+        changed_only,
+        per_account,
+        approval,
+        bake,
+        firing,
+    })
+}
+
+/// Some decisions, perhaps the same twice; a pause is ended in the end, or nobody would wait for that story.
+fn presses() -> impl Strategy<Value = Vec<Press>> {
+    let what = select(vec![
+        Pressed::Approve,
+        Pressed::Approve,
+        Pressed::Reject,
+        Pressed::Pause,
+        Pressed::Resume,
+        Pressed::Abort,
+        Pressed::Stop,
+        Pressed::Retry,
+        Pressed::Rollback,
+    ]);
+    let press = (0..7_200_i64, 0..3_usize, what);
+    let press = press.prop_map(|(after, release, what)| Press { after: Span::from_seconds(after), release, what });
+    prop_oneof![2 => Just(Vec::new()), 1 => prop::collection::vec(press, 1..=5)].prop_map(|mut presses| {
+        let paused: Vec<usize> =
+            presses.iter().filter(|press| press.what == Pressed::Pause).map(|press| press.release).collect();
+        for release in paused {
+            presses.push(Press { after: Span::from_minutes(240), release, what: Pressed::Resume });
+        }
+        presses
     })
 }
 
@@ -302,6 +493,29 @@ impl Display for Scenario {
             f,
             "  policy     {max_concurrent} at once, {failure_tolerance} tolerated, {max_attempts} attempts, {deadline} min"
         )?;
+        let Control { newer, on_failure, strict, changed_only, per_account, approval, bake, firing } = &self.control;
+        writeln!(f, "             a newer release: {newer}; a failure: {on_failure}")?;
+        if *strict {
+            writeln!(f, "             strict tolerance")?;
+        }
+        if *changed_only {
+            writeln!(f, "             changed only")?;
+        }
+        if let Some(most) = per_account {
+            writeln!(f, "             {most} of an account at once")?;
+        }
+        if let Some(newer) = approval {
+            writeln!(f, "             approval of the last wave, which a newer release has {newer}")?;
+        }
+        if let Some((minutes, alarms)) = bake {
+            writeln!(f, "             bakes {minutes} min{}", if *alarms { ", with an alarm" } else { "" })?;
+        }
+        if let Some(target) = firing {
+            writeln!(f, "             the alarm of target {target} fires")?;
+        }
+        for Press { after, release, what } in &self.presses {
+            writeln!(f, "  operator   {what:?} release {release} after {after}")?;
+        }
         for (number, behaviour) in &self.behaviours {
             writeln!(f, "  target {number}   {behaviour:?}")?;
         }
