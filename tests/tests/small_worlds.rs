@@ -9,7 +9,7 @@
 use manifold_core::time::Span;
 use manifold_local::behaviour::Behaviour;
 use manifold_local::faults::Faults;
-use manifold_tests::simulation::scenario::{Release, Scenario, Told};
+use manifold_tests::simulation::scenario::{Control, Press, Pressed, Release, Scenario, Told};
 use manifold_tests::simulation::small::{Budget, explore};
 
 const NOTHING: Budget = Budget { duplicates: 0, crashes: 0, losses: 0, overlaps: 0 };
@@ -25,6 +25,8 @@ fn world(max_concurrent: u32, told: Told, behaviours: Vec<(usize, Behaviour)>) -
         failure_tolerance: 0,
         max_attempts: 1,
         deadline: 20,
+        control: Control::default(),
+        presses: Vec::new(),
         told,
         behaviours,
         releases: vec![Release { after: Span::from_seconds(0), age: 0 }],
@@ -78,4 +80,27 @@ fn the_message_of_a_run_with_a_crash_anywhere() {
     let one = Scenario { regions: 1, ..world(1, Told::Bot, Vec::new()) };
     all_of("one target and its message, two at once", &one, Budget { overlaps: 1, ..NOTHING });
     all_of("one target and its message, one crash", &one, Budget { crashes: 1, ..NOTHING });
+}
+
+/// One target that waits for approval, which an operator gives while everything goes wrong that can.
+#[test]
+fn an_approval_with_a_duplicate_and_a_crash_anywhere() {
+    let press = |what| Press { after: Span::from_seconds(0), release: 0, what };
+    let control = Control { approval: Some("repoint"), ..Control::default() };
+    let asks = Scenario { regions: 1, control, ..world(1, Told::Nobody, Vec::new()) };
+    let approved = Scenario { presses: vec![press(Pressed::Approve)], ..asks.clone() };
+    all_of("an approval, one duplicate, one crash", &approved, Budget { duplicates: 1, crashes: 1, ..NOTHING });
+    let torn = Scenario { presses: vec![press(Pressed::Approve), press(Pressed::Reject)], ..asks };
+    all_of("approved by one, rejected by another", &torn, Budget { overlaps: 1, crashes: 1, ..NOTHING });
+}
+
+/// Two targets one after the other, and somebody ends the run.
+#[test]
+fn an_abort_with_a_duplicate_and_a_crash_anywhere() {
+    for what in [Pressed::Abort, Pressed::Stop] {
+        let presses = vec![Press { after: Span::from_seconds(0), release: 0, what }];
+        let aborted = Scenario { presses, ..world(1, Told::Nobody, Vec::new()) };
+        let name = format!("{what:?}, one duplicate, one crash");
+        all_of(&name, &aborted, Budget { duplicates: 1, crashes: 1, ..NOTHING });
+    }
 }

@@ -413,6 +413,7 @@ fn read(body: &str) -> Result<Body, Failure> {
             Payload::Explain { .. } => Err(Failure::Misplaced("explain")),
             Payload::Ask { .. } => Err(Failure::Misplaced("ask")),
             Payload::Open { .. } => Err(Failure::Misplaced("open")),
+            Payload::Notify { .. } => Err(Failure::Misplaced("notify")),
             Payload::Stop { .. } => Err(Failure::Misplaced("stop")),
             Payload::Alarms { .. } => Err(Failure::Misplaced("alarms")),
             Payload::Summarize { .. } => Err(Failure::Misplaced("summarize")),

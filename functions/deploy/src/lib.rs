@@ -156,6 +156,7 @@ impl<L: Ledger, P: Paces, Q: Queues, E: Engine, C: Clock> Deploy<L, P, Q, E, C> 
                 self.alarms(&run, wave, began, from).instrument(span).await
             }
             Payload::Summarize { .. } => Err(Failure::Misplaced("summarize")),
+            Payload::Notify { .. } => Err(Failure::Misplaced("notify")),
             Payload::Activate { .. } => Err(Failure::Misplaced("activate")),
             Payload::Advance { .. } => Err(Failure::Misplaced("advance")),
             Payload::Command { .. } => Err(Failure::Misplaced("command")),

@@ -4,11 +4,14 @@
 //! The run's id is derived from the source execution, so a duplicate event finds the run there and only derives its
 //! first effects again. The plan is written before the head: a run exists once its head does.
 
+mod job;
 mod request;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use manifold_core::checkup::{Answer, Misunderstood, Question};
-use manifold_core::event::{self, BatchResponse, DecodeError, PipelineState, decode_batch, decode_event};
+use manifold_core::event::{
+    self, BatchResponse, DecodeError, Input, PipelineState, decode_batch, decode_event, decode_input,
+};
 use manifold_core::ids::{ExecutionRef, RunId, TargetKey};
 use manifold_core::ledger::{Commit, Key, RUN_RETENTION, Versions, Write};
 use manifold_core::message::{Message, MessageError, Outgoing};
@@ -18,6 +21,7 @@ use manifold_core::time::Timestamp;
 use manifold_fleet::{Fleet, PlanError};
 use manifold_ports::batch::{self, OutOfTime, Report};
 use manifold_ports::clock::Clock;
+use manifold_ports::jobs::Jobs;
 use manifold_ports::ledger::{CommitError, Ledger, LedgerError, Listings};
 use manifold_ports::queues::{Queues, SendError};
 use manifold_ports::releases::{ReleaseError, Releases};
@@ -76,6 +80,17 @@ enum Failure {
     OutOfTime(#[from] OutOfTime),
 }
 
+/// Why an invocation failed as a whole.
+#[derive(Debug, thiserror::Error)]
+pub enum HandleError {
+    /// The input is neither a batch nor a job.
+    #[error(transparent)]
+    Input(#[from] DecodeError),
+    /// The job could not be taken up just now.
+    #[error("the release pipeline's job could not be taken up")]
+    Job(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
 impl<L, Q, R, C> Dispatch<L, Q, R, C> {
     /// Answers a checkup: which fleet file is this?
     ///
@@ -91,12 +106,17 @@ impl<L, Q, R, C> Dispatch<L, Q, R, C> {
     }
 }
 
-impl<L: Ledger + Listings, Q: Queues, R: Releases, C: Clock> Dispatch<L, Q, R, C> {
-    /// Handles one SQS batch. `deadline` is when Lambda ends the invocation.
+impl<L: Ledger + Listings, Q: Queues, R: Releases + Jobs, C: Clock> Dispatch<L, Q, R, C> {
+    /// Handles one SQS batch, or one job of a release pipeline that waits. `deadline` is when Lambda ends the invocation.
     ///
     /// # Errors
-    /// The input is not an SQS batch.
-    pub async fn handle(&self, input: &Value, deadline: Timestamp) -> Result<BatchResponse, DecodeError> {
+    /// The input is neither, or the job is to come again.
+    pub async fn handle(&self, input: &Value, deadline: Timestamp) -> Result<BatchResponse, HandleError> {
+        if let Ok(Input::Job(job)) = decode_input(input) {
+            let mut report = Report::default();
+            report.count(self.job(&job).await.map_err(|failure| HandleError::Job(Box::new(failure)))?);
+            return Ok(report.close("dispatch", 1));
+        }
         let batch = decode_batch(input)?;
         let mut report = Report::default();
         for record in &batch.records {

@@ -14,6 +14,7 @@ use manifold_core::run::{Closing, Head, Outcome, Phase, Status, Target};
 use manifold_core::time::Timestamp;
 use manifold_fleet::{App, Back, Selection};
 use manifold_ports::clock::Clock;
+use manifold_ports::jobs::Jobs;
 use manifold_ports::ledger::{Ledger, Listings};
 use manifold_ports::queues::Queues;
 use manifold_ports::releases::Releases;
@@ -80,7 +81,7 @@ fn write(command: &Command<Request>, what: String, answer: Answer, now: Timestam
     }
 }
 
-impl<L: Ledger + Listings, Q: Queues, R: Releases, C: Clock> Dispatch<L, Q, R, C> {
+impl<L: Ledger + Listings, Q: Queues, R: Releases + Jobs, C: Clock> Dispatch<L, Q, R, C> {
     /// Opens the run that somebody wants. What can't be is recorded with the run that it points to, and done with.
     pub(crate) async fn request(&self, body: &str) -> Result<&'static str, Failure> {
         let request = match Message::decode(body)?.payload {
@@ -89,6 +90,7 @@ impl<L: Ledger + Listings, Q: Queues, R: Releases, C: Clock> Dispatch<L, Q, R, C
             Payload::Explain { .. } => return Err(Failure::Misplaced("explain")),
             Payload::Ask { .. } => return Err(Failure::Misplaced("ask")),
             Payload::Summarize { .. } => return Err(Failure::Misplaced("summarize")),
+            Payload::Notify { .. } => return Err(Failure::Misplaced("notify")),
             Payload::Activate { .. } => return Err(Failure::Misplaced("activate")),
             Payload::Advance { .. } => return Err(Failure::Misplaced("advance")),
             Payload::Command { .. } => return Err(Failure::Misplaced("command")),
@@ -181,7 +183,7 @@ impl<L: Ledger + Listings, Q: Queues, R: Releases, C: Clock> Dispatch<L, Q, R, C
         }
     }
 
-    fn app(&self, name: &manifold_core::ids::AppName) -> Result<&App, Failure> {
+    pub(crate) fn app(&self, name: &manifold_core::ids::AppName) -> Result<&App, Failure> {
         self.fleet
             .app(name.as_str())
             .ok_or_else(|| Failure::Refused(format!("the fleet file has no app {name}; is it in this version of it?")))
@@ -251,7 +253,9 @@ impl<L: Ledger + Listings, Q: Queues, R: Releases, C: Clock> Dispatch<L, Q, R, C
         let known = self.known(&head.app).await?;
         let targets = self.ledger.targets(&head.run).await.map_err(RunError::from)?;
         let touched = targets.into_iter().filter(|target| target.execution.is_some() || !target.past.is_empty());
-        let before = |target: Target| Some((target.key.clone(), known.get(&target.key)?.before(&head.run)?.clone()));
+        let before = |target: Target| {
+            Some((target.key.clone(), known.get(&target.key)?.before(&head.run, head.opened_at)?.clone()))
+        };
         Ok(touched.filter(is_meant).filter_map(before).collect())
     }
 }

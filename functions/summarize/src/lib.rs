@@ -14,7 +14,8 @@ use manifold_core::ids::{Nonce, RunId};
 use manifold_core::ledger::{Commit, Item, Key, RUN_RETENTION, Versions};
 use manifold_core::message::{Message, MessageError, Outgoing, Payload, Queue};
 use manifold_core::plan::Channel;
-use manifold_core::run::posting::{Decision, Draft, Occasion, Posted, Posting, edit_every};
+use manifold_core::run::posting::{Decision, Draft, LEASE, Lease, Occasion, Posted, Posting, edit_every};
+use manifold_core::summary::notice::Notice;
 use manifold_core::summary::{self, Summary, slack};
 use manifold_core::time::{Span, Timestamp};
 use manifold_ports::batch::{self, OutOfTime, Report};
@@ -57,6 +58,8 @@ enum Failure {
     Ledger(#[from] LedgerError),
     #[error("failed to record what was posted")]
     Commit(#[from] CommitError),
+    #[error("another worker is talking to Slack until {until}")]
+    Leased { until: Timestamp },
     #[error(transparent)]
     Slack(#[from] SlackError),
     #[error(transparent)]
@@ -113,7 +116,11 @@ impl<L: Ledger, Q: Queues, S: Slack, C: Clock> Summarize<L, Q, S, C> {
         let mut by_run: BTreeMap<RunId, Vec<usize>> = BTreeMap::new();
         for (index, record) in batch.records.iter().enumerate() {
             match read(&record.body) {
-                Ok(run) => by_run.entry(run).or_default().push(index),
+                Ok(Body::Run(run)) => by_run.entry(run).or_default().push(index),
+                Ok(Body::Notice(notice)) => match self.notify(&notice).await {
+                    Ok(what) => report.count(what),
+                    Err(failure) => report.fail(&record.message_id, record.receive_count, &failure),
+                },
                 Err(failure) => report.fail(&record.message_id, record.receive_count, &failure),
             }
         }
@@ -131,6 +138,52 @@ impl<L: Ledger, Q: Queues, S: Slack, C: Clock> Summarize<L, Q, S, C> {
             }
         }
         Ok(report.close("summarize", batch.records.len()))
+    }
+
+    /// Tells what an action of a release pipeline wants to be told, once. A worker that dies over it is followed by another one
+    /// when its lease has run out.
+    async fn notify(&self, notice: &Notice) -> Result<&'static str, Failure> {
+        if notice.channel == Channel::Silent {
+            return Ok("silent");
+        }
+        let key = Key::Notice(notice.id.clone());
+        let record = self.ledger.get(std::slice::from_ref(&key)).await?.pop().flatten();
+        let mut versions = Versions::default();
+        if let Some(record) = &record {
+            versions.note(key.clone(), record.version);
+        }
+        let posting = runs::posting_of(record);
+        let now = self.clock.now();
+        if posting.message.is_some() || posting.refused.is_some() {
+            return Ok("nothing to do");
+        }
+        if let Some(lease) = posting.lease.as_ref().filter(|lease| lease.until > now) {
+            return Err(Failure::Leased { until: lease.until });
+        }
+        let expires_at = Some(notice.at.plus(RUN_RETENTION));
+        let commit = |versions: &Versions, posting: Posting| Commit {
+            writes: vec![versions.write(key.clone(), Item::Summary(posting), expires_at)],
+            nonce: self.clock.nonce(),
+        };
+        let lease = Lease { nonce: self.clock.nonce(), until: now.plus(LEASE) };
+        self.ledger.commit(commit(&versions, Posting { lease: Some(lease), ..posting.clone() })).await?;
+        versions.note(key.clone(), versions.of(&key).unwrap_or(0) + 1);
+        let payload = notice.payload();
+        let (posting, done) = match self.slack.post(&notice.channel, None, &payload).await {
+            Ok(place) => {
+                let message = Some(self.posted(place, &digest(&payload)));
+                (Posting { message, ..posting.released() }, Ok("posted"))
+            }
+            Err(SlackError::Refused { code }) => {
+                tracing::error!(code, "Slack refused this notice for good");
+                (Posting { refused: Some(code), ..posting.released() }, Ok("refused"))
+            }
+            Err(error @ (SlackError::RateLimited { .. } | SlackError::Unavailable { .. })) => {
+                (posting.released(), Err(error.into()))
+            }
+        };
+        self.ledger.commit(commit(&versions, posting)).await?;
+        done
     }
 
     async fn run(&self, run: &RunId) -> Result<&'static str, Failure> {
@@ -383,9 +436,16 @@ impl<L: Ledger, Q: Queues, S: Slack, C: Clock> Summarize<L, Q, S, C> {
     }
 }
 
-fn read(body: &str) -> Result<RunId, Failure> {
+/// What a message asks to be told.
+enum Body {
+    Run(RunId),
+    Notice(Box<Notice>),
+}
+
+fn read(body: &str) -> Result<Body, Failure> {
     match Message::decode(body)?.payload {
-        Payload::Summarize { run } => Ok(run),
+        Payload::Summarize { run } => Ok(Body::Run(run)),
+        Payload::Notify { notice } => Ok(Body::Notice(notice)),
         Payload::Start { .. }
         | Payload::Explain { .. }
         | Payload::Ask { .. }

@@ -105,6 +105,7 @@ impl Hub {
             | Payload::Ask { .. }
             | Payload::Summarize { .. }
             | Payload::Activate { .. }
+            | Payload::Notify { .. }
             | Payload::Advance { .. }
             | Payload::Command { .. }
             | Payload::Open { .. }

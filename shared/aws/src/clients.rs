@@ -141,6 +141,12 @@ impl Clients {
         )
     }
 
+    /// CodePipeline in the function's own Region, with the hub's own credentials.
+    #[must_use]
+    pub fn codepipeline_here(&self) -> aws_sdk_codepipeline::Client {
+        aws_sdk_codepipeline::Client::from_conf(config!(self, aws_sdk_codepipeline).build())
+    }
+
     /// EventBridge in the hub's Region.
     #[cfg(feature = "inspect")]
     #[must_use]

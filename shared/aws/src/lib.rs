@@ -32,6 +32,7 @@ pub mod env;
 mod failure;
 #[cfg(feature = "inspect")]
 pub mod inspect;
+pub mod jobs;
 pub mod lambda;
 pub mod ledger;
 mod look;

@@ -20,7 +20,7 @@ use crate::failure::Failure;
 /// Reads release pipelines with the hub's own credentials.
 #[derive(Debug, Clone)]
 pub struct CodePipelineReleases {
-    clients: Clients,
+    pub(crate) clients: Clients,
 }
 
 impl CodePipelineReleases {
@@ -152,7 +152,7 @@ fn message(summary: String) -> Option<String> {
     (!message.is_empty()).then_some(message)
 }
 
-fn failed(failure: &Failure) -> ReleaseError {
+pub(crate) fn failed(failure: &Failure) -> ReleaseError {
     if failure.is_passing() {
         ReleaseError::Unavailable(failure.words())
     } else {

@@ -312,6 +312,7 @@ fn keys_of_message(payload: &Payload, known: &Known) -> Vec<Key> {
         }
         Payload::Activate { .. }
         | Payload::Advance { .. }
+        | Payload::Notify { .. }
         | Payload::Open { .. }
         | Payload::Alarms { .. }
         | Payload::Deadline { .. } => {}
@@ -332,6 +333,7 @@ fn keys_of_event(envelope: &Envelope, known: &Known) -> Vec<Key> {
 fn run_named(payload: &Payload) -> RunId {
     match payload {
         Payload::Open { request } => request.run(),
+        Payload::Notify { notice } => RunId::derive(&notice.app, &notice.source),
         Payload::Start { run, .. }
         | Payload::Explain { run, .. }
         | Payload::Ask { run, .. }

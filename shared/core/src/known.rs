@@ -50,9 +50,13 @@ impl Known {
         Some(Self { target, current: good, previous })
     }
 
-    /// What the target had before a run: what it has, if the run did not get there.
+    /// What the target had before a run that was opened then: what it has, if the run did not get there. `None` if nothing is
+    /// known, or if another run has been there since: to go back from that is not to go back from this one.
     #[must_use]
-    pub fn before(&self, run: &RunId) -> Option<&Good> {
-        if self.current.run == *run { self.previous.as_ref() } else { Some(&self.current) }
+    pub fn before(&self, run: &RunId, opened_at: Timestamp) -> Option<&Good> {
+        if self.current.run == *run {
+            return self.previous.as_ref();
+        }
+        (self.current.at < opened_at).then_some(&self.current)
     }
 }

@@ -6,6 +6,7 @@
 //! | run / plan | `run#<run>` | `plan#<chunk>` |
 //! | run / target | `run#<run>` | `target#<account>#<region>` |
 //! | run / summary | `run#<run>` | `summary` |
+//! | notice | `notice#<job>` | `summary` |
 //! | execution / link | `execution#<account>#<region>#<id>` | `link` |
 //! | run / decision | `run#<run>` | `decision#<time>#<id>` |
 //! | app / queue | `app#<app>` | `queue` |
@@ -53,6 +54,8 @@ pub enum Key {
     Target(RunId, TargetKey),
     /// Its Slack message.
     Summary(RunId),
+    /// A message that is no run's, by its id.
+    Notice(String),
     /// Whose execution it is.
     Link(ExecutionRef),
     /// A decision about a run, by its time and its id.
@@ -79,6 +82,7 @@ impl Key {
             | Self::Target(run, _)
             | Self::Summary(run)
             | Self::Decision(run, _, _) => format!("run#{run}"),
+            Self::Notice(id) => format!("notice#{id}"),
             Self::Link(ExecutionRef { target, id }) => format!("execution#{}#{}#{id}", target.account, target.region),
             Self::Queue(app) | Self::Known(app, _) | Self::Opening(app, _, _) => format!("app#{app}"),
             Self::Open(_) => OPEN.to_owned(),
@@ -99,7 +103,12 @@ impl Key {
             | Self::Summary(run)
             | Self::Decision(run, _, _)
             | Self::Open(run) => Some(run),
-            Self::Link(_) | Self::Queue(_) | Self::Known(_, _) | Self::Opening(_, _, _) | Self::Pace(_) => None,
+            Self::Notice(_)
+            | Self::Link(_)
+            | Self::Queue(_)
+            | Self::Known(_, _)
+            | Self::Opening(_, _, _)
+            | Self::Pace(_) => None,
         }
     }
 
@@ -112,7 +121,7 @@ impl Key {
             Self::Target(_, key) | Self::Known(_, key) => format!("{TARGET_PREFIX}{}#{}", key.account, key.region),
             Self::Decision(_, at, id) => format!("{DECISION_PREFIX}{:014}#{id}", at.as_millis()),
             Self::Opening(_, at, run) => format!("{OPENING_PREFIX}{:014}#{run}", at.as_millis()),
-            Self::Summary(_) => "summary".to_owned(),
+            Self::Summary(_) | Self::Notice(_) => "summary".to_owned(),
             Self::Link(_) => "link".to_owned(),
             Self::Queue(_) => "queue".to_owned(),
             Self::Open(run) => format!("run#{run}"),
@@ -221,7 +230,7 @@ pub enum Item {
     Plan(PlanChunk),
     /// Under [`Key::Target`].
     Target(Box<Target>),
-    /// Under [`Key::Summary`].
+    /// Under [`Key::Summary`], and [`Key::Notice`].
     Summary(Posting),
     /// Under [`Key::Link`].
     Link(Link),

@@ -11,6 +11,7 @@
 //! | [`release`] | what is deployed, and who released it |
 //! | [`plan`] | the immutable list of targets of a run, with every choice made |
 //! | [`control`] | what operators decide, and the record of it |
+//! | [`invoke`] | the release pipeline that waits for a run |
 //! | [`known`] | what is known to be deployed in a target |
 //! | [`event`] | the lenient decoder of what AWS sends |
 //! | [`run`] | the state machine: heads, targets, attempts, outcomes, verdicts |
@@ -31,6 +32,7 @@ pub mod control;
 pub mod deadletter;
 pub mod event;
 pub mod ids;
+pub mod invoke;
 pub mod known;
 pub mod ledger;
 pub mod message;

@@ -8,6 +8,7 @@ use crate::control::{Command, Order, Request};
 use crate::ids::{Attempt, ExecutionId, RunId, TargetKey};
 use crate::pace::Turn;
 use crate::run::Effect;
+use crate::summary::notice::Notice;
 use crate::time::{Span, Timestamp};
 
 /// The schema of messages that this version writes. Law 9: it reads every earlier one.
@@ -65,6 +66,11 @@ pub enum Payload {
     Summarize {
         /// The run.
         run: RunId,
+    },
+    /// Tell what an action of a release pipeline wants to be told.
+    Notify {
+        /// What.
+        notice: Box<Notice>,
     },
     /// A run's turn has come.
     Activate {
@@ -227,7 +233,7 @@ impl From<Payload> for Outgoing {
             | Payload::Ask { .. }
             | Payload::Stop { .. }
             | Payload::Alarms { .. } => Queue::Deploy,
-            Payload::Summarize { .. } => Queue::Summarize,
+            Payload::Summarize { .. } | Payload::Notify { .. } => Queue::Summarize,
             Payload::Activate { .. } | Payload::Advance { .. } | Payload::Command { .. } | Payload::Deadline { .. } => {
                 Queue::Collect
             }

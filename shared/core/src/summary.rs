@@ -5,6 +5,7 @@
 
 pub(crate) mod clean;
 mod layout;
+pub mod notice;
 pub mod payload;
 pub mod slack;
 pub mod text;

@@ -6,10 +6,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use manifold_collect::Collect;
-use manifold_core::event::{BatchResponse, DecodeError};
+use manifold_core::event::BatchResponse;
 use manifold_core::time::Timestamp;
 use manifold_deploy::Deploy;
-use manifold_dispatch::Dispatch;
+use manifold_dispatch::{Dispatch, HandleError};
 use manifold_fleet::Fleet;
 use manifold_summarize::Summarize;
 use manifold_sweep::Sweep;
@@ -47,7 +47,7 @@ impl From<BatchResponse> for Answered {
 }
 
 /// What an invocation yields.
-pub(crate) type Answer = Result<Answered, DecodeError>;
+pub(crate) type Answer = Result<Answered, HandleError>;
 
 impl Handlers {
     pub(crate) fn new(fleet: Fleet, world: &World) -> Self {
@@ -89,17 +89,33 @@ impl Handlers {
         let handlers = Arc::clone(self);
         match inbox {
             Inbox::Dispatch => {
-                Box::pin(async move { handlers.dispatch.handle(&input, deadline).await.map(Answered::from) })
+                Box::pin(async move { Ok(handlers.dispatch.handle(&input, deadline).await.map(Answered::from)?) })
+            }
+            Inbox::Job => {
+                // Each by itself, and not from a queue: a failed one is invoked again, as Lambda does.
+                let jobs = letters.iter().map(|letter| (letter.id.clone(), serde_json::from_str(&letter.body)));
+                let jobs: Vec<(String, Result<serde_json::Value, _>)> = jobs.collect();
+                Box::pin(async move {
+                    let mut failed = Vec::new();
+                    for (id, job) in jobs {
+                        let done = match &job {
+                            Ok(job) => handlers.dispatch.handle(job, deadline).await.is_ok(),
+                            Err(_) => false,
+                        };
+                        failed.extend((!done).then_some(id));
+                    }
+                    Ok(BatchResponse::failing(failed).into())
+                })
             }
             Inbox::Deploy => {
-                Box::pin(async move { handlers.deploy.handle(&input, deadline).await.map(Answered::from) })
+                Box::pin(async move { Ok(handlers.deploy.handle(&input, deadline).await.map(Answered::from)?) })
             }
             Inbox::Collect => Box::pin(async move {
                 let (done, report) = handlers.collect.handle(&input, deadline).await?;
                 Ok(Answered { stray: report.counted("stray"), ..done.into() })
             }),
             Inbox::Summarize => {
-                Box::pin(async move { handlers.summarize.handle(&input, deadline).await.map(Answered::from) })
+                Box::pin(async move { Ok(handlers.summarize.handle(&input, deadline).await.map(Answered::from)?) })
             }
         }
     }

@@ -20,6 +20,7 @@ pub(crate) fn said(body: &str) -> String {
             }
             Payload::Summarize { run } => format!("summarize {run}"),
             Payload::Activate { run } => format!("activate {run}"),
+            Payload::Notify { notice } => format!("notify of {}", notice.pipeline),
             Payload::Advance { run } => format!("advance {run}"),
             Payload::Command { run, command } => format!("{} {run}, as {}", command.what.verb(), command.who),
             Payload::Open { request } => format!("open {} for {:?}", request.run(), request.what),

@@ -22,6 +22,7 @@ use manifold_core::summary;
 use manifold_core::time::{Span, Timestamp};
 use manifold_ports::clock::Clock;
 use manifold_ports::engine::{AlarmState, CLOCK_SKEW, Engine, Order};
+use manifold_ports::jobs::Jobs;
 use manifold_ports::ledger::{CommitError, Ledger, LedgerError, Listings, OpenRuns};
 use manifold_ports::queues::{Queues, SendError};
 use manifold_ports::releases::{Details, ReleaseError, Releases};
@@ -60,6 +61,8 @@ pub enum Inbox {
     Collect,
     /// For `summarize`.
     Summarize,
+    /// Jobs of a release pipeline that waits, for `dispatch`. CodePipeline invokes it, without a queue.
+    Job,
 }
 
 impl Inbox {
@@ -81,6 +84,7 @@ impl Inbox {
             Self::Deploy => "deploy",
             Self::Collect => "collect",
             Self::Summarize => "summarize",
+            Self::Job => "dispatch",
         }
     }
 }
@@ -168,6 +172,8 @@ struct Inner {
     heads: BTreeSet<RunId>,
     executions: Vec<Execution>,
     refusals: BTreeMap<TargetKey, u32>,
+    /// What was told of each job.
+    jobs: BTreeMap<String, manifold_core::invoke::Told>,
     /// The alarms that are in ALARM.
     alarms: BTreeSet<(TargetKey, String)>,
     sessions: BTreeSet<(String, RunId)>,
@@ -278,6 +284,7 @@ impl World {
             heads: BTreeSet::new(),
             executions: Vec::new(),
             refusals: BTreeMap::new(),
+            jobs: BTreeMap::new(),
             alarms: BTreeSet::new(),
             sessions: BTreeSet::new(),
             behaviours,
@@ -305,6 +312,12 @@ impl World {
         world
     }
 
+    /// What a release pipeline was told of each of its jobs.
+    #[must_use]
+    pub fn jobs(&self) -> BTreeMap<String, manifold_core::invoke::Told> {
+        self.lock().jobs.clone()
+    }
+
     /// Has an alarm of a target go into ALARM, or out of it.
     pub fn set_alarm(&self, target: &TargetKey, name: &str, is_firing: bool) {
         let mut inner = self.lock();
@@ -330,7 +343,7 @@ impl World {
         let mut inner = self.lock();
         let harm = match inbox {
             Inbox::Dispatch => inner.meet_on_its_way("release", "release", None),
-            Inbox::Deploy | Inbox::Collect | Inbox::Summarize => None,
+            Inbox::Deploy | Inbox::Collect | Inbox::Summarize | Inbox::Job => None,
         };
         inner.deliver(inbox, body, delay, harm);
     }
@@ -1267,6 +1280,7 @@ const fn kind_of(payload: &Payload) -> &'static str {
         Payload::Ask { .. } => "ask",
         Payload::Summarize { .. } => "summarize",
         Payload::Activate { .. } => "activate",
+        Payload::Notify { .. } => "notify",
         Payload::Advance { .. } => "advance",
         Payload::Command { .. } => "command",
         Payload::Open { .. } => "open",
@@ -1514,6 +1528,44 @@ impl Releases for World {
         let ReleaseFacts { revision, trigger } = self.lock().releases.get(&source.id).cloned().unwrap_or_default();
         Ok(Details { revisions: revision.into_iter().collect(), trigger })
     }
+}
+
+/// How long CodePipeline waits before it invokes the function of an action again that goes on.
+const CONTINUES_AFTER: Span = Span::from_seconds(30);
+
+impl Jobs for World {
+    async fn tell(&self, job: &str, told: &manifold_core::invoke::Told) -> Result<(), ReleaseError> {
+        self.count("jobs.tell");
+        let unavailable = |Unwilling| ReleaseError::Unavailable(UNWILLING.to_owned());
+        self.ask("jobs.tell", 40, 120).await.map_err(unavailable)?;
+        let mut inner = self.lock();
+        // A job is told of once.
+        if inner.jobs.contains_key(job) {
+            return Ok(());
+        }
+        inner.tell(|| format!("tells the release pipeline: {told:?}"));
+        inner.jobs.insert(job.to_owned(), told.clone());
+        if let manifold_core::invoke::Told::GoesOn { token, .. } = told {
+            let next = inner.uuid();
+            let body = job_event(&next, None, Some(token));
+            inner.deliver(Inbox::Job, body, CONTINUES_AFTER, None);
+        }
+        Ok(())
+    }
+}
+
+/// What CodePipeline invokes a function with.
+#[must_use]
+pub fn job_event(id: &str, user_parameters: Option<&str>, token: Option<&str>) -> String {
+    serde_json::json!({ "CodePipeline.job": {
+        "id": id,
+        "accountId": "111122223333",
+        "data": {
+            "actionConfiguration": { "configuration": { "FunctionName": "manifold-dispatch", "UserParameters": user_parameters } },
+            "continuationToken": token,
+        },
+    } })
+    .to_string()
 }
 
 impl World {

@@ -10,6 +10,7 @@ pub mod batch;
 pub mod checkup;
 pub mod clock;
 pub mod engine;
+pub mod jobs;
 pub mod ledger;
 pub mod pace;
 pub mod queues;

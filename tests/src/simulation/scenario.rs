@@ -46,7 +46,7 @@ pub struct Release {
 }
 
 /// What the app's policy says besides.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Control {
     /// What a newer release does: `queue`, `supersede` or `refuse`.
     pub newer: &'static str,
@@ -64,6 +64,22 @@ pub struct Control {
     pub bake: Option<(i64, bool)>,
     /// The target whose alarm is in ALARM all along, by its number.
     pub firing: Option<usize>,
+}
+
+impl Default for Control {
+    /// As it is when the fleet file says nothing of it.
+    fn default() -> Self {
+        Self {
+            newer: "queue",
+            on_failure: "halt",
+            strict: false,
+            changed_only: false,
+            per_account: None,
+            approval: None,
+            bake: None,
+            firing: None,
+        }
+    }
 }
 
 /// A decision of an operator.

@@ -220,6 +220,7 @@ fn message_in_words(payload: &Payload, known: &Known) -> String {
         },
         Payload::Summarize { run } => format!("bring the summary of run {run} up to date"),
         Payload::Activate { run } => format!("begin run {run}"),
+        Payload::Notify { notice } => format!("tell of {} in {}", notice.pipeline, notice.source.target),
         Payload::Advance { run } => format!("see whether what run {run} holds for is over"),
         Payload::Command { run, command } => {
             format!("{} run {run}, as {} wants", command.what.verb(), words(&command.who.to_string()))
@@ -271,6 +272,7 @@ impl Look<'_> {
         let Some((head, version)) = self.known.head(run) else {
             return match payload {
                 Payload::Open { .. } => Case::pending("the run that it wants was not opened", MEND),
+                Payload::Notify { .. } => Case::pending("Slack may not have been told of it", MEND_OR_WAIT),
                 Payload::Start { .. }
                 | Payload::Explain { .. }
                 | Payload::Ask { .. }
@@ -313,6 +315,7 @@ impl Look<'_> {
                 ) => over_or(head, "its run has begun"),
             },
             Payload::Open { .. } => Case::done("the run that it wants was opened"),
+            Payload::Notify { .. } => Case::pending("Slack may not have been told of it", MEND_OR_WAIT),
             Payload::Advance { .. } => match self.step(head, None, Event::Advanced).0 {
                 Told::Changed => Case::pending("what its run held for is over, and it has not gone on", MEND_OR_WAIT),
                 Told::Duplicate

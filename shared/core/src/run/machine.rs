@@ -437,7 +437,7 @@ impl Run {
             Origin::Retry { of, by } => format!("retry of {of}, wanted by {by}"),
             Origin::Rollback { of, by } => format!("rollback of {of}, wanted by {by}"),
         };
-        self.decisions.push(Decision::own("opened", what, now));
+        self.decisions.push(Decision::own("0-opened", what, now));
     }
 
     /// The effects of opening, derived again for a release event that arrives twice.
@@ -456,7 +456,7 @@ impl Run {
         match self.head.phase {
             Phase::Waiting { .. } => {
                 let because = Closing::Overtaken { by };
-                self.decisions.push(Decision::own("closed", because.words(), now));
+                self.decisions.push(Decision::own("9-closed", because.words(), now));
                 self.head.phase = Phase::Closed { since: None, at: now, because };
                 self.emit_summarize();
             }
@@ -571,17 +571,20 @@ impl Run {
 
     /// Has the run start nothing more, and closes it as soon as nothing is in flight.
     fn end(&mut self, because: Closing, now: Timestamp) {
-        let id = format!("ending-{}", now.as_millis());
-        self.decisions.push(Decision::own(id, because.words(), now));
+        let what = because.words();
         match self.head.phase {
             Phase::Active { .. } => {
                 self.head.ending = Some(Ending { at: now, because });
-                let unlocked = self.settle_head(now);
-                self.emit_starts(unlocked);
+                self.settle_head(now);
+                // Its end is recorded when it comes, if it does not come at once.
+                if !self.head.is_closed() {
+                    self.decisions.push(Decision::own("8-ending", what, now));
+                }
             }
             // It never begins, and its place is free.
             Phase::Waiting { .. } => {
                 self.head.phase = Phase::Closed { since: None, at: now, because };
+                self.decisions.push(Decision::own("9-closed", what, now));
                 if self.queue.next.as_ref() == Some(&self.head.run) {
                     self.queue.next = None;
                 }
@@ -728,7 +731,7 @@ impl Run {
                 wave.passed_at = Some(now);
                 wave.unlooked = None;
                 let what = format!("wave {name} has baked, and none of its alarms is in ALARM");
-                self.decisions.push(Decision::own(format!("baked-{position}"), what, now));
+                self.decisions.push(Decision::own(format!("4-looked-{position}"), what, now));
                 let unlocked = self.settle_head(now);
                 self.emit_starts(unlocked);
                 self.emit_summarize();
@@ -1007,7 +1010,12 @@ impl Run {
         let unchanged = target.clone();
         match observation.what {
             Observed::State { state, attempt, comments } => {
-                observe_state(&mut target, state, attempt, comments, observation.at)
+                let by = if self.is_stopping() {
+                    "Stopped, as the run was aborted"
+                } else {
+                    "Stopped in the target account"
+                };
+                observe_state(&mut target, by, state, attempt, comments, observation.at);
             }
             Observed::ActionFailed { reason } => merge_reason(&mut target, reason),
         }
@@ -1130,7 +1138,7 @@ impl Run {
         }
         if let (false, Phase::Closed { because, .. }) = (was_closed, &self.head.phase) {
             let verdict = self.head.verdict().map_or("", Verdict::words);
-            self.decisions.push(Decision::own("closed", format!("{}; {verdict}", because.words()), now));
+            self.decisions.push(Decision::own("9-closed", format!("{}; {verdict}", because.words()), now));
         }
         if self.head.is_closed() && self.queue.current.as_ref() == Some(&self.head.run) {
             self.queue.current = self.queue.next.take();
@@ -1205,10 +1213,13 @@ impl Run {
         self.emit(Effect::Advance { run, delay });
     }
 
+    /// Whether what runs is to be stopped.
+    fn is_stopping(&self) -> bool {
+        matches!(&self.head.ending, Some(Ending { because: Closing::Aborted { stop: true, .. }, .. }))
+    }
+
     fn emit_stop(&mut self) {
-        let is_stopping =
-            matches!(&self.head.ending, Some(Ending { because: Closing::Aborted { stop: true, .. }, .. }));
-        if is_stopping && self.head.in_flight() > 0 {
+        if self.is_stopping() && self.head.in_flight() > 0 {
             self.emit(Effect::Stop { run: self.head.run.clone() });
         }
     }
@@ -1232,6 +1243,7 @@ impl Run {
 
 fn observe_state(
     target: &mut Target,
+    stopped: &str,
     state: PipelineState,
     attempt: Option<u32>,
     comments: Option<String>,
@@ -1239,7 +1251,7 @@ fn observe_state(
 ) {
     if matches!(state, PipelineState::Stopping | PipelineState::Stopped) {
         let reason = Reason {
-            cause: "Stopped in the target account".to_owned(),
+            cause: stopped.to_owned(),
             detail: comments,
             link: None,
             source: ReasonSource::Event,
@@ -1267,7 +1279,7 @@ fn merge_reason(target: &mut Target, reason: Reason) {
 }
 
 /// That a wave's bake began.
-const BAKES: &str = "bakes";
+const BAKES: &str = "3-bakes";
 
 /// How far a wave is, for the record of decisions.
 struct Progress {
@@ -1292,16 +1304,16 @@ impl Progress {
         let (now, name) = (Self::of(wave), &wave.plan.name);
         let mut told = Vec::new();
         if now.is_asked && !self.is_asked {
-            told.push(("asked", format!("wave {name} waits for approval")));
+            told.push(("1-asked", format!("wave {name} waits for approval")));
         }
         if now.has_begun && !self.has_begun {
-            told.push(("began", format!("wave {name} began")));
+            told.push(("2-began", format!("wave {name} began")));
         }
         if let (true, false, Some(bake)) = (now.is_complete, self.is_complete, &wave.plan.bake) {
             told.push((BAKES, format!("wave {name} bakes for {}", bake.time)));
         }
         if now.has_passed && !self.has_passed {
-            told.push(("baked", format!("wave {name} has baked")));
+            told.push(("5-baked", format!("wave {name} has baked")));
         }
         told
     }

@@ -11,8 +11,8 @@
 //! Nothing here changes with time alone: a message is edited when its digest changes, so a run in progress shows when
 //! it began and when it is due, never how long it has been.
 
-mod blocks;
-mod mrkdwn;
+pub(crate) mod blocks;
+pub(crate) mod mrkdwn;
 
 use super::layout::{self, Count, Grid, Mark, Marks, State, number};
 use super::payload::{MOST_HEADER_TEXT, MOST_SECTION_TEXT, MOST_TEXT};

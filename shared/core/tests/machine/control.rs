@@ -445,15 +445,19 @@ fn a_target_knows_its_last_good_release_and_the_one_before() {
         fingerprint: fingerprint.to_owned(),
         at: Timestamp::from_millis(minute * 60_000),
     };
+    let at = |minute: i64| Timestamp::from_millis(minute * 60_000);
     let first = Known::with(None, key(0), good("a", "1", 1)).unwrap();
-    assert_eq!(first.before(&run_id("a")), None, "nothing is known of what was there before");
+    let before =
+        |known: &Known, run: &str, minute: i64| known.before(&run_id(run), at(minute)).map(|good| good.run.clone());
+    assert_eq!(before(&first, "a", 0), None, "nothing is known of what was there before");
     assert_eq!(Known::with(Some(&first), key(0), good("a", "1", 2)), None, "a run counts once");
     let second = Known::with(Some(&first), key(0), good("b", "2", 3)).unwrap();
-    assert_eq!(second.before(&run_id("b")).map(|good| good.run.clone()), Some(run_id("a")));
-    assert_eq!(second.before(&run_id("c")).map(|good| good.run.clone()), Some(run_id("b")), "c did not get there");
+    assert_eq!(before(&second, "b", 2), Some(run_id("a")));
+    assert_eq!(before(&second, "c", 5), Some(run_id("b")), "c did not get there");
+    assert_eq!(before(&second, "a", 0), None, "b has been there since");
     assert_eq!(Known::with(Some(&second), key(0), good("z", "0", 2)), None, "an older success does not go before it");
     let again = Known::with(Some(&second), key(0), good("d", "2", 4)).unwrap();
-    assert_eq!(again.before(&run_id("d")).map(|good| good.run.clone()), Some(run_id("a")), "the same again is no step");
+    assert_eq!(before(&again, "d", 4), Some(run_id("a")), "the same again is no step");
 }
 
 #[test]

@@ -58,6 +58,7 @@ impl<'a> Table<'a> {
             Key::Plan(..)
             | Key::Target(..)
             | Key::Decision(..)
+            | Key::Notice(_)
             | Key::Known(..)
             | Key::Opening(..)
             | Key::Open(_)
@@ -95,7 +96,7 @@ impl<'a> Table<'a> {
             | Payload::Ask { .. }
             | Payload::Stop { .. }
             | Payload::Alarms { .. } => Inbox::Deploy,
-            Payload::Summarize { .. } => Inbox::Summarize,
+            Payload::Summarize { .. } | Payload::Notify { .. } => Inbox::Summarize,
             Payload::Activate { .. } | Payload::Advance { .. } | Payload::Command { .. } | Payload::Deadline { .. } => {
                 Inbox::Collect
             }

@@ -71,6 +71,7 @@ fn words(message: Outgoing) -> String {
         Payload::Activate { .. } => "activate".to_owned(),
         Payload::Deadline { .. } => "deadline".to_owned(),
         Payload::Explain { .. } => "explain".to_owned(),
+        Payload::Notify { .. } => "notify".to_owned(),
         Payload::Advance { .. } => "advance".to_owned(),
         Payload::Command { command, .. } => format!("command {}", command.what.verb()),
         Payload::Open { .. } => "open".to_owned(),
