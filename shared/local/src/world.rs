@@ -1057,7 +1057,7 @@ impl Inner {
     }
 }
 
-/// An item without the marks of the workers that wrote it.
+/// An item without the marks of the workers that wrote it, and without its record of what was heard in which order.
 fn unmarked(item: Item) -> Item {
     let Ok(nobody) = "nobody".parse::<Nonce>() else { return item };
     match item {
@@ -1065,6 +1065,7 @@ fn unmarked(item: Item) -> Item {
             if let Some(claim) = &mut target.claim {
                 claim.nonce = nobody;
             }
+            target.heard.clear();
             Item::Target(target)
         }
         Item::Summary(mut posting) => {
