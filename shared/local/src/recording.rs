@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use manifold_core::control::{Command, Decision, Mark, Order, Via};
 use manifold_core::ids::{Attempt, InvalidId, RunId, TargetKey};
+use manifold_core::ledger::RUN_RETENTION;
 use manifold_core::message::{Message, Payload};
 use manifold_core::plan::{Plan, PlannedTarget};
 use manifold_core::run::{Closing, Event, Head, Phase, Status, Tally, Target, Verdict, Wanted};
@@ -155,6 +156,8 @@ impl Recording {
         self.intervene(&mut simulation)?;
         let heard = self.targets.iter().flat_map(|target| &target.heard);
         let last = heard.map(|heard| heard.received).max().unwrap_or(ended).max(ended);
+        // A damaged record may name any time.
+        let last = last.min(began.plus(RUN_RETENTION));
         simulation.pass_until(last.plus(AFTERWARDS))?;
         let head = loop {
             let head = simulation.world().head(run).ok_or_else(|| ReplayError::NeverBegan(run.clone()))?;
@@ -233,7 +236,7 @@ impl Recording {
         let Some((at, because)) = self.because() else { return Ok(()) };
         match because {
             Closing::Alarm { target, alarm, .. } => {
-                simulation.pass_until(Timestamp::from_millis(at.as_millis() - LOOKS.as_millis()))?;
+                simulation.pass_until(Timestamp::from_millis(at.as_millis().saturating_sub(LOOKS.as_millis())))?;
                 simulation.world().set_alarm(target, alarm, true);
             }
             Closing::Superseded { by } | Closing::Lapsed { newer: Some(by), .. } => {

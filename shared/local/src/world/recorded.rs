@@ -99,7 +99,7 @@ impl World {
             (known.unwrap_or_else(Script::unheard_of), inner.now)
         };
         if answer.at.since(now) > LONGEST_ANSWER {
-            let at = Timestamp::from_millis(answer.at.as_millis() - LONGEST_ANSWER.as_millis());
+            let at = Timestamp::from_millis(answer.at.as_millis().saturating_sub(LONGEST_ANSWER.as_millis()));
             let turn = Turn { api: Api::StartPipelineExecution, at, cuts: 0 };
             return Some(Err(Refusal::Wait { turn, throttled: None }));
         }
