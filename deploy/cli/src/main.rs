@@ -27,6 +27,7 @@ use anyhow::{Context, Result};
 use clap::{CommandFactory, Parser};
 
 use crate::args::{Args, Command};
+use crate::control::options::{Replay, Verb};
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -37,6 +38,9 @@ fn main() -> ExitCode {
         Command::Schema => validate::schema(),
         Command::Play(options) => play::play(&options),
         Command::Completions(options) => completions(options.shell),
+        Command::Control(Verb::Replay(Replay { from: Some(file), common, .. })) => {
+            control::offline(&file, common.output)
+        }
         #[cfg(feature = "aws")]
         Command::Control(verb) => control::control(&verb),
         #[cfg(not(feature = "aws"))]

@@ -166,6 +166,31 @@ impl Order {
         }
     }
 
+    /// The order in the words in which a decision records it: `approve prod`, `abort and stop`.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self.wave() {
+            Some(wave) => format!("{} {wave}", self.verb()),
+            None => self.verb().to_owned(),
+        }
+    }
+
+    /// The order that a decision records; nothing if it records something else.
+    #[must_use]
+    pub fn of_words(words: &str) -> Option<Self> {
+        let wave = |verb: &str| words.strip_prefix(verb)?.strip_prefix(' ').map(str::to_owned);
+        match words {
+            "pause" => Some(Self::Pause),
+            "resume" => Some(Self::Resume),
+            "abort" => Some(Self::Abort { stop: false }),
+            "abort and stop" => Some(Self::Abort { stop: true }),
+            _ => match (wave("approve"), wave("reject")) {
+                (Some(wave), _) => Some(Self::Approve { wave }),
+                (None, wave) => Some(Self::Reject { wave: wave? }),
+            },
+        }
+    }
+
     /// The wave that it is about.
     #[must_use]
     pub fn wave(&self) -> Option<&str> {
@@ -355,5 +380,29 @@ impl Decision {
     #[must_use]
     pub fn own(id: impl Into<String>, what: impl Into<String>, at: Timestamp) -> Self {
         Self { at, id: id.into(), who: Who::manifold(), what: what.into(), why: None, answer: Answer::Done }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Order;
+
+    #[test]
+    fn an_order_is_read_from_the_words_that_record_it() {
+        let wave = || "prod and more".to_owned();
+        let orders = [
+            Order::Approve { wave: wave() },
+            Order::Reject { wave: wave() },
+            Order::Pause,
+            Order::Resume,
+            Order::Abort { stop: false },
+            Order::Abort { stop: true },
+        ];
+        for order in orders {
+            assert_eq!(Order::of_words(&order.words()), Some(order));
+        }
+        for other in ["", "opened", "approve", "approved prod", "wave prod began", "rollback of web-1"] {
+            assert_eq!(Order::of_words(other), None, "{other}");
+        }
     }
 }

@@ -37,4 +37,4 @@ pub use machine::{AlarmsSeen, AppQueue, Effect, Event, Opened, Refusal, Run, Ste
 pub use observation::{Learnt, Observation, Observed, Standing};
 pub use seen::Seen;
 pub use status::{Outcome, Status};
-pub use target::{Reason, ReasonSource, Target, Throttled};
+pub use target::{Heard, HeardOf, Reason, ReasonSource, Target, Throttled};

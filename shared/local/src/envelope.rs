@@ -60,14 +60,14 @@ impl Subject {
     }
 
     /// An action's failure.
-    pub(crate) fn action_failed(&self, id: &str, error_code: &str, attempt: u32, at: Timestamp) -> Value {
+    pub(crate) fn action_failed(&self, id: &str, action: &str, error_code: &str, attempt: u32, at: Timestamp) -> Value {
         let region = &self.target.region;
         let detail = json!({
             "pipeline": self.pipeline,
             "execution-id": self.execution,
             "start-time": self.started_at.to_string(),
             "stage": "Deploy",
-            "action": "Deploy",
+            "action": action,
             "state": "FAILED",
             "region": region,
             "type": {"owner": "AWS", "provider": "CodeDeploy", "category": "Deploy", "version": "1"},

@@ -11,6 +11,7 @@
 //! | [`world`] | the ledger, queues, engine, release pipeline, Slack and clock that the handlers are given |
 //! | [`limits`] | how often simulated targets may be called |
 //! | [`simulation`] | the loop that delivers messages to the handlers, as SQS and Lambda would |
+//! | [`recording`] | a run that took place, played again |
 //! | [`steps`] | a world that moves only as it is told to |
 //! | [`report`] | what a simulation found, for people and for scripts |
 
@@ -20,6 +21,7 @@ pub mod faults;
 mod handlers;
 pub mod limits;
 mod pace;
+pub mod recording;
 pub mod report;
 pub mod simulation;
 pub mod steps;

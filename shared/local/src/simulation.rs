@@ -137,7 +137,7 @@ impl Simulation {
         Ok(Self::of(setup.fleet, world, refused))
     }
 
-    fn of(fleet: Fleet, world: World, refused: Vec<(AppName, String)>) -> Self {
+    pub(crate) fn of(fleet: Fleet, world: World, refused: Vec<(AppName, String)>) -> Self {
         let handlers = Handlers::new(fleet, &world);
         Self {
             world,

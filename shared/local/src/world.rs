@@ -38,8 +38,10 @@ use crate::steps::Moment;
 use crate::tale;
 
 mod left;
+mod recorded;
 
 pub use left::{InSlack, Left, Stored, Underway};
+pub(crate) use recorded::Script;
 
 /// How long a received message stays hidden from other workers; six times the functions' timeout of 60 s, as AWS
 /// recommends (Lambda Developer Guide, "Using Lambda with Amazon SQS").
@@ -192,6 +194,8 @@ struct Inner {
     unrecorded_posts: usize,
     /// It moves only as it is told to: see [`crate::steps`].
     stepped: bool,
+    /// What targets do, if it was recorded.
+    recorded: Option<BTreeMap<TargetKey, Script>>,
     /// How many messages between functions were lost.
     purged: usize,
     touched: BTreeSet<RunId>,
@@ -301,6 +305,7 @@ impl World {
             invocations: BTreeMap::new(),
             unrecorded_posts: 0,
             stepped: false,
+            recorded: None,
             purged: 0,
             touched: BTreeSet::new(),
             lost: BTreeSet::new(),
@@ -824,7 +829,12 @@ impl World {
                 Some(Harm::Killed | Harm::Refused | Harm::Mistaken | Harm::Lost | Harm::Twice | Harm::Late(_))
                 | None => Span::from_millis(0),
             };
-            let millis = if inner.stepped { 0 } else { inner.random.i64(least..=most) };
+            let millis = match (inner.stepped, &inner.recorded) {
+                (true, _) => 0,
+                // What took its time is recorded with its times.
+                (false, Some(_)) => 1,
+                (false, None) => inner.random.i64(least..=most),
+            };
             (inner.now.plus(Span::from_millis(millis)).plus(slower), harm)
         };
         if self.lock().stepped {
@@ -840,6 +850,12 @@ impl World {
             // The task is dropped by the loop: what follows never happens.
             return std::future::pending().await;
         }
+        self.wait_until(wake_at).await;
+        harm
+    }
+
+    /// Waits, while others go on.
+    async fn wait_until(&self, wake_at: Timestamp) {
         let mut timer = None;
         poll_fn(|context| {
             let mut inner = self.lock();
@@ -855,7 +871,6 @@ impl World {
             Poll::Pending
         })
         .await;
-        harm
     }
 
     /// A point where the service may refuse.
@@ -1055,7 +1070,7 @@ impl Inner {
                     }
                 }
                 Beat::ActionFailed { code, attempt } => {
-                    let event = subject.action_failed(&id, &code, attempt, at);
+                    let event = subject.action_failed(&id, "Deploy", &code, attempt, at);
                     self.emit(after, &event, execution, "action FAILED");
                 }
             }
@@ -1063,7 +1078,7 @@ impl Inner {
     }
 }
 
-/// An item without the marks of the workers that wrote it.
+/// An item without the marks of the workers that wrote it, and without its record of what was heard in which order.
 fn unmarked(item: Item) -> Item {
     let Ok(nobody) = "nobody".parse::<Nonce>() else { return item };
     match item {
@@ -1071,6 +1086,7 @@ fn unmarked(item: Item) -> Item {
             if let Some(claim) = &mut target.claim {
                 claim.nonce = nobody;
             }
+            target.heard.clear();
             Item::Target(target)
         }
         Item::Summary(mut posting) => {
@@ -1252,6 +1268,10 @@ impl Queues for World {
             let mut inner = self.lock();
             for message in messages.into_iter().take(accepted) {
                 let inbox = Inbox::of(message.queue);
+                // A run that is played again opens no other one.
+                if inner.recorded.is_some() && inbox == Inbox::Dispatch {
+                    continue;
+                }
                 let kind = kind_of(&message.payload);
                 let delay = Span::from_seconds(message.delay_seconds());
                 let body = Message::new(message.payload).encode().map_err(|error| SendError {
@@ -1332,10 +1352,14 @@ impl World {
 
 impl Engine for World {
     fn is_entered(&self, order: Order<'_>) -> bool {
-        self.lock().sessions.contains(&(order.planned.key.account.to_string(), order.run.clone()))
+        // In a record nobody waits for the role: what was waited for is in its times.
+        self.is_recorded() || self.lock().sessions.contains(&(order.planned.key.account.to_string(), order.run.clone()))
     }
 
     async fn start(&self, order: Order<'_>) -> Result<ExecutionId, Refusal> {
+        if let Some(answer) = self.recorded_start(order).await {
+            return answer;
+        }
         let session = self.assume(order).await?;
         let Order { run, planned, attempt } = order;
         self.count("engine.start");
@@ -1371,6 +1395,9 @@ impl Engine for World {
         self.count("engine.explain");
         World::ask(self, "engine.explain", 80, 200).await.map_err(|Unwilling| throttled(Api::ListActionExecutions))?;
         self.in_limit(Api::ListActionExecutions, &order.planned.key)?;
+        if let Some(reason) = self.recorded_reason(&order.planned.key, execution) {
+            return Ok(reason);
+        }
         let inner = self.lock();
         let code = inner.executions.iter().find(|e| e.id == *execution).and_then(|e| e.error_code.clone());
         Ok(Reason {
@@ -1399,7 +1426,10 @@ impl Engine for World {
             .await
             .map_err(|Unwilling| throttled(Api::StopPipelineExecution))?;
         self.in_limit(Api::StopPipelineExecution, &order.planned.key)?;
-        self.lock().stop(order.planned, execution, &session);
+        // In a record it stopped when its events say so.
+        if !self.is_recorded() {
+            self.lock().stop(order.planned, execution, &session);
+        }
         World::ask(self, "engine.stop/after", 5, 20).await?;
         Ok(())
     }
@@ -1409,6 +1439,10 @@ impl Engine for World {
         self.count("engine.alarms");
         World::ask(self, "engine.alarms", 80, 200).await.map_err(|Unwilling| throttled(Api::DescribeAlarms))?;
         self.in_limit(Api::DescribeAlarms, &order.planned.key)?;
+        if self.is_unlooked(&order.planned.key) {
+            let reason = reason("The alarms could not be looked at".to_owned(), "As it was recorded");
+            return Err(Refusal::Permanent { outcome: Outcome::Unreachable, reason });
+        }
         let inner = self.lock();
         let state = |name: &String| {
             let is_firing = inner.alarms.contains(&(order.planned.key.clone(), name.clone()));

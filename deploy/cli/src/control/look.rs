@@ -8,7 +8,9 @@ use manifold_core::console as aws_console;
 use manifold_core::control::{Answer, Decision, Origin};
 use manifold_core::ids::{AppName, RunId, TargetKey};
 use manifold_core::plan::PlannedTarget;
-use manifold_core::run::{Head, Hold, Outcome, Phase, ReasonSource, Status as TargetStatus, Target, Verdict};
+use manifold_core::run::{
+    Head, Heard, HeardOf, Hold, Learnt, Outcome, Phase, ReasonSource, Status as TargetStatus, Target, Verdict,
+};
 use manifold_core::summary::{Summary, text};
 use manifold_core::time::Span;
 use serde_json::json;
@@ -299,6 +301,9 @@ fn of_target(facts: &Facts, planned: &PlannedTarget, target: Option<&Target>) ->
         if let Some(gave_up) = target.gave_up {
             rows.push(("Given up", format!("as {} at {}", gave_up.outcome.words(), gave_up.at)));
         }
+        for (position, heard) in target.heard.iter().enumerate() {
+            rows.push((if position == 0 { "Heard" } else { "" }, heard_words(target, heard)));
+        }
         for past in &target.past {
             let reason = past
                 .reason
@@ -322,6 +327,23 @@ fn of_target(facts: &Facts, planned: &PlannedTarget, target: Option<&Target>) ->
     lines.extend(advice(head, &place, status, target).map(|advice| format!("What to do: {advice}")));
     lines.push(String::new());
     lines.join("\n")
+}
+
+/// What was heard of a target: when it happened, when it was heard, and how.
+fn heard_words(target: &Target, heard: &Heard) -> String {
+    let (what, attempt) = match &heard.what {
+        HeardOf::State { state, attempt } => (state.to_string(), attempt.unwrap_or(1)),
+        HeardOf::ActionFailed { cause, attempt } => (cause.clone(), *attempt),
+    };
+    let attempt = if attempt > 1 { format!(", in attempt {attempt} of its own account") } else { String::new() };
+    let of = target.past.iter().find(|past| past.execution.as_ref() == Some(&heard.execution));
+    let of = of.map_or_else(String::new, |past| format!(" (attempt {})", past.attempt));
+    let how = match heard.learnt {
+        Learnt::ByEvent => "by its event",
+        Learnt::ByAsking => "by asking",
+    };
+    let later = heard.received.since(heard.at);
+    format!("{} at {}{attempt}{of}, {how} {later} later", text::plain(&what, WORDS), heard.at)
 }
 
 fn safe(link: Option<&str>) -> Option<String> {
@@ -355,7 +377,8 @@ fn waiting(facts: &Facts, planned: &PlannedTarget, status: TargetStatus) -> Opti
     (!waits.is_empty()).then(|| text::plain(&waits.join("; "), WORDS))
 }
 
-const fn status_words(status: TargetStatus) -> &'static str {
+/// Where a target stands, in words.
+pub(super) const fn status_words(status: TargetStatus) -> &'static str {
     match status {
         TargetStatus::Waiting => "its turn has not come",
         TargetStatus::Queued => "its turn has come",

@@ -1,5 +1,5 @@
-//! The commands that control rollouts: `plan`, `start`, `status`, `watch`, `history`, `show`, `why`, `approve`, `reject`,
-//! `pause`, `resume`, `abort`, `retry`, `rollback`.
+//! The commands that control rollouts: `plan`, `start`, `status`, `watch`, `history`, `show`, `why`, `replay`, `approve`,
+//! `reject`, `pause`, `resume`, `abort`, `retry`, `rollback`.
 //!
 //! Each is written once, over a [`Site`](site::Site): AWS, or the embedded world in which `manifold play` runs scenarios.
 
@@ -11,6 +11,7 @@ mod look;
 pub(crate) mod options;
 mod orders;
 mod plan;
+mod replay;
 mod requests;
 pub(crate) mod site;
 mod watch;
@@ -23,6 +24,7 @@ use site::Site;
 
 #[cfg(feature = "aws")]
 pub(crate) use aws::control;
+pub(crate) use replay::offline;
 
 /// It was refused.
 pub(crate) const EXIT_REFUSED: u8 = 1;
@@ -56,6 +58,7 @@ pub(crate) async fn run<S: Site>(verb: &Verb, desk: &mut Desk<'_, S>) -> Result<
         Verb::History(options) => look::history(options, desk).await,
         Verb::Show(options) => look::show(options, desk).await,
         Verb::Why(options) => look::why(options, desk).await,
+        Verb::Replay(options) => replay::replay(options, desk).await,
         Verb::Approve(options) => orders::approve(options, desk).await,
         Verb::Reject(options) => orders::reject(options, desk).await,
         Verb::Pause(options) => orders::pause(options, desk).await,

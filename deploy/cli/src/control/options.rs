@@ -20,6 +20,15 @@ Exit status:
 const VERDICT_HELP: &str = "\
 Exit status: that of the run's verdict, as \"manifold help simulate\" lists them; 7 while there is none.";
 
+const REPLAY_HELP: &str = "\
+What is stored of the run is read, and nothing is called or sent: its plan is carried out in an embedded world in virtual
+time, in which every target is started, refused and heard of as it was recorded, and operators command what they did.
+
+Exit status:
+  0  the same came out: verdict, counts, and how each target ended
+  1  something else came out: what differs is told
+  2  the run or the file could not be read or played";
+
 /// What is asked for.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
@@ -39,6 +48,9 @@ pub(crate) enum Verb {
     Show(Show),
     /// See what a run waits for, or why a target failed.
     Why(Why),
+    /// Play a run's recorded events again, offline, and see whether the same comes out.
+    #[command(after_help = REPLAY_HELP)]
+    Replay(Replay),
     /// Let a wave begin that waits for approval.
     #[command(after_help = ORDER_HELP)]
     Approve(Approve),
@@ -208,6 +220,22 @@ pub(crate) struct Why {
     pub(crate) common: Common,
 }
 
+/// What is played again.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("record").args(["run", "from"]).required(true).multiple(false))]
+pub(crate) struct Replay {
+    #[arg(value_name = "RUN", help = RUN)]
+    pub(crate) run: Option<String>,
+    /// Play what an earlier --save wrote; '-' reads standard input. No hub is needed
+    #[arg(long, value_name = "FILE")]
+    pub(crate) from: Option<PathBuf>,
+    /// Write what is stored of the run, to be played elsewhere. It names accounts, roles and people, and holds no secret
+    #[arg(long, value_name = "FILE", conflicts_with = "from")]
+    pub(crate) save: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
 /// What is approved.
 #[derive(Debug, Args)]
 pub(crate) struct Approve {
@@ -347,6 +375,7 @@ impl Verb {
             | Self::Watch(Watch { common, .. })
             | Self::History(History { common, .. })
             | Self::Why(Why { common, .. })
+            | Self::Replay(Replay { common, .. })
             | Self::Approve(Approve { common, .. })
             | Self::Reject(Reject { common, .. })
             | Self::Pause(Pause { common, .. })

@@ -26,8 +26,8 @@ Commands stand in blocks of ```console, each after "$ "; what follows one is wha
   $ fail ACCOUNT/REGION=WHAT              what the target does from now on, as --fail of "manifold simulate"
   $ alarm ACCOUNT/REGION NAME [on|off]    an alarm goes into ALARM, or out of it
   $ as NAME                               who gives the next commands: an operator of the fleet, or anybody
-  $ manifold COMMAND ...                  plan, start, status, watch, history, show, why, approve, reject,
-                                          pause, resume, abort, retry, rollback
+  $ manifold COMMAND ...                  plan, start, status, watch, history, show, why, replay, approve,
+                                          reject, pause, resume, abort, retry, rollback
   $ slack [APP]                           the one message of the newest run, as it stands in Slack
 
 Exit status:

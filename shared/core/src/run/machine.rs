@@ -11,7 +11,7 @@ use super::head::{Closing, Ending, Head, Phase, Verdict, Wave};
 use super::observation::{Learnt, Observation, Observed};
 use super::seen::Seen;
 use super::status::{Outcome, Status};
-use super::target::{Claim, GaveUp, PastAttempt, Reason, ReasonSource, Target, Throttled, Unlocked};
+use super::target::{Claim, GaveUp, Heard, PastAttempt, Reason, ReasonSource, Target, Throttled, Unlocked};
 use crate::control::{Answer, Command, Decision, Mark, Order, Origin, Request, Who};
 use crate::event::PipelineState;
 use crate::ids::{AppName, Attempt, ExecutionId, Nonce, RunId, TargetKey};
@@ -599,11 +599,7 @@ impl Run {
             Ok(()) => Answer::Done,
             Err(because) => Answer::Refused { because },
         };
-        let what = match command.what.wave() {
-            Some(wave) => format!("{} {wave}", command.what.verb()),
-            None => command.what.verb().to_owned(),
-        };
-        let decision = Decision::of(command, what, answer.clone());
+        let decision = Decision::of(command, command.what.words(), answer.clone());
         self.decisions.push(decision);
         self.emit_summarize();
         Told::Decided(answer)
@@ -1008,6 +1004,7 @@ impl Run {
         }
         let before = self.targets.get(&observation.target).map_or(Status::Queued, Target::status);
         let unchanged = target.clone();
+        let heard = Heard::of(&observation, now);
         match observation.what {
             Observed::State { state, attempt, comments } => {
                 let by = if self.is_stopping() {
@@ -1027,6 +1024,7 @@ impl Run {
             self.derive_again(&target);
             return Told::Duplicate;
         }
+        target.note(heard);
         self.settle(target, before, now);
         Told::Changed
     }

@@ -3,8 +3,10 @@
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::observation::{Learnt, Observation, Observed};
 use super::seen::Seen;
 use super::status::{Outcome, Status};
+use crate::event::PipelineState;
 use crate::ids::{Attempt, ExecutionId, ExecutionRef, Nonce, PipelineName, TargetKey};
 use crate::pace::Turn;
 use crate::plan::{MAX_TARGETS, PlannedTarget};
@@ -101,6 +103,61 @@ pub struct Throttled {
     pub calls: u32,
 }
 
+/// Something that was heard of a target, and that changed what was known of it. A record for people, and for playing a
+/// run again: nothing is derived from it, and two orders of arrival may differ in it (law 4).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heard {
+    /// When it happened, by the event's own clock.
+    pub at: Timestamp,
+    /// When it was taken in, by Manifold's.
+    pub received: Timestamp,
+    /// Of which execution.
+    pub execution: ExecutionId,
+    /// What.
+    pub what: HeardOf,
+    /// How it came to be known.
+    #[serde(default)]
+    pub learnt: Learnt,
+}
+
+/// What was heard.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum HeardOf {
+    /// The execution reached a state.
+    State {
+        /// Which.
+        state: PipelineState,
+        /// CodePipeline's attempt, if it was told.
+        attempt: Option<u32>,
+    },
+    /// One of its actions failed.
+    ActionFailed {
+        /// What failures are grouped by, without the provider's words: see [`Reason::cause`].
+        cause: String,
+        /// CodePipeline's attempt.
+        attempt: u32,
+    },
+}
+
+impl Heard {
+    /// So many are kept of one target: more than its attempts have states, unless something goes round in circles.
+    pub const MAX: usize = 24;
+
+    /// What an observation told, when it was taken in.
+    #[must_use]
+    pub fn of(observation: &Observation, received: Timestamp) -> Self {
+        let what = match &observation.what {
+            Observed::State { state, attempt, .. } => HeardOf::State { state: state.clone(), attempt: *attempt },
+            Observed::ActionFailed { reason } => {
+                HeardOf::ActionFailed { cause: reason.cause.clone(), attempt: reason.attempt }
+            }
+        };
+        let Observation { at, execution, learnt, .. } = observation;
+        Self { at: *at, received, execution: execution.clone(), what, learnt: *learnt }
+    }
+}
+
 /// The facts about one target of one run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Target {
@@ -169,6 +226,9 @@ pub struct Target {
     /// What it gets, if that is not the run's release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<Box<Release>>,
+    /// What was heard of it, in the order in which it was taken in; at most [`Heard::MAX`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub heard: Vec<Heard>,
 }
 
 /// Each of these targets is told to start, too.
@@ -223,7 +283,22 @@ impl Target {
             before: planned.before.clone(),
             fingerprint: Some(planned.fingerprint()),
             release: planned.release.clone(),
+            heard: Vec::new(),
         }
+    }
+
+    /// Notes what was heard. The first and the last always stay; of those between the oldest goes.
+    pub(super) fn note(&mut self, heard: Heard) {
+        if self.heard.len() >= Heard::MAX {
+            self.heard.remove(1);
+        }
+        self.heard.push(heard);
+    }
+
+    /// The facts alone: what counts when two orders of arrival are compared.
+    #[must_use]
+    pub fn without_heard(self) -> Self {
+        Self { heard: Vec::new(), ..self }
     }
 
     /// Where it stands. What the engine reported goes before what Manifold assumed.

@@ -3,7 +3,9 @@
 use manifold_core::event::PipelineState::{
     self, Canceled, Failed, Resumed, Started, Stopped, Stopping, Succeeded, Superseded, Unknown,
 };
-use manifold_core::run::{Event, Observation, Observed, Outcome, Reason, ReasonSource, Status, Told, Verdict};
+use manifold_core::run::{
+    Event, Heard, HeardOf, Learnt, Observation, Observed, Outcome, Reason, ReasonSource, Status, Told, Verdict,
+};
 use manifold_core::time::Span;
 
 use super::play::{Answer, DEADLINE, Play, execution, key, run_id};
@@ -305,4 +307,71 @@ fn a_target_that_is_retried_after_the_verdict_has_as_long_as_a_run_may_take() {
     play.wait(DEADLINE);
     assert_eq!(play.deadline().told, Told::Changed);
     assert_eq!((play.status(0), play.verdict()), (ended(Outcome::TimedOut), Some(Verdict::Failed)));
+}
+
+#[test]
+fn a_target_remembers_what_was_heard_of_it_and_when_and_how() {
+    let mut play = running();
+    let started = play.observation(0, 1, Started, Some(1));
+    play.wait(Span::from_seconds(5));
+    play.told(started.clone());
+    let received = play.now;
+    assert_eq!(play.told(started.clone()).told, Told::Duplicate);
+    play.wait(Span::from_seconds(60));
+    play.action_failed("JobFailed in action Deploy", 1);
+    let asked = Observation { learnt: Learnt::ByAsking, ..play.observation(0, 1, Failed, Some(1)) };
+    play.told(asked.clone());
+
+    let heard = &play.target(0).heard;
+    assert_eq!(heard.len(), 3, "a duplicate changes nothing: {heard:#?}");
+    assert_eq!(heard[0], Heard::of(&started, received));
+    assert!(heard[0].at < heard[0].received, "{:?}", heard[0]);
+    assert_eq!(heard[1].what, HeardOf::ActionFailed { cause: "JobFailed in action Deploy".to_owned(), attempt: 1 });
+    assert_eq!(heard[2], Heard::of(&asked, play.now));
+    assert_eq!((heard[0].learnt, heard[2].learnt), (Learnt::ByEvent, Learnt::ByAsking));
+}
+
+#[test]
+fn what_was_heard_of_a_failed_attempt_is_remembered_in_the_next_one() {
+    let mut play = Play::with_attempts(&[(1, 1, 0)], 2);
+    play.start(0);
+    play.observe(0, Failed);
+    play.claim_as(0, 2, "worker-2");
+    play.started(0, 2);
+    let succeeded = play.observation(0, 2, Succeeded, None);
+    play.told(succeeded);
+    let executions: Vec<_> = play.target(0).heard.iter().map(|heard| heard.execution.clone()).collect();
+    assert_eq!(executions, [execution(0, 1), execution(0, 2)]);
+}
+
+#[test]
+fn what_is_remembered_is_bounded_and_keeps_its_beginning_and_its_end() {
+    let mut play = running();
+    play.observe_try(0, Started, Some(1));
+    for attempt in 2..100 {
+        play.wait(Span::from_seconds(1));
+        play.observe_try(0, Resumed, Some(attempt));
+    }
+    let heard = &play.target(0).heard;
+    assert_eq!(heard.len(), Heard::MAX);
+    let first = HeardOf::State { state: Started, attempt: Some(1) };
+    let last = HeardOf::State { state: Resumed, attempt: Some(99) };
+    assert_eq!((&heard[0].what, &heard[Heard::MAX - 1].what), (&first, &last));
+    assert!(heard.is_sorted_by_key(|heard| heard.received));
+}
+
+#[test]
+fn two_orders_of_arrival_differ_in_nothing_but_what_was_heard() {
+    let of = |order: [(PipelineState, u32); 3]| {
+        let mut play = running();
+        let told = order.map(|(state, attempt)| play.observation(0, 1, state, Some(attempt)));
+        for observation in told {
+            play.told(observation);
+        }
+        play.target(0).clone()
+    };
+    let [one, other] =
+        [[(Started, 1), (Resumed, 2), (Succeeded, 2)], [(Succeeded, 2), (Resumed, 2), (Started, 1)]].map(of);
+    assert_eq!((one.heard.len(), other.heard.len()), (3, 1));
+    assert_eq!(one.without_heard(), other.without_heard());
 }
