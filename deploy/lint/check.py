@@ -26,6 +26,7 @@ TEMPLATES = ("hub.yaml", "member-account.yaml", "member-region.yaml")
 # Statements that may name every resource, or every account, and why: (template, role or policy, Sid) -> reason.
 # An entry that is not needed is an error too.
 ANY_RESOURCE: dict[tuple[str, str, str], str] = {
+    ("hub.yaml", "DispatchRole", "AnswerJobs"): "a job has no ARN",
     ("member-account.yaml", "TargetRole", "SeeAlarms"): "DescribeAlarms tells composite alarms only to whoever may see all",
 }
 
@@ -50,6 +51,10 @@ CALLS = {
     "releases.rs": {
         "get_pipeline_execution": {"codepipeline:GetPipelineExecution"},
         "list_action_executions": {"codepipeline:ListActionExecutions"},
+    },
+    "jobs.rs": {
+        "put_job_success_result": {"codepipeline:PutJobSuccessResult"},
+        "put_job_failure_result": {"codepipeline:PutJobFailureResult"},
     },
     "secrets.rs": {
         "get_secret_value": {"secretsmanager:GetSecretValue", "kms:Decrypt"},
@@ -95,6 +100,8 @@ ADAPTERS = {
     "Secrets": "secrets.rs",
     "Inspector": "inspect.rs",
 }
+# What an adapter does besides, in a file of its own -> its calls.
+EXTENDED = {"CodePipelineReleases": CALLS["jobs.rs"]}
 # What Lambda itself does in the function's name: the runtime logs, and the mapping receives, where there is one.
 LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
 RECEIVES = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
@@ -288,7 +295,7 @@ class Code:
         needed = LOGS | RECEIVES if self.reads_queue(function) else set(LOGS)
         for name, adapter in ADAPTERS.items():
             if re.search(rf"\b{name}::", text):
-                for method, actions in CALLS[adapter].items():
+                for method, actions in (CALLS[adapter] | EXTENDED.get(name, {})).items():
                     # The one read that not every function with a ledger makes.
                     if (adapter, method) != ("ledger.rs", "query") or re.search(r"\.(?:targets|list)\(", handler):
                         needed |= actions
