@@ -59,7 +59,7 @@ enum Failure {
     #[error(transparent)]
     Release(#[from] ReleaseError),
     #[error("the release can't be deployed")]
-    Plan(#[from] PlanError),
+    Plan(#[source] Box<PlanError>),
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     #[error("failed to open the run")]
@@ -78,6 +78,12 @@ enum Failure {
     Refused(String),
     #[error(transparent)]
     OutOfTime(#[from] OutOfTime),
+}
+
+impl From<PlanError> for Failure {
+    fn from(error: PlanError) -> Self {
+        Self::Plan(Box::new(error))
+    }
 }
 
 /// Why an invocation failed as a whole.

@@ -101,15 +101,18 @@ impl<L: Ledger + Listings, Q: Queues, R: Releases + Jobs, C: Clock> Dispatch<L, 
         let run = request.run();
         let span = tracing::info_span!("request", %run, who = %request.who);
         let opened = self.open(&run, &Source::Wanted(&request)).instrument(span).await;
-        let opened = opened.map_err(|failure| match failure {
+        let because = match opened {
+            Ok(true) => return Ok("opened"),
+            Ok(false) => return Ok("duplicate"),
+            Err(Failure::Refused(because)) => because,
             // Planned again, it would come to the same.
-            Failure::Plan(error) => Failure::Refused(error.to_string()),
-            other => other,
-        });
-        match opened {
-            Ok(true) => Ok("opened"),
-            Ok(false) => Ok("duplicate"),
-            Err(Failure::Refused(because)) if request.origin().of().is_some() => {
+            Err(Failure::Plan(error)) => error.to_string(),
+            Err(failure) => return Err(failure),
+        };
+        match request.origin().of().is_some() {
+            // There is no run to record it with.
+            false => Err(Failure::Refused(because)),
+            true => {
                 tracing::warn!(%run, because, "refused");
                 let verb = match &request.what {
                     Request::Start { .. } => "start",
@@ -121,7 +124,6 @@ impl<L: Ledger + Listings, Q: Queues, R: Releases + Jobs, C: Clock> Dispatch<L, 
                 self.ledger.commit(Commit { writes, nonce: self.clock.nonce() }).await?;
                 Ok("refused")
             }
-            Err(failure) => Err(failure),
         }
     }
 

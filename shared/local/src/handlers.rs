@@ -89,7 +89,7 @@ impl Handlers {
         let handlers = Arc::clone(self);
         match inbox {
             Inbox::Dispatch => {
-                Box::pin(async move { Ok(handlers.dispatch.handle(&input, deadline).await.map(Answered::from)?) })
+                Box::pin(async move { handlers.dispatch.handle(&input, deadline).await.map(Answered::from) })
             }
             Inbox::Job => {
                 // Each by itself, and not from a queue: a failed one is invoked again, as Lambda does.

@@ -44,10 +44,9 @@ impl Play {
         let (run, told) = run.step(Event::Commanded(Box::new(command)), self.now);
         let step = run.finish();
         assert_eq!(step.decisions.iter().filter(|made| made.id == "command").count(), 1, "each is recorded once");
-        match self.keep(step, told).told {
-            Told::Decided(answer) => answer,
-            told => panic!("{told:?}"),
-        }
+        let told = self.keep(step, told).told;
+        let Told::Decided(answer) = told else { panic!("{told:?}") };
+        answer
     }
 
     fn commanded(&mut self, by: &str, what: Order) {
