@@ -560,6 +560,17 @@ impl Organization {
         deliveries
     }
 
+    /// Invokes a function of the hub as CodePipeline does: without waiting for its answer.
+    ///
+    /// # Panics
+    /// There is no such function.
+    pub async fn invoke(&self, function: &str, event: &Value) {
+        let payload = aws_sdk_lambda::primitives::Blob::new(event.to_string());
+        let invoke = self.lambda().await.invoke().function_name(self.name(function)).payload(payload);
+        let invoke = invoke.invocation_type(aws_sdk_lambda::types::InvocationType::Event);
+        invoke.send().await.expect("the function is invoked");
+    }
+
     /// What EventBridge did not deliver.
     #[must_use]
     pub fn refused(&self) -> Vec<Delivery> {

@@ -285,3 +285,60 @@ async fn a_run_that_is_aborted_and_stopped_stops_its_executions() {
     assert!((5..=10).contains(&calls), "{calls} calls to stop five executions");
     assert!(one_message(&story).contains("Aborted by"), "{}", one_message(&story));
 }
+
+/// CodePipeline invokes `dispatch` for a job, again with what that handed over, until there is a result.
+async fn waits(story: &Organization, parameters: &str, twice: bool) -> (usize, Value) {
+    let pipelines = story.front().pipelines();
+    let (mut token, mut jobs): (Option<String>, usize) = (None, 0);
+    loop {
+        jobs += 1;
+        let id = format!("{jobs:08x}-7d52-4d5e-9f0b-5a1f7c2b9e01");
+        let event = pipelines.job(&story.hub, &id, parameters, token.as_deref());
+        for _ in 0..if twice { 2 } else { 1 } {
+            story.invoke("dispatch", &event).await;
+        }
+        let result = patience::until("the result of a job", LIMIT, async || {
+            pipelines.job_result(&story.hub, &id).ok_or_else(|| format!("job {jobs} has no result"))
+        })
+        .await;
+        let Some(next) = result["continuationToken"].as_str() else { return (jobs, result) };
+        assert!(
+            result["executionDetails"]["percentComplete"].as_u64().is_some_and(|percent| percent < 100),
+            "{result}"
+        );
+        token = Some(next.to_owned());
+        story.advance().await;
+    }
+}
+
+#[tokio::test]
+async fn a_release_pipeline_waits_for_the_verdict_and_is_told_of_it() {
+    let story = Organization::controlled(|fleet| fleet).await;
+    // The event comes when the pipeline has ended, and that waits for the run.
+    let event = story.release();
+    let execution = event["detail"]["execution-id"].as_str().unwrap().to_owned();
+    let parameters = json!({"app": "web", "execution": execution}).to_string();
+    let (jobs, result) = waits(&story, &parameters, true).await;
+    assert!(jobs > 1, "it did not wait: {result}");
+    let details = &result["executionDetails"];
+    assert_eq!(details["percentComplete"], 100, "{result}");
+    assert!(details["summary"].as_str().unwrap().contains("succeeded on all 10 targets"), "{result}");
+    let run = story.run_of(&event);
+    assert_eq!(details["externalExecutionId"], run.as_str());
+    story.put(&event).await;
+    story.settle(&run, LIMIT).await;
+    story.emptied(LIMIT).await;
+    ten_executions(&story, &run);
+    assert_eq!(history(&story).await.len(), 1, "the event opened no other run");
+    one_message(&story);
+
+    let unknown = json!({"app": "shop", "execution": execution}).to_string();
+    let id = "ffffffff-7d52-4d5e-9f0b-5a1f7c2b9e01";
+    let event = story.front().pipelines().job(&story.hub, id, &unknown, None);
+    story.invoke("dispatch", &event).await;
+    let result = patience::until("the refusal", LIMIT, async || {
+        story.front().pipelines().job_result(&story.hub, id).ok_or("no result")
+    })
+    .await;
+    assert_eq!(result["failureDetails"]["type"], "ConfigurationError", "{result}");
+}

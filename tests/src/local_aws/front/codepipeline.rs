@@ -76,6 +76,8 @@ struct World {
     events: BTreeMap<String, Vec<Value>>,
     ahead: BTreeMap<String, Span>,
     forgetful: BTreeSet<String>,
+    /// What was put as the result of a job, by account and id.
+    jobs: BTreeMap<(String, String), Option<Value>>,
 }
 
 impl World {
@@ -240,6 +242,35 @@ impl Pipelines {
         lines.flat_map(|(_, line)| line.executions.iter().cloned()).collect()
     }
 
+    /// A job of an action that invokes a function, in an account: what the function is invoked with.
+    #[must_use]
+    pub fn job(&self, account: &str, id: &str, user_parameters: &str, token: Option<&str>) -> Value {
+        self.lock().jobs.insert((account.to_owned(), id.to_owned()), None);
+        json!({ "CodePipeline.job": {
+            "id": id,
+            "accountId": account,
+            "data": {
+                "actionConfiguration": {
+                    "configuration": { "FunctionName": "dispatch", "UserParameters": user_parameters },
+                },
+                "inputArtifacts": [],
+                "outputArtifacts": [],
+                "artifactCredentials": {
+                    "accessKeyId": "AKIDEXAMPLE",
+                    "secretAccessKey": "not a secret",
+                    "sessionToken": "not a secret",
+                },
+                "continuationToken": token,
+            },
+        } })
+    }
+
+    /// What was put as the result of a job.
+    #[must_use]
+    pub fn job_result(&self, account: &str, id: &str) -> Option<Value> {
+        self.lock().jobs.get(&(account.to_owned(), id.to_owned())).cloned().flatten()
+    }
+
     /// What a call needs permission for. `None` when the request is so wrong that nobody can tell.
     pub(super) fn need(call: &Call<'_>) -> Option<Need> {
         let Call { account, region, operation, body, .. } = *call;
@@ -247,6 +278,8 @@ impl Pipelines {
         let arn = |name: &str| crate::wire::events::pipeline_arn(account, region, name);
         let resource = match operation {
             "ListPipelines" => arn("*"),
+            // "does not support resource-level permissions" (Service Authorization Reference).
+            "PutJobSuccessResult" | "PutJobFailureResult" => "*".to_owned(),
             "ListTagsForResource" => body.get("resourceArn")?.as_str()?.to_owned(),
             "RetryStageExecution" => format!("{}/{}", arn(name?), body.get("stageName")?.as_str()?),
             _ => arn(name?),

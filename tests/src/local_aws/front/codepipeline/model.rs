@@ -123,6 +123,40 @@ const STOP: &[Member] = &[
     may("abandon", Shape::Truth),
     may("reason", text(0, 200)),
 ];
+/// `JobId`: `[0-9a-f]{8}-[0-9a-f]{4}-…`, as an execution's.
+const JOB_SUCCEEDED: &[Member] = &[
+    must("jobId", Shape::Execution),
+    may("continuationToken", text(1, 2048)),
+    may(
+        "executionDetails",
+        Shape::Members(&[
+            may("summary", text(0, 2048)),
+            may("externalExecutionId", text(1, 1500)),
+            may("percentComplete", Shape::Number { min: 0, max: 100 }),
+        ]),
+    ),
+];
+const JOB_FAILED: &[Member] = &[
+    must("jobId", Shape::Execution),
+    must(
+        "failureDetails",
+        Shape::Members(&[
+            must(
+                "type",
+                Shape::OneOf(&[
+                    "JobFailed",
+                    "ConfigurationError",
+                    "PermissionError",
+                    "RevisionOutOfSync",
+                    "RevisionUnavailable",
+                    "SystemUnavailable",
+                ]),
+            ),
+            must("message", text(1, 5000)),
+            may("externalExecutionId", text(1, 1500)),
+        ]),
+    ),
+];
 const RETRY: &[Member] = &[
     must("pipelineName", NAME),
     must("stageName", NAME),
@@ -141,6 +175,8 @@ pub(super) fn check<'a>(operation: &str, body: &'a Value) -> Result<&'a Map<Stri
         "GetPipelineState" => GET_STATE,
         "StopPipelineExecution" => STOP,
         "RetryStageExecution" => RETRY,
+        "PutJobSuccessResult" => JOB_SUCCEEDED,
+        "PutJobFailureResult" => JOB_FAILED,
         "ListPipelines" => LIST_PIPELINES,
         "ListTagsForResource" => LIST_TAGS,
         _ => return Err(Refusal::new("UnknownOperationException", &format!("{operation} is not served here"))),

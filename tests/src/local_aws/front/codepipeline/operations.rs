@@ -20,6 +20,7 @@ pub(super) fn carry_out(world: &mut World, call: &Call<'_>, body: &Body) -> Answ
     match call.operation {
         "ListPipelines" => return Ok(list_pipelines(world, call)),
         "ListTagsForResource" => return list_tags(world, call, body),
+        "PutJobSuccessResult" | "PutJobFailureResult" => return put_job_result(world, call, body),
         _ => {}
     }
     let name = word(body, "name").or_else(|| word(body, "pipelineName")).unwrap_or_default();
@@ -52,6 +53,19 @@ pub(super) fn carry_out(world: &mut World, call: &Call<'_>, body: &Body) -> Answ
         let message = format!("Account '{}' does not have a pipeline with name '{name}'", call.account);
         Err(Refusal::new("PipelineNotFoundException", &message))
     })
+}
+
+/// A job has one result. With a continuation token another job of the same action follows, which a test asks for.
+fn put_job_result(world: &mut World, call: &Call<'_>, body: &Body) -> Answered {
+    let id = word(body, "jobId").unwrap_or_default();
+    let Some(job) = world.jobs.get_mut(&(call.account.to_owned(), id.to_owned())) else {
+        return Err(Refusal::new("JobNotFoundException", "The job could not be found."));
+    };
+    if job.is_some() {
+        return Err(Refusal::new("InvalidJobStateException", "The job state was specified in an invalid format."));
+    }
+    *job = Some(Value::Object(body.clone()));
+    Ok(json!({}))
 }
 
 fn word<'a>(body: &'a Body, name: &str) -> Option<&'a str> {
