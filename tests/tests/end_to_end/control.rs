@@ -337,7 +337,7 @@ async fn a_release_pipeline_waits_for_the_verdict_and_is_told_of_it() {
     let event = story.front().pipelines().job(&story.hub, id, &unknown, None);
     story.invoke("dispatch", &event).await;
     let result = patience::until("the refusal", LIMIT, async || {
-        story.front().pipelines().job_result(&story.hub, id).ok_or("no result")
+        story.front().pipelines().job_result(&story.hub, id).ok_or_else(|| "no result".to_owned())
     })
     .await;
     assert_eq!(result["failureDetails"]["type"], "ConfigurationError", "{result}");
