@@ -501,7 +501,9 @@ impl Functions {
         let answer = |response: Value, stray: u32| json!({"response": response, "stray": stray});
         Box::pin(async move {
             match inbox {
-                Inbox::Dispatch => answer(json!(self.dispatch.handle(input, deadline).await.expect("a batch")), 0),
+                Inbox::Dispatch | Inbox::Job => {
+                    answer(json!(self.dispatch.handle(input, deadline).await.expect("a batch")), 0)
+                }
                 Inbox::Deploy => answer(json!(self.deploy.handle(input, deadline).await.expect("a batch")), 0),
                 Inbox::Summarize => answer(json!(self.summarize.handle(input, deadline).await.expect("a batch")), 0),
                 Inbox::Collect => {

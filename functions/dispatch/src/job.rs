@@ -63,7 +63,7 @@ impl<L: Ledger + Listings, Q: Queues, R: Releases + Jobs, C: Clock> Dispatch<L, 
         let request = Command { id, at: self.clock.now(), who, why: None, what };
         let run = request.run();
         let span = tracing::info_span!("job", %run);
-        self.open(&run, &Source::Wanted(&request)).instrument(span).await?;
+        Box::pin(self.open(&run, &Source::Wanted(&request))).instrument(span).await?;
         Ok(run)
     }
 

@@ -120,14 +120,15 @@ impl<L: Ledger + Listings, Q: Queues, R: Releases + Jobs, C: Clock> Dispatch<L, 
     pub async fn handle(&self, input: &Value, deadline: Timestamp) -> Result<BatchResponse, HandleError> {
         if let Ok(Input::Job(job)) = decode_input(input) {
             let mut report = Report::default();
-            report.count(self.job(&job).await.map_err(|failure| HandleError::Job(Box::new(failure)))?);
+            report.count(Box::pin(self.job(&job)).await.map_err(|failure| HandleError::Job(Box::new(failure)))?);
             return Ok(report.close("dispatch", 1));
         }
         let batch = decode_batch(input)?;
         let mut report = Report::default();
         for record in &batch.records {
             let done = match batch::has_time(&self.clock, deadline) {
-                true => self.message(&record.body).await,
+                // Boxed: what opens a run nests deeper than the compiler computes by default.
+                true => Box::pin(self.message(&record.body)).await,
                 false => Err(OutOfTime.into()),
             };
             match done {
@@ -207,7 +208,7 @@ impl<L: Ledger + Listings, Q: Queues, R: Releases + Jobs, C: Clock> Dispatch<L, 
             let (release, plan) = match prepared.take() {
                 Some(known) => known,
                 None => {
-                    let (release, plan) = self.prepare(run, source).await?;
+                    let (release, plan) = Box::pin(self.prepare(run, source)).await?;
                     self.store_plan(run, &plan).await?;
                     (release, plan)
                 }

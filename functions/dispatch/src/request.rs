@@ -100,7 +100,7 @@ impl<L: Ledger + Listings, Q: Queues, R: Releases + Jobs, C: Clock> Dispatch<L, 
         };
         let run = request.run();
         let span = tracing::info_span!("request", %run, who = %request.who);
-        let opened = self.open(&run, &Source::Wanted(&request)).instrument(span).await;
+        let opened = Box::pin(self.open(&run, &Source::Wanted(&request))).instrument(span).await;
         let because = match opened {
             Ok(true) => return Ok("opened"),
             Ok(false) => return Ok("duplicate"),
