@@ -204,6 +204,7 @@ impl<L: Ledger + Listings, Q: Queues, R: Releases + Jobs, C: Clock> Dispatch<L, 
                 self.perform(Run::load(head, queue, []).opened_again().finish().effects).await?;
                 return Ok(false);
             }
+            self.is_wanted_once(&queue, source).await?;
             // Asked only once the run is known to be new: a duplicate event costs one read.
             let (release, plan) = match prepared.take() {
                 Some(known) => known,

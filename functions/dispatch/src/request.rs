@@ -10,7 +10,7 @@ use manifold_core::ledger::{Commit, Expect, Item, Key, Listing, RUN_RETENTION, W
 use manifold_core::message::{Message, Payload};
 use manifold_core::plan::Plan;
 use manifold_core::release::Release;
-use manifold_core::run::{Closing, Head, Outcome, Phase, Status, Target};
+use manifold_core::run::{AppQueue, Closing, Head, Outcome, Phase, Status, Target};
 use manifold_core::time::Timestamp;
 use manifold_fleet::{App, Back, Selection};
 use manifold_ports::clock::Clock;
@@ -205,6 +205,22 @@ impl<L: Ledger + Listings, Q: Queues, R: Releases + Jobs, C: Clock> Dispatch<L, 
         }
     }
 
+    /// Whether a run that is under way, or waits for its turn, is not after the same already: a button that is pressed twice is two
+    /// requests.
+    pub(crate) async fn is_wanted_once(&self, queue: &AppQueue, source: &Source<'_>) -> Result<(), Failure> {
+        let origin = source.origin();
+        let Some(of) = origin.of() else { return Ok(()) };
+        let keys: Vec<Key> = queue.current.iter().chain(&queue.next).cloned().map(Key::Head).collect();
+        for (key, record) in keys.iter().zip(self.ledger.get(&keys).await?) {
+            let Some(record) = record else { continue };
+            let head = runs::head_of(key, record)?;
+            if head.verdict().is_none() && head.origin.of() == Some(of) {
+                return Err(Failure::Refused(format!("{} is after that already, as {}", head.run, who(&head.origin))));
+            }
+        }
+        Ok(())
+    }
+
     /// What is known of an app's targets, if those that have the release already are to be left alone.
     async fn known_if_needed(&self, app: &App, force: bool) -> Result<Option<BTreeMap<TargetKey, Known>>, Failure> {
         if force || !app.changed_only() {
@@ -226,13 +242,19 @@ impl<L: Ledger + Listings, Q: Queues, R: Releases + Jobs, C: Clock> Dispatch<L, 
             Which::Named { targets } => return Ok(Some(targets.iter().cloned().collect())),
             Which::Failed => runs::plan(&self.ledger, &head.run, head.size()).await?,
         };
+        // A later run may have brought it there.
+        let known = self.known(&head.app).await?;
+        let got_it = |(key, known): (&TargetKey, &Known)| {
+            (known.current.release.source == head.release.source).then(|| key.clone())
+        };
+        let got_it: BTreeSet<TargetKey> = known.iter().filter_map(got_it).collect();
         let has_it: BTreeSet<TargetKey> = (self.ledger.targets(&head.run).await.map_err(RunError::from)?)
             .into_iter()
             .filter(|target| target.status() == Status::Ended(Outcome::Succeeded))
             .map(|target| target.key)
             .collect();
         // What the fleet file does not have any more can't be retried, and keeps the others from nothing.
-        let is_left = |key: &TargetKey| !has_it.contains(key) && app.target(key).is_some();
+        let is_left = |key: &TargetKey| !has_it.contains(key) && !got_it.contains(key) && app.target(key).is_some();
         Ok(Some(planned.into_iter().map(|planned| planned.key).filter(is_left).collect()))
     }
 
@@ -259,6 +281,14 @@ impl<L: Ledger + Listings, Q: Queues, R: Releases + Jobs, C: Clock> Dispatch<L, 
             Some((target.key.clone(), known.get(&target.key)?.before(&head.run, head.opened_at)?.clone()))
         };
         Ok(touched.filter(is_meant).filter_map(before).collect())
+    }
+}
+
+/// Whose wish a run is, in words.
+fn who(origin: &Origin) -> String {
+    match origin {
+        Origin::Release => "a release".to_owned(),
+        Origin::Start { by } | Origin::Retry { by, .. } | Origin::Rollback { by, .. } => format!("{by} wants"),
     }
 }
 

@@ -8,6 +8,7 @@ use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
+use manifold_core::control::Decision;
 use manifold_core::event::{PipelineState, decode_event};
 use manifold_core::ids::{Attempt, ExecutionId, ExecutionRef, Nonce, PipelineName, RunId, TargetKey};
 use manifold_core::known::Known;
@@ -583,6 +584,13 @@ impl World {
         let inner = self.lock();
         let idle = inner.agenda.values().all(|due| matches!(due, Due::Tick));
         idle && inner.of_partition(OPEN).next().is_none()
+    }
+
+    /// Every decision that was recorded, of all runs.
+    #[must_use]
+    pub fn decisions(&self) -> Vec<Decision> {
+        let inner = self.lock();
+        inner.records.values().filter_map(|record| record.item.get::<Decision>().cloned()).collect()
     }
 
     /// What is known to be deployed, in all targets of all apps.
