@@ -154,6 +154,8 @@ impl Token {
             Some(percent) => u8::try_from(percent).unwrap_or(100),
             None => 100,
         };
+        // All may have ended, and the verdict is still to be given.
+        let percent = if summary.verdict.is_none() { percent.min(99) } else { percent };
         let progress = Progress {
             run: Some(self.run.clone()),
             summary: cut(&format!("{headline}{waits}"), MOST_SUMMARY),
