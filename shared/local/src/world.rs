@@ -18,7 +18,7 @@ use manifold_core::pace::{Api, Lane};
 use manifold_core::plan::{Channel, PlannedTarget};
 use manifold_core::release::{Release, Revision, Trigger};
 use manifold_core::run::sweep::OpenRun;
-use manifold_core::run::{Head, Outcome, Phase, Reason, ReasonSource, Refusal, Standing, Target};
+use manifold_core::run::{Head, Observation, Outcome, Phase, Reason, ReasonSource, Refusal, Standing, Target};
 use manifold_core::summary;
 use manifold_core::time::{Span, Timestamp};
 use manifold_ports::clock::Clock;
@@ -1086,6 +1086,16 @@ impl Inner {
     }
 }
 
+/// Whether an event tells of something that has happened by now. Its own time has whole seconds only: what it tells counts.
+fn has_happened(body: &str, execution: &Execution, now: Timestamp) -> bool {
+    let Ok(envelope) = decode_event(body) else { return true };
+    match Observation::of(&envelope).and_then(|observation| observation.state().cloned()) {
+        Some(PipelineState::Started | PipelineState::Resumed) => true,
+        Some(state) => execution.states.iter().any(|(_, known)| *known == state),
+        None => envelope.at.as_seconds() < now.as_seconds(),
+    }
+}
+
 /// An item without the marks of the workers that wrote it, and without its record of what was heard in which order.
 fn unmarked(item: Item) -> Item {
     let Ok(nobody) = "nobody".parse::<Nonce>() else { return item };
@@ -1484,7 +1494,7 @@ impl Inner {
         execution.states.retain(|(at, _)| *at <= now);
         self.agenda.retain(|_, due| match due {
             Due::Letter(letter) if letter.inbox == Inbox::Collect && letter.body.contains(id.as_str()) => {
-                decode_event(&letter.body).map_or(true, |envelope| envelope.at <= now)
+                has_happened(&letter.body, &execution, now)
             }
             Due::Letter(_) | Due::Wake(_) | Due::Tick => true,
         });
