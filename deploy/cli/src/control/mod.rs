@@ -1,7 +1,7 @@
 //! The commands that control rollouts: `plan`, `start`, `status`, `watch`, `history`, `show`, `why`, `replay`, `approve`,
 //! `reject`, `pause`, `resume`, `abort`, `retry`, `rollback`.
 //!
-//! Each is written once, over a [`Site`](site::Site): AWS, or the embedded world in which `manifold play` runs scenarios.
+//! Each is written once, over a [`Site`]: AWS, or the embedded world in which `manifold play` runs scenarios.
 
 #[cfg(feature = "aws")]
 mod aws;
