@@ -417,6 +417,7 @@ fn read(body: &str) -> Result<Body, Failure> {
             Payload::Stop { .. } => Err(Failure::Misplaced("stop")),
             Payload::Alarms { .. } => Err(Failure::Misplaced("alarms")),
             Payload::Summarize { .. } => Err(Failure::Misplaced("summarize")),
+            Payload::Drift(note) => Err(Failure::Misplaced(note.name())),
         };
     }
     Ok(match Observation::of(&decode_event(body)?) {

@@ -155,6 +155,7 @@ impl<L: Ledger, P: Paces, Q: Queues, E: Engine, C: Clock> Deploy<L, P, Q, E, C> 
                 let span = tracing::info_span!("alarms", %run, wave, from);
                 self.alarms(&run, wave, began, from).instrument(span).await
             }
+            Payload::Drift(note) => Err(Failure::Misplaced(note.name())),
             Payload::Summarize { .. } => Err(Failure::Misplaced("summarize")),
             Payload::Notify { .. } => Err(Failure::Misplaced("notify")),
             Payload::Activate { .. } => Err(Failure::Misplaced("activate")),

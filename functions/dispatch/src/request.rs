@@ -55,6 +55,7 @@ impl Source<'_> {
             Request::Start { .. } => return None,
             Request::Retry { which, .. } => format!("retry {}, as {run}", words(which)),
             Request::Rollback { which, .. } => format!("roll back {}, as {run}", words(which)),
+            Request::Restore { targets, .. } => format!("bring back {} targets, as {run}", targets.len()),
         };
         Some(write(command, what, Answer::Done, now))
     }
@@ -97,6 +98,7 @@ impl<L: Ledger + Listings, Q: Queues, R: Releases + Jobs, C: Clock> Dispatch<L, 
             Payload::Stop { .. } => return Err(Failure::Misplaced("stop")),
             Payload::Alarms { .. } => return Err(Failure::Misplaced("alarms")),
             Payload::Deadline { .. } => return Err(Failure::Misplaced("deadline")),
+            Payload::Drift(note) => return Err(Failure::Misplaced(note.name())),
         };
         let run = request.run();
         let span = tracing::info_span!("request", %run, who = %request.who);
@@ -118,6 +120,7 @@ impl<L: Ledger + Listings, Q: Queues, R: Releases + Jobs, C: Clock> Dispatch<L, 
                     Request::Start { .. } => "start",
                     Request::Retry { .. } => "retry",
                     Request::Rollback { .. } => "roll back",
+                    Request::Restore { .. } => "bring back",
                 };
                 let answer = Answer::Refused { because };
                 let writes = vec![write(&request, verb.to_owned(), answer, self.clock.now())];
@@ -164,6 +167,10 @@ impl<L: Ledger + Listings, Q: Queues, R: Releases + Jobs, C: Clock> Dispatch<L, 
                         let because = format!("it is a rollback: roll {of} back again instead");
                         return Err(Failure::Refused(because));
                     }
+                    if let Origin::Restore { .. } = &head.origin {
+                        let because = "it brought back what drifted: the next drift check does so again";
+                        return Err(Failure::Refused(because.to_owned()));
+                    }
                     let only = self.selected(app, &head, which).await?;
                     let selection = Selection { only: only.as_ref(), ..Selection::default() };
                     let plan = app.plan_for(run, &head.release, &selection)?;
@@ -181,8 +188,24 @@ impl<L: Ledger + Listings, Q: Queues, R: Releases + Jobs, C: Clock> Dispatch<L, 
                     }
                     Ok((head.release, plan))
                 }
+                Request::Restore { of, targets } => self.restore(run, of, targets).await,
             },
         }
+    }
+
+    /// The plan that brings targets their own last good release again.
+    async fn restore(&self, run: &RunId, of: &RunId, targets: &[TargetKey]) -> Result<(Release, Plan), Failure> {
+        let app = self.app(&of.app())?;
+        let known = self.known(app.name()).await?;
+        let goods: Vec<(TargetKey, Good)> =
+            targets.iter().filter_map(|key| Some((key.clone(), known.get(key)?.current.clone()))).collect();
+        let newest = goods.iter().max_by_key(|(_, good)| good.at).map(|(_, good)| good.release.clone());
+        let Some(release) = newest else {
+            return Err(Failure::Refused("no good release is known of any of its targets".to_owned()));
+        };
+        let Back { plan, .. } = app.plan_back(run, of, &goods)?;
+        refuse_empty(&plan, "the fleet file does not have its targets any more")?;
+        Ok((release, plan))
     }
 
     pub(crate) fn app(&self, name: &manifold_core::ids::AppName) -> Result<&App, Failure> {
@@ -288,7 +311,10 @@ impl<L: Ledger + Listings, Q: Queues, R: Releases + Jobs, C: Clock> Dispatch<L, 
 fn who(origin: &Origin) -> String {
     match origin {
         Origin::Release => "a release".to_owned(),
-        Origin::Start { by } | Origin::Retry { by, .. } | Origin::Rollback { by, .. } => format!("{by} wants"),
+        Origin::Start { by }
+        | Origin::Retry { by, .. }
+        | Origin::Rollback { by, .. }
+        | Origin::Restore { by, .. } => format!("{by} wants"),
     }
 }
 

@@ -3,6 +3,10 @@
 //! Its own role may only read: release pipelines and the bus in the hub account, and in member accounts what the
 //! read-only role there lets it see. So whoever may invoke it can start nothing.
 
+mod drift;
+
+pub use drift::Drift;
+
 use futures::{StreamExt, stream};
 use manifold_core::checkup::{Answer, Inspected, Misunderstood, Question, SpotSeen};
 use manifold_core::time::Timestamp;

@@ -455,6 +455,7 @@ fn read(body: &str) -> Result<Body, Failure> {
         | Payload::Open { .. }
         | Payload::Stop { .. }
         | Payload::Alarms { .. }
+        | Payload::Drift(_)
         | Payload::Deadline { .. } => Err(Failure::Misplaced),
     }
 }

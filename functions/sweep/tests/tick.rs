@@ -66,6 +66,7 @@ impl Hub {
             after: Vec::new(),
             before: Vec::new(),
             release: None,
+            looks: None,
         };
         let wave = PlannedWave::plain("all".to_owned(), 0, size, size, 0);
         let plan = Plan {
@@ -111,6 +112,7 @@ impl Hub {
             | Payload::Open { .. }
             | Payload::Stop { .. }
             | Payload::Alarms { .. }
+            | Payload::Drift(_)
             | Payload::Deadline { .. } => None,
         });
         (tick, started.collect())

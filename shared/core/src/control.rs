@@ -265,6 +265,13 @@ pub enum Request {
         /// Where; only targets that the run touched. `Failed` names the wave's that failed.
         which: Which,
     },
+    /// Each target's own last good release again, where a drift check found another one.
+    Restore {
+        /// The check.
+        of: RunId,
+        /// Where.
+        targets: Vec<TargetKey>,
+    },
 }
 
 impl Command<Request> {
@@ -276,7 +283,9 @@ impl Command<Request> {
             Request::Start { app, source, force: true, .. } => {
                 RunId::derive(app, source).derive_from(&self.id, self.at)
             }
-            Request::Retry { of, .. } | Request::Rollback { of, .. } => of.derive_from(&self.id, self.at),
+            Request::Retry { of, .. } | Request::Rollback { of, .. } | Request::Restore { of, .. } => {
+                of.derive_from(&self.id, self.at)
+            }
         }
     }
 
@@ -288,6 +297,7 @@ impl Command<Request> {
             Request::Start { .. } => Origin::Start { by },
             Request::Retry { of, .. } => Origin::Retry { of: of.clone(), by },
             Request::Rollback { of, .. } => Origin::Rollback { of: of.clone(), by },
+            Request::Restore { of, .. } => Origin::Restore { of: of.clone(), by },
         }
     }
 }
@@ -318,15 +328,31 @@ pub enum Origin {
         /// Who wanted it.
         by: Who,
     },
+    /// What drifted is brought back to its last good release.
+    Restore {
+        /// The drift check that found it.
+        of: RunId,
+        /// Who wanted it.
+        by: Who,
+    },
 }
 
 impl Origin {
+    /// Whether each target gets its own last good release, and not a new one.
+    #[must_use]
+    pub const fn goes_back(&self) -> bool {
+        match self {
+            Self::Rollback { .. } | Self::Restore { .. } => true,
+            Self::Release | Self::Start { .. } | Self::Retry { .. } => false,
+        }
+    }
+
     /// The run that this one points to.
     #[must_use]
     pub const fn of(&self) -> Option<&RunId> {
         match self {
             Self::Release | Self::Start { .. } => None,
-            Self::Retry { of, .. } | Self::Rollback { of, .. } => Some(of),
+            Self::Retry { of, .. } | Self::Rollback { of, .. } | Self::Restore { of, .. } => Some(of),
         }
     }
 }

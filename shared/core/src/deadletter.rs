@@ -18,6 +18,7 @@ use std::fmt;
 use serde::Serialize;
 
 pub use self::judge::{Judgement, Kind, Redrive};
+use crate::drift::Check;
 use crate::event::{self, Envelope, PipelineEvent, PipelineState, decode_event};
 use crate::ids::{AppName, ExecutionRef, RunId, TargetKey};
 use crate::ledger::{Key, Link, PlanChunk, Record};
@@ -45,11 +46,13 @@ pub enum Inbox {
     Collect,
     /// Read by `summarize`.
     Summarize,
+    /// For `inspect`.
+    Inspect,
 }
 
 impl Inbox {
     /// All of them, in the order of a run.
-    pub const ALL: [Self; 4] = [Self::Dispatch, Self::Deploy, Self::Collect, Self::Summarize];
+    pub const ALL: [Self; 5] = [Self::Dispatch, Self::Deploy, Self::Collect, Self::Summarize, Self::Inspect];
 
     /// The function that reads it, and the name of the queue after the hub's prefix.
     #[must_use]
@@ -59,6 +62,7 @@ impl Inbox {
             Self::Deploy => "deploy",
             Self::Collect => "collect",
             Self::Summarize => "summarize",
+            Self::Inspect => "inspect",
         }
     }
 
@@ -84,6 +88,7 @@ impl From<Queue> for Inbox {
             Queue::Deploy => Self::Deploy,
             Queue::Collect => Self::Collect,
             Queue::Summarize => Self::Summarize,
+            Queue::Inspect => Self::Inspect,
         }
     }
 }
@@ -252,7 +257,7 @@ impl Letter {
                     .flat_map(|app| [Key::Head(run_of(&app.app, envelope, told)), Key::Queue(app.app.clone())])
                     .collect(),
                 (None, Some(Inbox::Collect)) => keys_of_event(envelope, known),
-                (None, Some(Inbox::Dispatch | Inbox::Deploy | Inbox::Summarize) | None) => Vec::new(),
+                (None, Some(Inbox::Dispatch | Inbox::Deploy | Inbox::Summarize | Inbox::Inspect) | None) => Vec::new(),
             },
             Content::TooNew(_) | Content::Unreadable(_) => Vec::new(),
         }
@@ -265,7 +270,7 @@ impl Content {
         match inbox {
             Inbox::Dispatch => Self::event(body),
             Inbox::Collect if !Message::is_ours(body) => Self::event(body),
-            Inbox::Deploy | Inbox::Collect | Inbox::Summarize => match Message::decode(body) {
+            Inbox::Deploy | Inbox::Collect | Inbox::Summarize | Inbox::Inspect => match Message::decode(body) {
                 Ok(message) => Self::Message(message.payload),
                 Err(MessageError::TooNew { found }) => Self::TooNew(found),
                 Err(MessageError::Malformed(reason)) => {
@@ -296,6 +301,9 @@ fn run_of(app: &AppName, envelope: &Envelope, told: &PipelineEvent) -> RunId {
 
 fn keys_of_message(payload: &Payload, known: &Known) -> Vec<Key> {
     let run = run_named(payload);
+    if let Payload::Drift(_) = payload {
+        return vec![Key::Check(run)];
+    }
     let mut keys = vec![Key::Head(run.clone()), Key::Queue(run.app())];
     match payload {
         Payload::Start { run, index, .. } => {
@@ -315,6 +323,7 @@ fn keys_of_message(payload: &Payload, known: &Known) -> Vec<Key> {
         | Payload::Notify { .. }
         | Payload::Open { .. }
         | Payload::Alarms { .. }
+        | Payload::Drift(_)
         | Payload::Deadline { .. } => {}
     }
     keys
@@ -333,6 +342,7 @@ fn keys_of_event(envelope: &Envelope, known: &Known) -> Vec<Key> {
 fn run_named(payload: &Payload) -> RunId {
     match payload {
         Payload::Open { request } => request.run(),
+        Payload::Drift(note) => note.check(),
         Payload::Notify { notice } => RunId::derive(&notice.app, &notice.source),
         Payload::Start { run, .. }
         | Payload::Explain { run, .. }
@@ -359,6 +369,10 @@ trait Facts {
     fn head(&self, run: &RunId) -> Option<(&Head, u64)> {
         let record = self.record(&Key::Head(run.clone()))?;
         Some((record.item.get()?, record.version))
+    }
+
+    fn check(&self, run: &RunId) -> Option<&Check> {
+        self.record(&Key::Check(run.clone()))?.item.get()
     }
 
     fn queue(&self, app: &AppName) -> Option<&AppQueue> {

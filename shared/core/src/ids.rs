@@ -261,7 +261,12 @@ impl RunId {
     /// event opens no second one.
     #[must_use]
     pub fn derive(app: &AppName, source: &ExecutionRef) -> Self {
-        let digest = Sha256::digest(format!("{app}\n{source}").as_bytes());
+        Self::hashed(app, &format!("{app}\n{source}"))
+    }
+
+    /// A run of an app that follows from a text.
+    pub(crate) fn hashed(app: &AppName, text: &str) -> Self {
+        let digest = Sha256::digest(text.as_bytes());
         let hash: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         Self(format!("{app}-{hash}"))
     }
@@ -269,9 +274,7 @@ impl RunId {
     /// The run that a command wants which points to this one: a retry, or the way back.
     #[must_use]
     pub fn derive_from(&self, command: &Nonce, at: Timestamp) -> Self {
-        let digest = Sha256::digest(format!("{self}\n{command}\n{}", at.as_millis()).as_bytes());
-        let hash: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        Self(format!("{}-{hash}", self.app()))
+        Self::hashed(&self.app(), &format!("{self}\n{command}\n{}", at.as_millis()))
     }
 
     /// The app that the run deploys.

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{RunId, TargetKey};
+use crate::ids::{ExecutionId, RunId, TargetKey};
 use crate::release::Release;
 use crate::time::Timestamp;
 
@@ -18,6 +18,12 @@ pub struct Good {
     /// The digest of pipeline, variables and pinned revision
     /// ([`PlannedTarget::fingerprint`](crate::plan::PlannedTarget::fingerprint)).
     pub fingerprint: String,
+    /// The execution that brought it, in the target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub execution: Option<ExecutionId>,
+    /// The revision that its source action was pinned to, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned: Option<String>,
     /// When its execution succeeded.
     pub at: Timestamp,
 }

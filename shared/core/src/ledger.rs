@@ -13,6 +13,16 @@
 //! | app / target | `app#<app>` | `target#<account>#<region>` |
 //! | app / run | `app#<app>` | `run#<time>#<run>` |
 //! | open runs | `open` | `run#<run>` |
+//! | check | `run#<check>` | `check` |
+//! | check / target | `run#<check>` | `looked#<account>#<region>` |
+//! | detection | `detection#<account>#<region>#<id>` | `detection` |
+//! | app / baseline | `app#<app>` | `baseline#<account>#<region>` |
+//! | app / standing | `app#<app>` | `standing#<account>#<region>` |
+//! | app / ignore | `app#<app>` | `ignore#<time>#<id>` |
+//! | app / check | `app#<app>` | `check#<time>#<check>` |
+//! | app / last check | `app#<app>` | `last-check` |
+//! | definition | `definition#<app>` | its digest |
+//! | open checks | `open` | `check#<check>` |
 //! | pace | `pace#<account>#<region>`, or `pace#hub` | the API's name |
 //!
 //! No item lists all targets, and a target's item is written when it is first claimed: opening a run of 10,000
@@ -23,6 +33,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::control::Decision;
+use crate::drift::message::{Detection, Look};
+use crate::drift::{Baseline, Check, Definition, Ignore, Last, Looked, OpenCheck, Standing};
 use crate::ids::{AppName, Attempt, ExecutionRef, Nonce, RunId, TargetKey};
 use crate::known::Known;
 use crate::pace::{Lane, Pace};
@@ -38,6 +50,8 @@ pub const SCHEMA: u32 = 1;
 
 /// How long a finished run stays in the table: CodePipeline keeps its history for 12 months.
 pub const RUN_RETENTION: Span = Span::from_minutes(60 * 24 * 400);
+/// How long a finished drift check stays in the table; what stands, and what is accepted, does longer.
+pub const CHECK_RETENTION: Span = Span::from_minutes(60 * 24 * 90);
 /// How long a pace is kept that nobody uses: what was learnt of an account is worth a release now and then.
 pub const PACE_RETENTION: Span = Span::from_minutes(60 * 24 * 30);
 /// How long an event of an execution that nobody has claimed is kept.
@@ -70,6 +84,26 @@ pub enum Key {
     Open(RunId),
     /// How fast an API may be called.
     Pace(Lane),
+    /// A drift check as a whole. Its plan, its message and the decisions about it have the keys of a run's.
+    Check(RunId),
+    /// What was seen of one of its targets.
+    Looked(RunId, TargetKey),
+    /// Whose drift detection it is, by its place and CloudFormation's id.
+    Detection(TargetKey, String),
+    /// What is accepted of a target.
+    Baseline(AppName, TargetKey),
+    /// What stands of a target that is not in sync.
+    Standing(AppName, TargetKey),
+    /// A rule that an operator made, by the time and the id of the command.
+    Ignore(AppName, Timestamp, String),
+    /// That a check of an app was opened, and when.
+    Checked(AppName, Timestamp, RunId),
+    /// The last check of an app.
+    LastCheck(AppName),
+    /// A definition by its digest.
+    Definition(AppName, String),
+    /// A check that is looked after.
+    OpenCheck(RunId),
 }
 
 impl Key {
@@ -81,11 +115,22 @@ impl Key {
             | Self::Plan(run, _)
             | Self::Target(run, _)
             | Self::Summary(run)
-            | Self::Decision(run, _, _) => format!("run#{run}"),
+            | Self::Decision(run, _, _)
+            | Self::Check(run)
+            | Self::Looked(run, _) => format!("run#{run}"),
             Self::Notice(id) => format!("notice#{id}"),
             Self::Link(ExecutionRef { target, id }) => format!("execution#{}#{}#{id}", target.account, target.region),
-            Self::Queue(app) | Self::Known(app, _) | Self::Opening(app, _, _) => format!("app#{app}"),
-            Self::Open(_) => OPEN.to_owned(),
+            Self::Queue(app)
+            | Self::Known(app, _)
+            | Self::Opening(app, _, _)
+            | Self::Baseline(app, _)
+            | Self::Standing(app, _)
+            | Self::Ignore(app, _, _)
+            | Self::Checked(app, _, _)
+            | Self::LastCheck(app) => format!("app#{app}"),
+            Self::Definition(app, _) => format!("definition#{app}"),
+            Self::Detection(TargetKey { account, region }, id) => format!("detection#{account}#{region}#{id}"),
+            Self::Open(_) | Self::OpenCheck(_) => OPEN.to_owned(),
             Self::Pace(lane) => match lane.place() {
                 Some(TargetKey { account, region }) => format!("pace#{account}#{region}"),
                 None => "pace#hub".to_owned(),
@@ -102,13 +147,23 @@ impl Key {
             | Self::Target(run, _)
             | Self::Summary(run)
             | Self::Decision(run, _, _)
-            | Self::Open(run) => Some(run),
+            | Self::Open(run)
+            | Self::Check(run)
+            | Self::Looked(run, _)
+            | Self::OpenCheck(run) => Some(run),
             Self::Notice(_)
             | Self::Link(_)
             | Self::Queue(_)
             | Self::Known(_, _)
             | Self::Opening(_, _, _)
-            | Self::Pace(_) => None,
+            | Self::Pace(_)
+            | Self::Detection(_, _)
+            | Self::Baseline(_, _)
+            | Self::Standing(_, _)
+            | Self::Ignore(_, _, _)
+            | Self::Checked(_, _, _)
+            | Self::LastCheck(_)
+            | Self::Definition(_, _) => None,
         }
     }
 
@@ -125,6 +180,16 @@ impl Key {
             Self::Link(_) => "link".to_owned(),
             Self::Queue(_) => "queue".to_owned(),
             Self::Open(run) => format!("run#{run}"),
+            Self::Check(_) => "check".to_owned(),
+            Self::Looked(_, key) => format!("{LOOKED_PREFIX}{}#{}", key.account, key.region),
+            Self::Detection(_, _) => "detection".to_owned(),
+            Self::Baseline(_, key) => format!("{BASELINE_PREFIX}{}#{}", key.account, key.region),
+            Self::Standing(_, key) => format!("{STANDING_PREFIX}{}#{}", key.account, key.region),
+            Self::Ignore(_, at, id) => format!("{IGNORE_PREFIX}{:014}#{id}", at.as_millis()),
+            Self::Checked(_, at, run) => format!("{CHECK_PREFIX}{:014}#{run}", at.as_millis()),
+            Self::LastCheck(_) => "last-check".to_owned(),
+            Self::Definition(_, digest) => digest.clone(),
+            Self::OpenCheck(run) => format!("check#{run}"),
             Self::Pace(lane) => lane.api().name().to_owned(),
         }
     }
@@ -136,6 +201,16 @@ pub const TARGET_PREFIX: &str = "target#";
 pub const DECISION_PREFIX: &str = "decision#";
 /// Begins the sort key of every run of an app; they sort by time.
 pub const OPENING_PREFIX: &str = "run#";
+/// Begins the sort key of every target of a check.
+pub const LOOKED_PREFIX: &str = "looked#";
+/// Begins the sort key of what is accepted of each target of an app.
+pub const BASELINE_PREFIX: &str = "baseline#";
+/// Begins the sort key of what stands of each target of an app.
+pub const STANDING_PREFIX: &str = "standing#";
+/// Begins the sort key of every rule of an app; they sort by time.
+pub const IGNORE_PREFIX: &str = "ignore#";
+/// Begins the sort key of every check of an app; they sort by time.
+pub const CHECK_PREFIX: &str = "check#";
 /// The partition of all runs that are looked after. Each is written once a minute at most, far below the 1,000 writes
 /// a second that one partition takes (DynamoDB Developer Guide, "Partitions and data distribution").
 pub const OPEN: &str = "open";
@@ -179,6 +254,19 @@ pub struct Opening {
     pub at: Timestamp,
 }
 
+/// The check that started a drift detection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DetectionOf {
+    /// The check.
+    pub check: RunId,
+    /// The target's position in its plan.
+    pub index: u32,
+    /// At which look.
+    pub look: Look,
+    /// The detection.
+    pub detection: Detection,
+}
+
 /// Items that are read together: all of one kind in one partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Listing {
@@ -188,6 +276,16 @@ pub enum Listing {
     Known(AppName),
     /// The newest runs of an app, newest first, at most so many.
     Openings(AppName, u32),
+    /// What was seen of the targets of a check, by account and Region.
+    Looked(RunId),
+    /// What is accepted of an app's targets.
+    Baselines(AppName),
+    /// What stands of an app's targets.
+    Standing(AppName),
+    /// The rules of an app that operators made, oldest first.
+    Ignores(AppName),
+    /// The newest checks of an app, newest first, at most so many.
+    Checks(AppName, u32),
 }
 
 impl Listing {
@@ -195,8 +293,13 @@ impl Listing {
     #[must_use]
     pub fn partition(&self) -> String {
         match self {
-            Self::Decisions(run) => format!("run#{run}"),
-            Self::Known(app) | Self::Openings(app, _) => format!("app#{app}"),
+            Self::Decisions(run) | Self::Looked(run) => format!("run#{run}"),
+            Self::Known(app)
+            | Self::Openings(app, _)
+            | Self::Baselines(app)
+            | Self::Standing(app)
+            | Self::Ignores(app)
+            | Self::Checks(app, _) => format!("app#{app}"),
         }
     }
 
@@ -207,6 +310,11 @@ impl Listing {
             Self::Decisions(_) => DECISION_PREFIX,
             Self::Known(_) => TARGET_PREFIX,
             Self::Openings(_, _) => OPENING_PREFIX,
+            Self::Looked(_) => LOOKED_PREFIX,
+            Self::Baselines(_) => BASELINE_PREFIX,
+            Self::Standing(_) => STANDING_PREFIX,
+            Self::Ignores(_) => IGNORE_PREFIX,
+            Self::Checks(_, _) => CHECK_PREFIX,
         }
     }
 
@@ -214,8 +322,13 @@ impl Listing {
     #[must_use]
     pub const fn newest(&self) -> Option<u32> {
         match self {
-            Self::Decisions(_) | Self::Known(_) => None,
-            Self::Openings(_, most) => Some(*most),
+            Self::Decisions(_)
+            | Self::Known(_)
+            | Self::Looked(_)
+            | Self::Baselines(_)
+            | Self::Standing(_)
+            | Self::Ignores(_) => None,
+            Self::Openings(_, most) | Self::Checks(_, most) => Some(*most),
         }
     }
 }
@@ -240,12 +353,30 @@ pub enum Item {
     Queue(AppQueue),
     /// Under [`Key::Known`].
     Known(Box<Known>),
-    /// Under [`Key::Opening`].
+    /// Under [`Key::Opening`], and [`Key::Checked`].
     Opening(Opening),
     /// Under [`Key::Open`].
     Open(OpenRun),
     /// Under [`Key::Pace`].
     Pace(Pace),
+    /// Under [`Key::Check`].
+    Check(Box<Check>),
+    /// Under [`Key::Looked`].
+    Looked(Box<Looked>),
+    /// Under [`Key::Detection`].
+    Detection(DetectionOf),
+    /// Under [`Key::Baseline`].
+    Baseline(Baseline),
+    /// Under [`Key::Standing`].
+    Standing(Standing),
+    /// Under [`Key::Ignore`].
+    Ignore(Ignore),
+    /// Under [`Key::LastCheck`].
+    LastCheck(Last),
+    /// Under [`Key::Definition`].
+    Definition(Definition),
+    /// Under [`Key::OpenCheck`].
+    OpenCheck(OpenCheck),
 }
 
 /// A type of item.
@@ -295,6 +426,15 @@ content!(Known, Known, *);
 content!(Opening, Opening);
 content!(OpenRun, Open);
 content!(Pace, Pace);
+content!(Check, Check, *);
+content!(Looked, Looked, *);
+content!(DetectionOf, Detection);
+content!(Baseline, Baseline);
+content!(Standing, Standing);
+content!(Ignore, Ignore);
+content!(Last, LastCheck);
+content!(Definition, Definition);
+content!(OpenCheck, OpenCheck);
 
 /// An item as read, with what is needed to replace it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,6 +13,7 @@
 //! | [`control`] | what operators decide, and the record of it |
 //! | [`invoke`] | the release pipeline that waits for a run |
 //! | [`known`] | what is known to be deployed in a target |
+//! | [`drift`] | drift checks: what was seen, against what should be there |
 //! | [`event`] | the lenient decoder of what AWS sends |
 //! | [`run`] | the state machine: heads, targets, attempts, outcomes, verdicts |
 //! | [`pace`] | how fast an API may be called, learnt from its throttling |
@@ -30,6 +31,7 @@ pub mod checkup;
 pub mod console;
 pub mod control;
 pub mod deadletter;
+pub mod drift;
 pub mod event;
 pub mod ids;
 pub mod invoke;

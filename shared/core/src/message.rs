@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::brief::brief;
 use crate::control::{Command, Order, Request};
+use crate::drift::Note;
 use crate::ids::{Attempt, ExecutionId, RunId, TargetKey};
 use crate::pace::Turn;
 use crate::run::Effect;
@@ -25,6 +26,13 @@ pub enum Queue {
     Collect,
     /// Read by `summarize`.
     Summarize,
+    /// Read by `inspect`.
+    Inspect,
+}
+
+impl Queue {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Dispatch, Self::Deploy, Self::Collect, Self::Summarize, Self::Inspect];
 }
 
 /// A message's payload.
@@ -116,6 +124,8 @@ pub enum Payload {
         /// The index of the target to go on with.
         from: u32,
     },
+    /// About a drift check.
+    Drift(Note),
     /// A run's deadline has passed: give up what has not answered. Told too early, it changes nothing.
     Deadline {
         /// The run.
@@ -228,6 +238,7 @@ impl From<Payload> for Outgoing {
     fn from(payload: Payload) -> Self {
         let queue = match &payload {
             Payload::Open { .. } => Queue::Dispatch,
+            Payload::Drift(note) => note.queue(),
             Payload::Start { .. }
             | Payload::Explain { .. }
             | Payload::Ask { .. }
@@ -239,6 +250,12 @@ impl From<Payload> for Outgoing {
             }
         };
         Self { queue, payload, delay: Span::from_millis(0) }
+    }
+}
+
+impl From<Note> for Payload {
+    fn from(note: Note) -> Self {
+        Self::Drift(note)
     }
 }
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::control::{Operator, Via, Who};
+use crate::drift::Looks;
 use crate::ids::{PipelineName, RoleArn, TargetKey};
 use crate::release::Release;
 use crate::time::Span;
@@ -201,6 +202,9 @@ pub struct PlannedTarget {
     /// What it gets, if that is not the run's release: on the way back each target has its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<Box<Release>>,
+    /// In the plan of a drift check: what is looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub looks: Option<Box<Looks>>,
 }
 
 impl PlannedTarget {

@@ -375,6 +375,7 @@ impl App {
             after: Vec::new(),
             before: Vec::new(),
             release: None,
+            looks: None,
         })
     }
 

@@ -11,6 +11,7 @@ use manifold_core::time::Timestamp;
 use manifold_deploy::Deploy;
 use manifold_dispatch::{Dispatch, HandleError};
 use manifold_fleet::Fleet;
+use manifold_inspect::Drift;
 use manifold_summarize::Summarize;
 use manifold_sweep::Sweep;
 use serde_json::json;
@@ -26,6 +27,7 @@ pub(crate) struct Handlers {
     deploy: Deploy<World, World, World, World, World>,
     collect: Collect<World, World, World>,
     summarize: Summarize<World, World, World, World>,
+    inspect: Drift<World, World, World, World>,
     sweep: Sweep<World, World, World, World>,
 }
 
@@ -57,6 +59,7 @@ impl Handlers {
             deploy: Deploy { ledger: world(), paces: world(), queues: world(), engine: world(), clock: world() },
             collect: Collect { ledger: world(), queues: world(), clock: world() },
             summarize: Summarize { ledger: world(), queues: world(), slack: world(), clock: world() },
+            inspect: Drift { ledger: world(), queues: world(), watch: world(), clock: world() },
             sweep: Sweep { ledger: world(), open_runs: world(), queues: world(), clock: world() },
         }
     }
@@ -114,6 +117,9 @@ impl Handlers {
                 let (done, report) = handlers.collect.handle(&input, deadline).await?;
                 Ok(Answered { stray: report.counted("stray"), ..done.into() })
             }),
+            Inbox::Inspect => {
+                Box::pin(async move { Ok(handlers.inspect.handle(&input, deadline).await.map(Answered::from)?) })
+            }
             Inbox::Summarize => {
                 Box::pin(async move { Ok(handlers.summarize.handle(&input, deadline).await.map(Answered::from)?) })
             }

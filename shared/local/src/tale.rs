@@ -26,6 +26,7 @@ pub(crate) fn said(body: &str) -> String {
             Payload::Open { request } => format!("open {} for {:?}", request.run(), request.what),
             Payload::Stop { run, targets, .. } => format!("stop {} targets of {run}", targets.len()),
             Payload::Alarms { run, wave, from, .. } => format!("alarms of wave {wave} of {run} from {from}"),
+            Payload::Drift(note) => format!("{} of {}", note.name(), note.check()),
             Payload::Deadline { run } => format!("deadline {run}"),
         };
     }
@@ -70,6 +71,15 @@ pub(crate) fn written(item: &Item) -> String {
         Item::Decision(decision) => format!("records: {}, by {}", decision.what, decision.who),
         Item::Known(known) => format!("notes that {} has what {} brought", known.target, known.current.run),
         Item::Opening(opening) => format!("notes that {} was opened", opening.run),
+        Item::Check(check) => format!("writes {}: {} of {} looked at, {:?}", check.run, check.looked, check.size, check.phase),
+        Item::Looked(looked) => format!("writes what was seen of {}", looked.key),
+        Item::Detection(of) => format!("notes detection {} of {}", of.detection.id, of.check),
+        Item::Baseline(baseline) => format!("writes what is accepted of {}", baseline.target),
+        Item::Standing(standing) => format!("writes what stands of {}", standing.target),
+        Item::Ignore(rule) => format!("writes a rule for {}", rule.target),
+        Item::LastCheck(last) => format!("notes that {} was the last check", last.check),
+        Item::Definition(_) => "keeps a definition".to_owned(),
+        Item::OpenCheck(open) => format!("has {} looked after", open.check),
         Item::Open(OpenRun { run, looked_at, .. }) => match looked_at {
             None => format!("has {run} looked after"),
             Some(_) => format!("notes that it looked at {run}"),

@@ -40,9 +40,11 @@ use crate::tale;
 
 mod left;
 mod recorded;
+mod watched;
 
 pub use left::{InSlack, Left, Stored, Underway};
 pub(crate) use recorded::Script;
+pub use watched::Tampering;
 
 /// How long a received message stays hidden from other workers; six times the functions' timeout of 60 s, as AWS
 /// recommends (Lambda Developer Guide, "Using Lambda with Amazon SQS").
@@ -64,6 +66,8 @@ pub enum Inbox {
     Collect,
     /// For `summarize`.
     Summarize,
+    /// For `inspect`.
+    Inspect,
     /// Jobs of a release pipeline that waits, for `dispatch`. CodePipeline invokes it, without a queue.
     Job,
 }
@@ -76,6 +80,7 @@ impl Inbox {
             Queue::Deploy => Self::Deploy,
             Queue::Collect => Self::Collect,
             Queue::Summarize => Self::Summarize,
+            Queue::Inspect => Self::Inspect,
         }
     }
 
@@ -87,6 +92,7 @@ impl Inbox {
             Self::Deploy => "deploy",
             Self::Collect => "collect",
             Self::Summarize => "summarize",
+            Self::Inspect => "inspect",
             Self::Job => "dispatch",
         }
     }
@@ -180,6 +186,7 @@ struct Inner {
     /// The alarms that are in ALARM.
     alarms: BTreeSet<(TargetKey, String)>,
     sessions: BTreeSet<(String, RunId)>,
+    by_hand: watched::ByHand,
     behaviours: Behaviours,
     faults: Faults,
     mishaps: Agenda,
@@ -292,6 +299,7 @@ impl World {
             jobs: BTreeMap::new(),
             alarms: BTreeSet::new(),
             sessions: BTreeSet::new(),
+            by_hand: watched::ByHand::default(),
             behaviours,
             mishaps: Agenda::of(&faults.mishaps),
             faults,
@@ -355,7 +363,7 @@ impl World {
         let mut inner = self.lock();
         let harm = match inbox {
             Inbox::Dispatch => inner.meet_on_its_way("release", "release", None),
-            Inbox::Deploy | Inbox::Collect | Inbox::Summarize | Inbox::Job => None,
+            Inbox::Deploy | Inbox::Collect | Inbox::Summarize | Inbox::Inspect | Inbox::Job => None,
         };
         inner.deliver(inbox, body, delay, harm);
     }
@@ -1121,7 +1129,16 @@ fn unmarked(item: Item) -> Item {
         | Item::Known(_)
         | Item::Opening(_)
         | Item::Open(_)
-        | Item::Pace(_)) => other,
+        | Item::Pace(_)
+        | Item::Check(_)
+        | Item::Looked(_)
+        | Item::Detection(_)
+        | Item::Baseline(_)
+        | Item::Standing(_)
+        | Item::Ignore(_)
+        | Item::LastCheck(_)
+        | Item::Definition(_)
+        | Item::OpenCheck(_)) => other,
     }
 }
 
@@ -1330,6 +1347,7 @@ const fn kind_of(payload: &Payload) -> &'static str {
         Payload::Open { .. } => "open",
         Payload::Stop { .. } => "stop",
         Payload::Alarms { .. } => "alarms",
+        Payload::Drift(note) => note.name(),
         Payload::Deadline { .. } => "deadline",
     }
 }

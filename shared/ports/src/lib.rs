@@ -9,6 +9,7 @@
 pub mod batch;
 pub mod checkup;
 pub mod clock;
+pub mod drift;
 pub mod engine;
 pub mod jobs;
 pub mod ledger;

@@ -93,6 +93,7 @@ pub(crate) fn planned() -> PlannedTarget {
         after: Vec::new(),
         before: Vec::new(),
         release: None,
+        looks: None,
     }
 }
 

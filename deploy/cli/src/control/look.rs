@@ -449,6 +449,7 @@ fn revision(head: &Head) -> String {
     match &head.origin {
         // Each target has its own: what it had before that one.
         Origin::Rollback { .. } => format!("before {id}"),
+        Origin::Restore { .. } => format!("{id} again"),
         Origin::Release | Origin::Start { .. } | Origin::Retry { .. } => id,
     }
 }
@@ -458,6 +459,7 @@ fn origin(head: &Head) -> String {
         Origin::Release => "release".to_owned(),
         Origin::Start { by } => text::plain(&format!("started by {by}"), WORDS),
         Origin::Retry { of, by } => text::plain(&format!("retry of {of} by {by}"), WORDS),
+        Origin::Restore { of, by } => text::plain(&format!("back after drift check {of}, by {by}"), WORDS),
         Origin::Rollback { of, by } => text::plain(&format!("rollback of {of} by {by}"), WORDS),
     }
 }

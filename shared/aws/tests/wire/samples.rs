@@ -43,6 +43,7 @@ pub(crate) fn planned_in(region: &str) -> PlannedTarget {
         after: Vec::new(),
         before: Vec::new(),
         release: None,
+        looks: None,
     }
 }
 

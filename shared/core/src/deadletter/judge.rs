@@ -6,6 +6,7 @@ use super::{
     Content, Fact, Facts, Inbox, Known, Letter, Planning, Releases, Undelivered, belongs, run_named, run_of, words,
 };
 use crate::control::Request;
+use crate::drift::Note;
 use crate::event::{Envelope, Event as Happened, PipelineEvent};
 use crate::ids::{Attempt, ExecutionRef, Nonce, RunId, TargetKey};
 use crate::ledger::Key;
@@ -150,7 +151,7 @@ impl Letter {
             (Content::Event(envelope), None) => match (self.release(), self.inbox) {
                 (Some((envelope, told)), _) => release(releases, known, envelope, told),
                 (None, Some(Inbox::Collect)) => Look { known, now, nonce }.event(envelope),
-                (None, Some(Inbox::Dispatch | Inbox::Deploy | Inbox::Summarize) | None) => {
+                (None, Some(Inbox::Dispatch | Inbox::Deploy | Inbox::Summarize | Inbox::Inspect) | None) => {
                     Case::not_ours("it announces no release")
                 }
             },
@@ -230,11 +231,28 @@ fn message_in_words(payload: &Payload, known: &Known) -> String {
                 Request::Start { app, source, .. } => format!("start {app} with release {}", source.id),
                 Request::Retry { of, .. } => format!("retry run {of}"),
                 Request::Rollback { of, .. } => format!("roll run {of} back"),
+                Request::Restore { of, .. } => format!("bring back what drift check {of} found changed"),
             };
             format!("{what}, as {} wants", words(&request.who.to_string()))
         }
         Payload::Stop { run, .. } => format!("stop what runs of run {run}"),
         Payload::Alarms { run, wave, .. } => format!("look at the alarms of wave {} of run {run}", wave + 1),
+        Payload::Drift(note) => match note {
+            Note::Open { request } => {
+                format!("check {} for drift, as {} wants", request.what.app, words(&request.who.to_string()))
+            }
+            Note::Inspect { check, targets, .. } => format!("look at {} targets for drift check {check}", targets.len()),
+            Note::Looked { check, seen, .. } => format!("what was seen of {} targets for drift check {check}", seen.len()),
+            Note::Settle { check } => format!("judge drift check {check}"),
+            Note::Order { check, command } => {
+                let who = words(&command.who.to_string());
+                format!("{} after drift check {check}, as {who} wants", words(&command.what.words()))
+            }
+            Note::Tell { check } => format!("bring the message of drift check {check} up to date"),
+            Note::Revert { check, stack, .. } => {
+                format!("prepare to revert stack {}, after drift check {check}", words(stack))
+            }
+        },
         Payload::Deadline { run } => format!("give up what is silent in run {run}, as its deadline has passed"),
     }
 }
@@ -269,6 +287,9 @@ struct Look<'a> {
 impl Look<'_> {
     fn message(&self, payload: &Payload) -> Case {
         let run = &run_named(payload);
+        if let Payload::Drift(note) = payload {
+            return self.note(note);
+        }
         let Some((head, version)) = self.known.head(run) else {
             return match payload {
                 Payload::Open { .. } => Case::pending("the run that it wants was not opened", MEND),
@@ -282,6 +303,7 @@ impl Look<'_> {
                 | Payload::Command { .. }
                 | Payload::Stop { .. }
                 | Payload::Alarms { .. }
+                | Payload::Drift(_)
                 | Payload::Deadline { .. } => Case::no_run(),
             };
         };
@@ -334,6 +356,7 @@ impl Look<'_> {
                     None => Case::pending("nobody has acted on it", MEND),
                 }
             }
+            Payload::Drift(note) => self.note(note),
             Payload::Stop { .. } => match head.verdict() {
                 Some(verdict) => Case::over(verdict),
                 None => Case::pending("something may still run that is to be stopped", MEND_OR_WAIT),
@@ -348,6 +371,24 @@ impl Look<'_> {
                     Case::pending("the deadline has passed, and its run has no verdict", MEND_OR_WAIT)
                 }
                 (None, _) => Case::done("the deadline has not passed; when it does, this message is sent anew"),
+            },
+        }
+    }
+
+    /// What is asked for a drift check. What it still needs it is asked for again by the sweep.
+    fn note(&self, note: &Note) -> Case {
+        let check = self.known.check(&note.check());
+        match (note, check) {
+            (Note::Open { .. }, None) => Case::pending("the check that it wants was not opened", MEND),
+            (Note::Open { .. }, Some(_)) => Case::done("its check was opened"),
+            (_, None) => Case::no_run(),
+            (Note::Order { .. } | Note::Revert { .. }, Some(_)) => {
+                Case::pending("an operator's decision may not have been carried out", MEND)
+            }
+            (Note::Tell { .. }, Some(_)) => Case::pending("Slack may not show how the check stands", MEND_OR_WAIT),
+            (Note::Inspect { .. } | Note::Looked { .. } | Note::Settle { .. }, Some(check)) => match check.closed() {
+                Some(_) => Case::done("its check has ended"),
+                None => Case::pending("its check goes on", MEND_OR_WAIT),
             },
         }
     }

@@ -786,7 +786,7 @@ impl Head {
         let Phase::Closed { at, because, .. } = &self.phase else { return None };
         let which = match (self.policy.on_failure, &self.origin) {
             // The way back is the end of the way.
-            (_, Origin::Rollback { .. }) => return None,
+            (_, Origin::Rollback { .. } | Origin::Restore { .. }) => return None,
             (OnFailure::RollBackWave, _) => Which::Failed,
             (OnFailure::RollBackRun, _) => Which::All,
             (OnFailure::Halt | OnFailure::Continue, _) => return None,

@@ -396,7 +396,7 @@ impl Run {
         let before = queue.clone();
         let mut queue = queue;
         let released_at = release.released_at;
-        let goes_back = matches!(origin, Origin::Rollback { .. });
+        let goes_back = origin.goes_back();
         let newer =
             (queue.newest.clone()).filter(|newest| newest.released_at > released_at && newest.run != run && !goes_back);
         let mut behind = queue.current.clone().filter(|current| *current != run);
@@ -436,6 +436,7 @@ impl Run {
             Origin::Start { by } => format!("started by {by}"),
             Origin::Retry { of, by } => format!("retry of {of}, wanted by {by}"),
             Origin::Rollback { of, by } => format!("rollback of {of}, wanted by {by}"),
+            Origin::Restore { of, by } => format!("back to the last good release after drift check {of}, wanted by {by}"),
         };
         self.decisions.push(Decision::own("0-opened", what, now));
     }
@@ -1115,7 +1116,8 @@ impl Run {
         let Some(fingerprint) = target.fingerprint.clone() else { return };
         let release = target.release.as_deref().unwrap_or(&self.head.release).clone();
         let at = target.ended_at().unwrap_or(now);
-        let good = Good { run: self.head.run.clone(), release, fingerprint, at };
+        let (execution, pinned) = (target.execution.clone(), target.pinned.clone());
+        let good = Good { run: self.head.run.clone(), release, fingerprint, execution, pinned, at };
         if let Some(known) = Known::with(self.known.get(&target.key), target.key.clone(), good) {
             self.known.insert(target.key.clone(), known);
             self.learnt.insert(target.key.clone());

@@ -223,6 +223,9 @@ pub struct Target {
     /// A digest of what it gets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
+    /// The revision that its source action is pinned to, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned: Option<String>,
     /// What it gets, if that is not the run's release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<Box<Release>>,
@@ -282,6 +285,7 @@ impl Target {
             asked_for: 0,
             before: planned.before.clone(),
             fingerprint: Some(planned.fingerprint()),
+            pinned: planned.source_revision.as_ref().map(|revision| revision.value.clone()),
             release: planned.release.clone(),
             heard: Vec::new(),
         }

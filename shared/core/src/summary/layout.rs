@@ -215,6 +215,9 @@ pub(crate) fn origin(summary: &Summary) -> Option<String> {
         Origin::Rollback { of, by } => {
             Some(format!("Rollback of run {of}, wanted by {by}: each target goes back to its own last good release."))
         }
+        Origin::Restore { of, by } => {
+            Some(format!("After drift check {of}, wanted by {by}: each target gets its own last good release again."))
+        }
     }
 }
 

@@ -96,6 +96,7 @@ impl<'a> Table<'a> {
             | Payload::Ask { .. }
             | Payload::Stop { .. }
             | Payload::Alarms { .. } => Inbox::Deploy,
+            Payload::Drift(note) => Inbox::from(note.queue()),
             Payload::Summarize { .. } | Payload::Notify { .. } => Inbox::Summarize,
             Payload::Activate { .. } | Payload::Advance { .. } | Payload::Command { .. } | Payload::Deadline { .. } => {
                 Inbox::Collect

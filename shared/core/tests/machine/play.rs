@@ -101,6 +101,7 @@ pub(crate) fn plan(waves: &[WaveOf], max_attempts: u32) -> Plan {
             after: Vec::new(),
             before: Vec::new(),
             release: None,
+            looks: None,
         }));
         first += size;
     }

@@ -76,6 +76,7 @@ fn words(message: Outgoing) -> String {
         Payload::Command { command, .. } => format!("command {}", command.what.verb()),
         Payload::Open { .. } => "open".to_owned(),
         Payload::Stop { .. } => "stop".to_owned(),
+        Payload::Drift(note) => note.name().to_owned(),
         Payload::Alarms { wave, .. } => format!("alarms of wave {wave}"),
     }
 }

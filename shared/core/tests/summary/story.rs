@@ -409,6 +409,7 @@ fn plan(fleet: &Fleet) -> Plan {
             after: Vec::new(),
             before: Vec::new(),
             release: None,
+            looks: None,
         }
     });
     let mut targets: Vec<PlannedTarget> = targets.collect();

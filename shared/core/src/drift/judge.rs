@@ -1,0 +1,622 @@
+//! What was seen of a target, against what should be there.
+//!
+//! **Two strikes.** What differs at the first look is looked at again; only what both looks found is drift. What one of
+//! them found alone is unknown until the next check, and what the second one finds in order is in order.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::check::{Check, Looked};
+use super::definition::differences;
+use super::sight::{ExecutionSeen, PipelineSeen, ResourceDrift, Sight, StackDrift, StackSeen, StateSeen, Trace};
+use super::{Aspect, Looks};
+use crate::checkup::Tried;
+use crate::control::Via;
+use crate::ids::RunId;
+use crate::known::Good;
+use crate::release::Release;
+use crate::time::Timestamp;
+
+/// How many differing paths of a definition are listed.
+const MOST_PATHS: usize = 20;
+/// The most of a value, in characters.
+const MOST_VALUE: usize = 200;
+
+/// How a comparison came out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "value", content = "findings", rename_all = "snake_case")]
+pub enum Value {
+    /// All of it was seen, and is as it should be.
+    InSync,
+    /// Something is not as it should be. At least one finding.
+    Drifted(Vec<Finding>),
+    /// Not all of it could be seen, or not what it should be; and nothing was found to differ. At least one reason.
+    Unknown(Vec<Finding>),
+}
+
+impl Value {
+    /// What was found, or why nothing could be.
+    #[must_use]
+    pub fn findings(&self) -> &[Finding] {
+        match self {
+            Self::InSync => &[],
+            Self::Drifted(findings) | Self::Unknown(findings) => findings,
+        }
+    }
+
+    fn unknown(words: impl Into<String>) -> Self {
+        Self::Unknown(vec![Finding::of(words)])
+    }
+
+    fn of(drifted: Vec<Finding>, unseen: Vec<Finding>) -> Self {
+        match (drifted.is_empty(), unseen.is_empty()) {
+            (true, true) => Self::InSync,
+            (true, false) => Self::Unknown(unseen),
+            (false, _) => Self::Drifted(drifted.into_iter().chain(unseen).collect()),
+        }
+    }
+}
+
+/// One thing that is not as it should be, or the reason why that is not known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// In words, without anything specific to the target, so that targets can be grouped by them. Untrusted.
+    pub words: String,
+    /// Where in the comparison, such as `/transitions/Deploy`; ignore rules name it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// What should be there. Untrusted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<String>,
+    /// What is. Untrusted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found: Option<String>,
+    /// Who did it. Untrusted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// When.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
+}
+
+impl Finding {
+    pub(super) fn of(words: impl Into<String>) -> Self {
+        Self { words: words.into(), path: None, expected: None, found: None, by: None, at: None }
+    }
+
+    fn at_path(path: impl Into<String>, words: impl Into<String>) -> Self {
+        Self { path: Some(path.into()), ..Self::of(words) }
+    }
+
+    /// What makes it the same finding at another look.
+    fn sense(&self) -> (&str, Option<&str>, Option<&str>, Option<&str>) {
+        (&self.words, self.path.as_deref(), self.expected.as_deref(), self.found.as_deref())
+    }
+}
+
+/// A digest of findings, whoever is to blame for them and when: the same ones have the same.
+#[must_use]
+pub fn fingerprint(findings: &[Finding]) -> String {
+    let senses: BTreeSet<_> = findings.iter().map(Finding::sense).collect();
+    let digest = Sha256::digest(format!("{senses:?}").as_bytes());
+    digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A comparison of a target, judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judged {
+    /// How it came out, without what rules hide.
+    pub value: Value,
+    /// What rules hide.
+    pub hidden: Vec<Finding>,
+    /// What accepting it would store; `None` if there is nothing to accept.
+    pub acceptable: Option<String>,
+}
+
+/// Judges all comparisons of a target. `texts` are definitions by their digest, as far as they are known; `in_time` is
+/// whether a second look is still to come for what needs one.
+#[must_use]
+pub fn judge(
+    check: &Check,
+    account_name: &str,
+    looks: &Looks,
+    looked: &Looked,
+    texts: &BTreeMap<String, String>,
+    now: Timestamp,
+) -> BTreeMap<Aspect, Judged> {
+    let judged = looks.aspects.iter().map(|aspect| {
+        let one = |sight: &Sight| Judge { check, looks, looked, sight, texts }.aspect(*aspect);
+        let (first, second) = (one(&looked.first), looked.second.as_ref().map(one));
+        let acceptable = second.as_ref().unwrap_or(&first).1.clone();
+        let value = match second {
+            Some((second, _)) => confirmed(first.0, second),
+            None => first.0,
+        };
+        let rules: Vec<_> =
+            check.policy.ignore.iter().filter(|rule| rule.covers(account_name, &looked.key)).collect();
+        let is_hidden =
+            |finding: &Finding| rules.iter().any(|rule| rule.hides(*aspect, finding.path.as_deref(), now));
+        let split = |findings: Vec<Finding>| findings.into_iter().partition::<Vec<_>, _>(is_hidden);
+        let (value, hidden) = match value {
+            Value::InSync => (Value::InSync, Vec::new()),
+            Value::Drifted(findings) => {
+                let (hidden, left) = split(findings);
+                (Value::of(left, Vec::new()), hidden)
+            }
+            Value::Unknown(findings) => {
+                let (hidden, left) = split(findings);
+                (Value::of(Vec::new(), left), hidden)
+            }
+        };
+        (*aspect, Judged { value, hidden, acceptable })
+    });
+    judged.collect()
+}
+
+/// Two looks at the same.
+fn confirmed(first: Value, second: Value) -> Value {
+    match (first, second) {
+        (_, Value::InSync) => Value::InSync,
+        (first, Value::Drifted(second)) => {
+            let before: BTreeSet<_> = first.findings().iter().map(Finding::sense).collect();
+            let (both, once): (Vec<Finding>, Vec<Finding>) =
+                second.into_iter().partition(|finding| before.contains(&finding.sense()));
+            match (both.is_empty(), &first) {
+                (false, Value::Drifted(_)) => Value::Drifted(both),
+                (true | false, _) => {
+                    let unconfirmed = |finding: Finding| Finding {
+                        words: format!("seen at one of two looks only: {}", finding.words),
+                        ..finding
+                    };
+                    Value::Unknown(both.into_iter().chain(once).map(unconfirmed).collect())
+                }
+            }
+        }
+        // It was seen to be in order; that it could not be seen once more is no news of it.
+        (Value::InSync, Value::Unknown(_)) => Value::InSync,
+        (Value::Unknown(_), Value::Unknown(second)) => Value::Unknown(second),
+        (Value::Drifted(first), Value::Unknown(second)) => {
+            let why = second.first().map(|finding| finding.words.clone()).unwrap_or_default();
+            let unconfirmed = |finding: Finding| Finding {
+                words: format!("{}; it could not be looked at again: {why}", finding.words),
+                ..finding
+            };
+            Value::Unknown(first.into_iter().map(unconfirmed).collect())
+        }
+    }
+}
+
+/// The revisions of the execution that was deployed last, as one text.
+pub(super) fn deployed_revision(sight: &Sight) -> Option<&str> {
+    let last = sight.deployed.as_ref()?.done()?.first()?;
+    last.revisions.values().next().map(String::as_str)
+}
+
+/// Why something was not seen, in words.
+fn unseen<T>(tried: &Tried<T>) -> Option<String> {
+    match tried {
+        Tried::Done(_) => None,
+        Tried::Refused { code, message } => Some(format!("{code}: {message}")),
+        Tried::Unanswered { reason } => Some(reason.clone()),
+        Tried::NotTried => Some("it was not looked at".to_owned()),
+    }
+}
+
+fn is_ours(execution: &ExecutionSeen) -> bool {
+    execution.started_by.as_deref().is_some_and(|arn| RunId::from_session_arn(arn).is_some())
+}
+
+/// Who started an execution, as people call them.
+fn starter(execution: &ExecutionSeen) -> Option<String> {
+    let by = execution.started_by.as_deref().or(execution.trigger.as_deref())?;
+    Some(by.rsplit('/').next().unwrap_or(by).to_owned())
+}
+
+fn shortened(value: &str) -> String {
+    match value.char_indices().nth(MOST_VALUE) {
+        Some((end, _)) => format!("{}…", &value[..end]),
+        None => value.to_owned(),
+    }
+}
+
+/// A revision as people quote it.
+fn short(id: &str) -> &str {
+    let hex = id.len() >= 12 && id.chars().all(|c| c.is_ascii_hexdigit());
+    if hex { &id[..8] } else { id }
+}
+
+fn release_words(release: &Release) -> String {
+    match &release.revision {
+        Some(revision) => short(&revision.id).to_owned(),
+        None => format!("release {}", release.source.id),
+    }
+}
+
+struct Judge<'a> {
+    check: &'a Check,
+    looks: &'a Looks,
+    looked: &'a Looked,
+    sight: &'a Sight,
+    texts: &'a BTreeMap<String, String>,
+}
+
+impl Judge<'_> {
+    fn aspect(&self, aspect: Aspect) -> (Value, Option<String>) {
+        if let Some(why) = unseen(&self.sight.assumed) {
+            return (Value::unknown(why), None);
+        }
+        let (value, acceptable) = match aspect {
+            Aspect::Revision => self.revision(),
+            Aspect::Definition => self.definition(),
+            Aspect::Health => self.health(),
+            Aspect::Stack => self.stack(),
+        };
+        let accepted = self.looked.expected.accepted.get(&aspect);
+        match (value, &acceptable, accepted) {
+            // A rollout that came after the acceptance goes before it.
+            (Value::Drifted(_), Some(found), Some(accepted))
+                if accepted.fingerprint == *found
+                    && accepted.by.via != Via::Manifold
+                    && (aspect != Aspect::Revision || self.good().is_none_or(|good| good.at < accepted.at)) =>
+            {
+                (Value::InSync, acceptable)
+            }
+            (value, _, _) => (value, acceptable),
+        }
+    }
+
+    fn good(&self) -> Option<&Good> {
+        self.looked.expected.known.as_ref().map(|known| &known.current)
+    }
+
+    fn revision(&self) -> (Value, Option<String>) {
+        let (deployed, executions, pipeline) =
+            match (&self.sight.deployed, &self.sight.executions, &self.sight.pipeline) {
+                (Some(Tried::Done(deployed)), Some(Tried::Done(executions)), Some(Tried::Done(pipeline))) => {
+                    (deployed, executions, pipeline)
+                }
+                (deployed, executions, pipeline) => {
+                    let why = [
+                        pipeline.as_ref().and_then(unseen),
+                        executions.as_ref().and_then(unseen),
+                        deployed.as_ref().and_then(unseen),
+                    ];
+                    let why = why.into_iter().flatten().next();
+                    return (Value::unknown(why.unwrap_or_else(|| "it was not looked at".to_owned())), None);
+                }
+            };
+        let stage = &pipeline.deploy_stage;
+        let Some(last) = deployed.first() else {
+            // "Filter for executions that have succeeded in a stage" has data since 2024-02-01 only (API reference,
+            // `SucceededInStageFilter`).
+            return (Value::unknown(format!("no execution is listed that succeeded in stage {stage}")), None);
+        };
+        let acceptable = Some(last.id.to_string());
+        if let Some(why) = unsettled(last, deployed, executions, pipeline) {
+            return (Value::unknown(why), acceptable);
+        }
+        let by = |finding: Finding| Finding { by: starter(last), at: last.started_at, ..finding };
+        let runs = last.revisions.values().next().map_or_else(|| last.id.to_string(), |id| short(id).to_owned());
+        let value = match self.good() {
+            None => match (self.check.deployed.common(), deployed_revision(self.sight)) {
+                (Some((common, _)), Some(own)) if common == own => Value::InSync,
+                (Some((common, count)), Some(_)) => Value::Drifted(vec![by(Finding {
+                    expected: Some(shortened(common)),
+                    found: Some(shortened(&runs)),
+                    ..Finding::at_path(
+                        "/deployed",
+                        format!("runs {runs}, and {count} of the others run {}", short(common)),
+                    )
+                })]),
+                (None, _) | (_, None) => Value::unknown(
+                    "no rollout has reached it yet, and the others have no revision in common to compare it with",
+                ),
+            },
+            Some(good) if carries(last, good) => match self.check.releases.common() {
+                Some((common, count))
+                    if common != good.release.source.to_string() && self.looked.expected.rollout.is_none() =>
+                {
+                    let words = format!(
+                        "has its own last good release {}, and {count} of the others have another one",
+                        release_words(&good.release)
+                    );
+                    Value::Drifted(vec![Finding {
+                        expected: Some(common.rsplit('/').next().unwrap_or(common).to_owned()),
+                        found: Some(good.release.source.id.to_string()),
+                        ..Finding::at_path("/release", words)
+                    }])
+                }
+                Some(_) | None => Value::InSync,
+            },
+            Some(good) => match &self.looked.expected.rollout {
+                Some(run) => Value::unknown(format!("rollout {run} is under way")),
+                None => {
+                    let should = release_words(&good.release);
+                    let how = if last.is_rollback { "was rolled back to" } else { "runs" };
+                    let words = format!("{how} {runs} instead of {should}, which run {} brought", good.run);
+                    Value::Drifted(vec![by(Finding {
+                        expected: Some(shortened(&should)),
+                        found: Some(shortened(&runs)),
+                        ..Finding::at_path("/deployed", words)
+                    })])
+                }
+            },
+        };
+        (value, acceptable)
+    }
+
+    fn definition(&self) -> (Value, Option<String>) {
+        let pipeline = match &self.sight.pipeline {
+            Some(Tried::Done(pipeline)) => pipeline,
+            Some(other) => return (Value::unknown(unseen(other).unwrap_or_default()), None),
+            None => return (Value::unknown("it was not looked at"), None),
+        };
+        let digest = &pipeline.digest;
+        let acceptable = Some(digest.clone());
+        let odd = self.check.definitions.common().filter(|(common, _)| common != digest);
+        let value = match (self.looked.expected.accepted.get(&Aspect::Definition), odd) {
+            (Some(accepted), _) if accepted.fingerprint != *digest => {
+                self.differs(&accepted.fingerprint, "differs from its baseline", pipeline)
+            }
+            // Somebody said so, for this target.
+            (Some(accepted), _) if accepted.by.via != Via::Manifold => Value::InSync,
+            (_, Some((common, count))) => {
+                self.differs(common, &format!("differs from what {count} of the others have"), pipeline)
+            }
+            (Some(_), None) => Value::InSync,
+            (None, None) if self.check.definitions.common().is_some() => Value::InSync,
+            (None, None) => {
+                let words = "its definition is recorded as the baseline from now on; there was none to compare it with";
+                Value::unknown(words)
+            }
+        };
+        (value, acceptable)
+    }
+
+    /// The findings of a definition that is not as it should be: a place each, as far as the texts are known.
+    fn differs(&self, expected: &str, words: &str, pipeline: &PipelineSeen) -> Value {
+        let trace = self.trace(|trace| trace.event.ends_with("Pipeline"));
+        let blamed = |finding: Finding| Finding {
+            by: trace.map(|trace| trace.by.clone()),
+            at: trace.map(|trace| trace.at).or(pipeline.updated_at),
+            ..finding
+        };
+        let (should, is) = (self.texts.get(expected), self.texts.get(&pipeline.digest));
+        let found = should.zip(is).map(|(should, is)| differences(should, is)).unwrap_or_default();
+        let (shown, total) = (found.len().min(MOST_PATHS), found.len());
+        let mut findings: Vec<Finding> = found
+            .into_iter()
+            .take(shown)
+            .map(|difference| {
+                blamed(Finding {
+                    expected: difference.expected.as_deref().map(shortened),
+                    found: difference.found.as_deref().map(shortened),
+                    ..Finding::at_path(difference.path, words)
+                })
+            })
+            .collect();
+        if total > shown {
+            findings.push(Finding::at_path("/…", format!("{words}, in {} more places", total - shown)));
+        }
+        if findings.is_empty() {
+            findings.push(blamed(Finding::at_path("/", format!("{words}; the texts are not kept"))));
+        }
+        Value::Drifted(findings)
+    }
+
+    fn health(&self) -> (Value, Option<String>) {
+        let mut unknown = Vec::new();
+        let mut drifted = Vec::new();
+        match &self.sight.state {
+            Some(Tried::Done(state)) => {
+                if state.has_none {
+                    let words = "a PARALLEL pipeline has no state: transitions and approvals can't be seen";
+                    unknown.push(Finding::at_path("/transitions", words));
+                }
+                drifted.extend(self.state(state));
+            }
+            Some(other) => unknown.extend(unseen(other).map(Finding::of)),
+            None => unknown.push(Finding::of("it was not looked at")),
+        }
+        match &self.sight.executions {
+            Some(Tried::Done(executions)) => drifted.extend(self.executions(executions)),
+            Some(other) => unknown.extend(unseen(other).map(Finding::of)),
+            None => unknown.push(Finding::of("it was not looked at")),
+        }
+        let acceptable = (!drifted.is_empty()).then(|| fingerprint(&drifted));
+        (Value::of(drifted, unknown), acceptable)
+    }
+
+    fn state(&self, state: &StateSeen) -> Vec<Finding> {
+        let disabled = state.disabled.iter().map(|transition| {
+            let why = transition.reason.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
+            let stage = &transition.stage;
+            Finding {
+                by: transition.by.as_deref().map(|by| by.rsplit('/').next().unwrap_or(by).to_owned()),
+                at: transition.at,
+                ..Finding::at_path(
+                    format!("/transitions/{stage}"),
+                    format!("the transition into stage {stage} is disabled{}", shortened(&why)),
+                )
+            }
+        });
+        let is_stuck = |since: Timestamp| self.sight.at.since(since) >= self.looks.stuck_after;
+        let stuck = state.approvals.iter().filter(|approval| approval.since.is_none_or(is_stuck)).map(|approval| {
+            let (stage, action) = (&approval.stage, &approval.action);
+            Finding {
+                at: approval.since,
+                ..Finding::at_path(
+                    format!("/approvals/{stage}/{action}"),
+                    format!("approval {action} in stage {stage} has been waiting for more than {}", self.looks.stuck_after),
+                )
+            }
+        });
+        disabled.chain(stuck).collect()
+    }
+
+    fn executions(&self, executions: &[ExecutionSeen]) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        let counts = |execution: &&ExecutionSeen| !matches!(execution.status.as_str(), "Superseded" | "Cancelled");
+        if let Some(last) = executions.iter().find(counts).filter(|last| last.status == "Failed") {
+            findings.push(Finding {
+                found: Some(last.id.to_string()),
+                by: starter(last),
+                at: last.started_at,
+                ..Finding::at_path("/executions/last", "its last execution failed")
+            });
+        }
+        // Before its first rollout whoever works there works there.
+        let Some(good) = self.good() else { return findings };
+        let told = self.looks.aspects.contains(&Aspect::Revision)
+            && matches!(self.revision().0, Value::Drifted(_));
+        let last = self.sight.deployed.as_ref().and_then(Tried::done).and_then(|deployed| deployed.first());
+        let foreign = executions.iter().filter(|execution| {
+            execution.started_at.is_some_and(|at| at > good.at)
+                && !is_ours(execution)
+                // That it was deployed is told as the revision's drift.
+                && !(told && last.is_some_and(|last| last.id == execution.id))
+        });
+        findings.extend(foreign.map(|execution| Finding {
+            found: Some(execution.id.to_string()),
+            by: starter(execution),
+            at: execution.started_at,
+            ..Finding::at_path("/executions/foreign", "an execution was started by somebody else")
+        }));
+        findings
+    }
+
+    fn stack(&self) -> (Value, Option<String>) {
+        let (mut drifted, mut unknown) = (Vec::new(), Vec::new());
+        for stack in &self.sight.stacks {
+            let name = &stack.name;
+            match &stack.seen {
+                Tried::Done(StackSeen::Detected(found)) => self.detected(name, found, &mut drifted, &mut unknown),
+                Tried::Done(StackSeen::Detecting { .. }) => {
+                    let words = format!("the drift detection of stack {name} has not ended in time");
+                    unknown.push(Finding::at_path(format!("/{name}"), words));
+                }
+                other => unknown.extend(
+                    unseen(other).map(|why| Finding::at_path(format!("/{name}"), format!("stack {name}: {why}"))),
+                ),
+            }
+        }
+        if self.sight.stacks.is_empty() {
+            unknown.push(Finding::of("no stack was looked at"));
+        }
+        let acceptable = (!drifted.is_empty()).then(|| fingerprint(&drifted));
+        (Value::of(drifted, unknown), acceptable)
+    }
+
+    fn detected(&self, name: &str, found: &StackDrift, drifted: &mut Vec<Finding>, unknown: &mut Vec<Finding>) {
+        let partly = |what: &str, path: &str, list: &[String]| {
+            let words = format!("stack {name} is checked in part: {what} ({})", list.join(", "));
+            (!list.is_empty()).then(|| Finding::at_path(format!("/{name}/({path})"), words))
+        };
+        if let Some(why) = &found.failed {
+            unknown.push(Finding::at_path(format!("/{name}"), format!("the drift detection of stack {name} failed: {why}")));
+        }
+        let before = drifted.len();
+        drifted.extend(found.drifted.iter().flat_map(|resource| self.resource(name, resource)));
+        if found.more > 0 {
+            let words = format!("{} more resources of stack {name} differ", found.more);
+            drifted.push(Finding::at_path(format!("/{name}/…"), words));
+        }
+        let listed = drifted.len() > before;
+        match found.status.as_str() {
+            "IN_SYNC" if found.compared == 0 && found.failed.is_none() => {
+                let words = format!("nothing of stack {name} could be compared");
+                unknown.push(Finding::at_path(format!("/{name}"), words));
+            }
+            "IN_SYNC" => {}
+            "DRIFTED" if listed => {}
+            "DRIFTED" => {
+                let words = format!("stack {name} differs from its template");
+                drifted.push(Finding::at_path(format!("/{name}"), words));
+            }
+            _ if found.failed.is_some() => {}
+            other => {
+                let words = format!("CloudFormation says {other} of stack {name}");
+                unknown.push(Finding::at_path(format!("/{name}"), words));
+            }
+        }
+        unknown.extend(partly("nested stacks are left out", "nested", &found.nested));
+        unknown.extend(partly("resources of types that can't be", "unsupported", &found.unsupported));
+        unknown.extend(partly("resources that were not", "unchecked", &found.unchecked));
+    }
+
+    fn resource(&self, stack: &str, resource: &ResourceDrift) -> Vec<Finding> {
+        let ResourceDrift { logical, kind, physical, .. } = resource;
+        let trace = self.trace(|trace| physical.as_deref().is_some_and(|physical| trace.resource == physical));
+        let blamed = |finding: Finding| Finding {
+            by: trace.map(|trace| trace.by.clone()),
+            at: trace.map(|trace| trace.at),
+            ..finding
+        };
+        let path = format!("/{stack}/{logical}");
+        let what = format!("{logical} ({kind}) of stack {stack}");
+        if resource.is_deleted {
+            return vec![blamed(Finding::at_path(path, format!("{what} was deleted")))];
+        }
+        let mut findings: Vec<Finding> = resource
+            .properties
+            .iter()
+            .map(|property| {
+                blamed(Finding {
+                    expected: property.expected.as_deref().map(shortened),
+                    found: property.actual.as_deref().map(shortened),
+                    ..Finding::at_path(format!("{path}{}", property.path), format!("{what} differs"))
+                })
+            })
+            .collect();
+        if resource.more > 0 || findings.is_empty() {
+            let words = match resource.more {
+                0 => format!("{what} differs"),
+                more => format!("{what} differs in {more} more properties"),
+            };
+            findings.push(blamed(Finding::at_path(path, words)));
+        }
+        findings
+    }
+
+    fn trace(&self, fits: impl Fn(&&Trace) -> bool) -> Option<&Trace> {
+        self.sight.trail.as_ref().and_then(Tried::done)?.iter().find(fits)
+    }
+}
+
+/// Whether an execution deployed what the ledger knows.
+fn carries(execution: &ExecutionSeen, good: &Good) -> bool {
+    let pinned = good.pinned.as_deref();
+    let revision = good.release.revision.as_ref().map(|revision| revision.id.as_str());
+    let has = |value: &String| Some(value.as_str()) == pinned || Some(value.as_str()) == revision;
+    good.execution.as_ref() == Some(&execution.id)
+        || execution.revisions.values().any(has)
+        || execution.variables.values().any(has)
+}
+
+/// Why it can't be told what was deployed last.
+fn unsettled(
+    last: &ExecutionSeen,
+    deployed: &[ExecutionSeen],
+    executions: &[ExecutionSeen],
+    pipeline: &PipelineSeen,
+) -> Option<String> {
+    if pipeline.is_parallel {
+        // A later start is no later deploy there ("How pipeline executions work", PARALLEL mode).
+        let latest = deployed.iter().max_by_key(|execution| execution.updated_at);
+        if latest.is_some_and(|latest| latest.id != last.id && latest.revisions != last.revisions) {
+            return Some("executions run in PARALLEL: it can't be told which one was deployed last".to_owned());
+        }
+    }
+    let later = executions.iter().filter(|other| other.id != last.id && other.started_at > last.started_at);
+    later.into_iter().find_map(|other| match other.status.as_str() {
+        "InProgress" | "Stopping" => Some("another execution is under way".to_owned()),
+        // "Abandon" leaves the provider's work running ("Stop a pipeline execution").
+        "Stopped" => Some(format!(
+            "execution {} was stopped later: whether it had deployed anything can't be told",
+            other.id
+        )),
+        _ => None,
+    })
+}
