@@ -365,5 +365,8 @@ pub fn by_account<'a>(planned: impl IntoIterator<Item = &'a PlannedTarget>) -> V
     for planned in planned {
         accounts.entry(&planned.key.account).or_default().push(planned);
     }
-    accounts.into_values().flat_map(|targets| targets.chunks(MOST_INSPECTED).map(<[_]>::to_vec).collect::<Vec<_>>()).collect()
+    accounts
+        .into_values()
+        .flat_map(|targets| targets.chunks(MOST_INSPECTED).map(<[_]>::to_vec).collect::<Vec<_>>())
+        .collect()
 }

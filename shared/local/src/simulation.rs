@@ -162,6 +162,13 @@ impl Simulation {
         Ok(())
     }
 
+    /// Has the schedule of drift checks tick after some time.
+    pub fn tick_drift(&self, delay: Span) {
+        let due = self.world.now().plus(delay);
+        let tick = serde_json::json!({ "kind": "drift-check", "scheduledTime": due.to_string() });
+        self.world.deliver(Inbox::Dispatch, tick.to_string(), delay);
+    }
+
     /// Has the release pipeline know of an execution what its event will tell.
     fn announce(&self, event: &str) -> Result<(), SimulationError> {
         let envelope = decode_event(event)?;
@@ -345,6 +352,7 @@ fn check_release<'a>(fleet: &Fleet, envelope: &'a Envelope) -> Result<&'a Pipeli
         event::Event::Pipeline(told) => told,
         event::Event::Stage(_)
         | event::Event::Action(_)
+        | event::Event::Drift(_)
         | event::Event::Scheduled { .. }
         | event::Event::Other { .. } => {
             return Err(SimulationError::NoRelease(

@@ -241,8 +241,12 @@ fn message_in_words(payload: &Payload, known: &Known) -> String {
             Note::Open { request } => {
                 format!("check {} for drift, as {} wants", request.what.app, words(&request.who.to_string()))
             }
-            Note::Inspect { check, targets, .. } => format!("look at {} targets for drift check {check}", targets.len()),
-            Note::Looked { check, seen, .. } => format!("what was seen of {} targets for drift check {check}", seen.len()),
+            Note::Inspect { check, targets, .. } => {
+                format!("look at {} targets for drift check {check}", targets.len())
+            }
+            Note::Looked { check, seen, .. } => {
+                format!("what was seen of {} targets for drift check {check}", seen.len())
+            }
             Note::Settle { check } => format!("judge drift check {check}"),
             Note::Order { check, command } => {
                 let who = words(&command.who.to_string());
@@ -272,6 +276,7 @@ fn event_in_words(envelope: &Envelope) -> String {
             let (action, state) = (words(&told.action), words(told.state.as_str()));
             format!("{state} of action {action} of {} in {place}, execution {}", told.pipeline, told.execution)
         }
+        Happened::Drift(told) => format!("drift detection {} in {place}", words(&told.detection)),
         Happened::Scheduled { .. } => format!("tick of a schedule in {place}"),
         Happened::Other { source, detail_type } => format!("{} of {} in {place}", words(detail_type), words(source)),
     }
