@@ -110,7 +110,8 @@ fn keyed(items: &[Value]) -> bool {
     !items.is_empty() && names.len() == items.len()
 }
 
-fn spelled(text: &str, target: &TargetKey) -> String {
+/// A text in which what is of the target alone is replaced.
+pub(super) fn spelled(text: &str, target: &TargetKey) -> String {
     text.replace(target.account.as_str(), ACCOUNT).replace(target.region.as_str(), REGION)
 }
 

@@ -497,7 +497,7 @@ impl Judge<'_> {
                     let words = format!("the drift detection of stack {name} has not ended in time");
                     unknown.push(Finding::at_path(format!("/{name}"), words));
                 }
-                other => unknown.extend(
+                other @ (Tried::Refused { .. } | Tried::Unanswered { .. } | Tried::NotTried) => unknown.extend(
                     unseen(other).map(|why| Finding::at_path(format!("/{name}"), format!("stack {name}: {why}"))),
                 ),
             }

@@ -157,7 +157,7 @@ pub fn missing(facts: Facts<'_>, delay: Span) -> Vec<Outgoing> {
     for look in [Look::First, Look::Second] {
         let detecting = |planned: &PlannedTarget| {
             let (begun, detections) = by_index.get(&planned.index)?.detecting()?;
-            (begun == look).then(|| ToInspect { index: planned.index, detections })
+            (begun == look).then_some(ToInspect { index: planned.index, detections })
         };
         for targets in by_account(plan.iter().filter(|planned| detecting(planned).is_some())) {
             let targets = targets.into_iter().filter_map(detecting).collect();
