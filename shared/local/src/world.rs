@@ -354,6 +354,13 @@ impl World {
         self.lock().behaviours.set(target, behaviour);
     }
 
+    /// Has other things go wrong from now on. The points at which they do are counted anew.
+    pub fn set_faults(&self, faults: Faults) {
+        let mut inner = self.lock();
+        inner.mishaps = Agenda::of(&faults.mishaps);
+        inner.faults = faults;
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // A panic while the lock is held ends the simulation anyway.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
