@@ -9,6 +9,8 @@ use manifold_core::drift::check::{Change, Telling};
 use manifold_core::drift::report::{Report, text};
 use manifold_core::drift::{Check, Value};
 use manifold_core::ids::TargetKey;
+use manifold_core::ledger::Key;
+use manifold_core::run::posting::Posting;
 use manifold_core::time::Span;
 use manifold_local::faults::{At, Faults, Harm, Mishap};
 use manifold_local::simulation::Simulation;
@@ -22,7 +24,14 @@ fn fleet(more: &str) -> String {
     let drift = format!(
         "    drift: {{ every: 1h, checks: [revision, definition, health, stack], stacks: svc, confirm: 5m{more} }}\n"
     );
-    let without: String = FLEET.split_inclusive('\n').filter(|line| !line.trim_start().starts_with("drift:")).collect();
+    // Without the block that it has.
+    let mut is_inside = false;
+    let outside = |line: &&str| {
+        let indent = line.len() - line.trim_start().len();
+        is_inside = line.starts_with("    drift:") || (is_inside && (indent > 4 || line.trim().is_empty()));
+        !is_inside
+    };
+    let without: String = FLEET.split_inclusive('\n').filter(outside).collect();
     without.replace(
         "    description: The web shop and its API.\n",
         &format!("    description: The web shop and its API.\n{drift}"),
@@ -97,13 +106,12 @@ impl Watched {
 
     /// The messages about checks: not the rollout's, and no replies in threads.
     fn messages(&self) -> Vec<SlackCall> {
-        let calls = self.simulation.world().slack_calls().into_iter();
-        let own = |call: &SlackCall| {
-            call.body["text"]
-                .as_str()
-                .is_some_and(|text| text.contains("drift") || text.contains("sync") || text.contains("checked"))
-        };
-        calls.filter(own).filter(|call| call.body.get("thread_ts").is_none()).collect()
+        let world = self.simulation.world();
+        let posting =
+            |check: &Check| world.record(&Key::Summary(check.run.clone()))?.item.take::<Posting>()?.message?.ts;
+        let own: Vec<String> = world.checks().iter().filter_map(posting).collect();
+        let calls = world.slack_calls().into_iter();
+        calls.filter(|call| call.ts.as_ref().is_some_and(|ts| own.contains(ts))).collect()
     }
 
     fn posts(&self) -> usize {

@@ -107,23 +107,26 @@ impl<L: Ledger + Listings, Q: Queues, C: Clock> Collect<L, Q, C> {
             let expires_at = Some(check.opened_at.plus(CHECK_RETENTION));
             let now = self.clock.now();
             let mut looked: BTreeMap<TargetKey, Looked> = BTreeMap::new();
+            let mut changed: BTreeSet<TargetKey> = BTreeSet::new();
             let mut writes: Vec<Write> = Vec::new();
             for (_, look, seen) in seen {
                 let target = &seen.key;
+                // Of one target there may be several: each is folded into what the one before left.
+                let stored = || items.get::<Looked>(&Key::Looked(run.clone(), target.clone()));
                 let read = Read {
-                    looked: looked
-                        .get(target)
-                        .cloned()
-                        .or_else(|| items.take(&Key::Looked(run.clone(), target.clone()))),
-                    known: items.take::<Known>(&Key::Known(app.clone(), target.clone())),
-                    baseline: items.take::<Baseline>(&Key::Baseline(app.clone(), target.clone())),
+                    looked: looked.get(target).cloned().or_else(stored),
+                    known: items.get::<Known>(&Key::Known(app.clone(), target.clone())),
+                    baseline: items.get::<Baseline>(&Key::Baseline(app.clone(), target.clone())),
                     rollout: rollout.clone(),
                 };
                 let folded = check.fold(*look, seen, read, now);
                 if folded.told == Told::Stray {
                     tracing::info!(%run, %target, ?look, "a look that nobody waits for");
                 }
-                looked.extend(folded.looked.map(|looked| (target.clone(), looked)));
+                if let Some(folded) = folded.looked {
+                    changed.insert(target.clone());
+                    looked.insert(target.clone(), folded);
+                }
                 writes.extend(folded.baseline.map(|baseline| {
                     let key = Key::Baseline(app.clone(), target.clone());
                     versions.write(key, Item::Baseline(baseline), None)
@@ -141,12 +144,11 @@ impl<L: Ledger + Listings, Q: Queues, C: Clock> Collect<L, Q, C> {
                     expires_at: Some(now.plus(manifold_core::ledger::ORPHAN_RETENTION)),
                 }));
             }
-            let changed = !looked.is_empty();
             writes.extend(looked.into_iter().map(|(target, looked)| {
                 versions.write(Key::Looked(run.clone(), target), Item::Looked(Box::new(looked)), expires_at)
             }));
             let is_complete = check.is_complete();
-            if changed {
+            if !changed.is_empty() {
                 writes.push(versions.write(key.clone(), Item::Check(Box::new(check)), expires_at));
                 match self.ledger.commit(Commit { writes, nonce: self.clock.nonce() }).await {
                     Ok(()) => {}
@@ -495,6 +497,10 @@ fn accepted(
 struct Items(BTreeMap<Key, Item>);
 
 impl Items {
+    fn get<T: Content + Clone>(&self, key: &Key) -> Option<T> {
+        self.0.get(key)?.get().cloned()
+    }
+
     fn take<T: Content>(&mut self, key: &Key) -> Option<T> {
         self.0.remove(key)?.take()
     }

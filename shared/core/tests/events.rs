@@ -8,9 +8,9 @@ use std::fs;
 use std::path::Path;
 
 use manifold_core::event::{
-    ActionEvent, DriftEvent, ActionState, BatchResponse, DecodeError, Envelope, Event, ExecutionResult, ExecutionTrigger,
-    FailedAction, GitTrigger, Input, PipelineEvent, PipelineState, ScheduleTick, SqsBatch, SqsRecord, StageEvent,
-    decode_batch, decode_event, decode_event_value, decode_input, decode_input_str,
+    ActionEvent, ActionState, BatchResponse, DecodeError, DriftEvent, Envelope, Event, ExecutionResult,
+    ExecutionTrigger, FailedAction, GitTrigger, Input, PipelineEvent, PipelineState, ScheduleTick, SqsBatch, SqsRecord,
+    StageEvent, decode_batch, decode_event, decode_event_value, decode_input, decode_input_str,
 };
 use manifold_core::ids::RunId;
 use proptest::prelude::*;
@@ -51,7 +51,8 @@ fn fixture(folder: &str, name: &str) -> Fixture {
 
 /// What a function would get: the events of the sequence one by one, every other file as it is.
 fn inputs() -> Vec<Fixture> {
-    let single = ["cloudformation", "codepipeline", "schedule", "codepipeline_job", "sqs"].into_iter().flat_map(fixtures);
+    let single =
+        ["cloudformation", "codepipeline", "schedule", "codepipeline_job", "sqs"].into_iter().flat_map(fixtures);
     let (sequences, single): (Vec<_>, Vec<_>) =
         single.filter(|fixture| !fixture.name.contains("_response_")).partition(|fixture| fixture.json().is_array());
     let split = |sequence: Fixture| {

@@ -226,6 +226,10 @@ impl Simulation {
         if self.tasks.is_empty() && self.world.is_settled() {
             return Ok(None);
         }
+        self.go_on()
+    }
+
+    fn go_on(&mut self) -> Result<Option<Timestamp>, SimulationError> {
         match self.world.next() {
             Next::Nothing => return Ok(None),
             Next::Task(task) => self.poll(task),
@@ -241,7 +245,7 @@ impl Simulation {
     /// The simulation goes on for ever.
     pub fn pass_until(&mut self, until: Timestamp) -> Result<(), SimulationError> {
         while self.world.next_at().is_some_and(|next| next <= until) {
-            self.step()?;
+            self.go_on()?;
         }
         self.world.pass_until(until);
         Ok(())

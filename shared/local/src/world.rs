@@ -595,7 +595,12 @@ impl World {
         Next::Letters(letters)
     }
 
-    /// Whether nothing is left to happen but ticks that find nothing to do.
+    /// Whether nothing is looked after, and nothing is due: however much time passes, nothing happens.
+    pub(crate) fn is_asleep(&self) -> bool {
+        self.is_settled() && self.lock().of_partition(OPEN).next().is_none()
+    }
+
+    /// Whether nothing is left to happen but ticks that find nothing to do by now.
     pub(crate) fn is_settled(&self) -> bool {
         let inner = self.lock();
         let idle = inner.agenda.values().all(|due| matches!(due, Due::Tick));
@@ -701,7 +706,7 @@ impl World {
     /// When something is due next; nothing is, but ticks of the schedule that find nothing to do, if there is none.
     #[must_use]
     pub fn next_at(&self) -> Option<Timestamp> {
-        if self.is_settled() {
+        if self.is_asleep() {
             return None;
         }
         self.lock().agenda.first_key_value().map(|((at, _), _)| *at)

@@ -116,7 +116,14 @@ fn decision() -> Decision {
 }
 
 fn known() -> Known {
-    let good = |run, at| Good { run, release: release(), fingerprint: planned().fingerprint(), execution: None, pinned: None, at };
+    let good = |run, at| Good {
+        run,
+        release: release(),
+        fingerprint: planned().fingerprint(),
+        execution: None,
+        pinned: None,
+        at,
+    };
     Known {
         target: planned().key,
         current: good(run(), at("2026-10-26T13:52:00Z")),
