@@ -202,7 +202,7 @@ fn verb(request: &Request) -> String {
         Request::Start { .. } => "start".to_owned(),
         Request::Retry { of, .. } => format!("retry of {of}"),
         Request::Rollback { of, .. } => format!("rollback of {of}"),
-        Request::Restore { of, .. } => format!("the way back after drift check {of}"),
+        Request::Restore { of, .. } => format!("way back after drift check {of}"),
     }
 }
 
