@@ -1,7 +1,7 @@
 //! Links into the AWS consoles. A link does not choose an account: a reader who is signed in to another one sees
 //! "not found", so print the account beside each link.
 
-use crate::ids::{ExecutionId, Partition, PipelineName, Region};
+use crate::ids::{ExecutionId, Partition, PipelineName, Region, TargetKey};
 
 /// The console's host in a partition; the isolated ones have no public console.
 #[must_use]
@@ -30,6 +30,16 @@ pub fn execution(region: &Region, pipeline: &PipelineName, execution: &Execution
 #[must_use]
 pub fn pipeline(region: &Region, pipeline: &PipelineName) -> Option<String> {
     Some(format!("{}/{}/view?region={region}", pipelines(region)?, encode(pipeline.as_str())))
+}
+
+/// The page of what drifted in a CloudFormation stack, by the stack's ARN as the service told it: only of a stack in the
+/// target's own account and Region.
+#[must_use]
+pub fn stack_drift(target: &TargetKey, arn: &str) -> Option<String> {
+    let TargetKey { account, region } = target;
+    let own = format!("arn:{}:cloudformation:{region}:{account}:stack/", region.partition().as_str());
+    let host = host(region.partition()).filter(|_| arn.starts_with(&own))?;
+    Some(format!("https://{region}.{host}/cloudformation/home?region={region}#/stacks/drifts?stackId={}", encode(arn)))
 }
 
 fn pipelines(region: &Region) -> Option<String> {
@@ -79,6 +89,23 @@ mod tests {
         assert!(link("cn-north-1").unwrap().starts_with("https://cn-north-1.console.amazonaws.cn/"));
         assert!(link("us-gov-west-1").unwrap().starts_with("https://us-gov-west-1.console.amazonaws-us-gov.com/"));
         assert_eq!(link("us-iso-east-1"), None);
+    }
+
+    #[test]
+    fn a_stack_is_linked_only_where_it_is_the_targets_own() {
+        let target = TargetKey { account: "444455556666".parse().unwrap(), region: "eu-west-1".parse().unwrap() };
+        let link = |arn: &str| stack_drift(&target, arn);
+        let own = link("arn:aws:cloudformation:eu-west-1:444455556666:stack/svc/0a1b").unwrap();
+        assert_eq!(
+            own,
+            "https://eu-west-1.console.aws.amazon.com/cloudformation/home?region=eu-west-1#/stacks/drifts?stackId=\
+             arn%3Aaws%3Acloudformation%3Aeu-west-1%3A444455556666%3Astack%2Fsvc%2F0a1b"
+        );
+        assert!(is_console_link(&own));
+        assert_eq!(link("arn:aws:cloudformation:eu-west-1:111122223333:stack/svc/0a1b"), None);
+        assert_eq!(link("https://evil.example/"), None);
+        let odd = link("arn:aws:cloudformation:eu-west-1:444455556666:stack/<!channel>|`x`").unwrap();
+        assert!(is_console_link(&odd), "{odd}");
     }
 
     #[test]

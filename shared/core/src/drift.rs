@@ -18,6 +18,7 @@ pub mod check;
 pub mod definition;
 pub mod judge;
 pub mod message;
+pub mod report;
 pub mod settle;
 pub mod sight;
 pub mod watch;
@@ -35,6 +36,7 @@ use crate::wildcard;
 pub use check::{Check, Closed, Counts, Looked, Phase, Told};
 pub use judge::{Finding, Value};
 pub use message::{Note, ToInspect};
+pub use report::Report;
 pub use settle::{Settled, settle};
 pub use sight::Sight;
 pub use watch::{OpenCheck, Watch};
@@ -365,5 +367,8 @@ pub fn by_account<'a>(planned: impl IntoIterator<Item = &'a PlannedTarget>) -> V
     for planned in planned {
         accounts.entry(&planned.key.account).or_default().push(planned);
     }
-    accounts.into_values().flat_map(|targets| targets.chunks(MOST_INSPECTED).map(<[_]>::to_vec).collect::<Vec<_>>()).collect()
+    accounts
+        .into_values()
+        .flat_map(|targets| targets.chunks(MOST_INSPECTED).map(<[_]>::to_vec).collect::<Vec<_>>())
+        .collect()
 }

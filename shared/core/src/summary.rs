@@ -4,7 +4,7 @@
 //! for a terminal.
 
 pub(crate) mod clean;
-mod layout;
+pub(crate) mod layout;
 pub mod notice;
 pub mod payload;
 pub mod slack;

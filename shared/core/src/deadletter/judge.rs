@@ -241,8 +241,12 @@ fn message_in_words(payload: &Payload, known: &Known) -> String {
             Note::Open { request } => {
                 format!("check {} for drift, as {} wants", request.what.app, words(&request.who.to_string()))
             }
-            Note::Inspect { check, targets, .. } => format!("look at {} targets for drift check {check}", targets.len()),
-            Note::Looked { check, seen, .. } => format!("what was seen of {} targets for drift check {check}", seen.len()),
+            Note::Inspect { check, targets, .. } => {
+                format!("look at {} targets for drift check {check}", targets.len())
+            }
+            Note::Looked { check, seen, .. } => {
+                format!("what was seen of {} targets for drift check {check}", seen.len())
+            }
             Note::Settle { check } => format!("judge drift check {check}"),
             Note::Order { check, command } => {
                 let who = words(&command.who.to_string());

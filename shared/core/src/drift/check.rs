@@ -328,7 +328,9 @@ impl Check {
     pub fn opening(&self, plan: &[PlannedTarget]) -> Vec<Outgoing> {
         let whole = |planned: &&PlannedTarget| ToInspect { index: planned.index, detections: Vec::new() };
         let messages = by_account(plan).into_iter();
-        messages.map(|targets| self.inspect(Look::First, targets.iter().map(whole).collect(), Span::from_millis(0))).collect()
+        messages
+            .map(|targets| self.inspect(Look::First, targets.iter().map(whole).collect(), Span::from_millis(0)))
+            .collect()
     }
 
     /// Whether every look that is waited for is in.
@@ -435,7 +437,8 @@ impl Check {
 }
 
 fn detections(sight: &Sight) -> Vec<Detection> {
-    let owned = |(stack, id, since): (&str, &str, Timestamp)| Detection { stack: stack.to_owned(), id: id.to_owned(), since };
+    let owned =
+        |(stack, id, since): (&str, &str, Timestamp)| Detection { stack: stack.to_owned(), id: id.to_owned(), since };
     sight.detections().map(owned).collect()
 }
 

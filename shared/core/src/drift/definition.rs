@@ -49,7 +49,9 @@ fn normal(value: &Value, target: &TargetKey, key: &str) -> Value {
             let kept = fields.iter().filter(|(name, value)| !GENERATED.contains(&name.as_str()) && !is_empty(value));
             // A stage, an action and a variable have a name of their own: what differs is found by it, whatever was
             // inserted before it.
-            Value::Object(kept.map(|(name, value)| (spelled(name, target), field(name, value, fields, target))).collect())
+            Value::Object(
+                kept.map(|(name, value)| (spelled(name, target), field(name, value, fields, target))).collect(),
+            )
         }
         Value::Array(items) => match keyed(items) {
             true => {
@@ -108,7 +110,8 @@ fn keyed(items: &[Value]) -> bool {
     !items.is_empty() && names.len() == items.len()
 }
 
-fn spelled(text: &str, target: &TargetKey) -> String {
+/// A text in which what is of the target alone is replaced.
+pub(super) fn spelled(text: &str, target: &TargetKey) -> String {
     text.replace(target.account.as_str(), ACCOUNT).replace(target.region.as_str(), REGION)
 }
 
@@ -191,7 +194,8 @@ mod tests {
 
     #[test]
     fn siblings_in_other_accounts_and_regions_have_one_digest_whatever_their_version_and_their_secrets() {
-        let ireland = Normal::of(&pipeline("444455556666", "eu-west-1", 3, "svc"), &target("444455556666", "eu-west-1"));
+        let ireland =
+            Normal::of(&pipeline("444455556666", "eu-west-1", 3, "svc"), &target("444455556666", "eu-west-1"));
         let ohio = Normal::of(&pipeline("777788889999", "us-east-2", 9, "svc"), &target("777788889999", "us-east-2"));
         assert_eq!(ireland, ohio);
         assert!(!ireland.text.contains("pw3") && !ireland.text.contains("****"), "{}", ireland.text);
@@ -205,7 +209,8 @@ mod tests {
         let check = json!({ "name": "Check", "actions": [] });
         edited["stages"].as_array_mut().unwrap().insert(1, check);
         let found = differences(&before.text, &Normal::of(&edited, &here).text);
-        let found: Vec<_> = found.iter().map(|d| (d.path.as_str(), d.expected.as_deref(), d.found.as_deref())).collect();
+        let found: Vec<_> =
+            found.iter().map(|d| (d.path.as_str(), d.expected.as_deref(), d.found.as_deref())).collect();
         assert_eq!(
             found,
             [

@@ -134,10 +134,8 @@ pub fn judge(
             Some((second, _)) => confirmed(first.0, second),
             None => first.0,
         };
-        let rules: Vec<_> =
-            check.policy.ignore.iter().filter(|rule| rule.covers(account_name, &looked.key)).collect();
-        let is_hidden =
-            |finding: &Finding| rules.iter().any(|rule| rule.hides(*aspect, finding.path.as_deref(), now));
+        let rules: Vec<_> = check.policy.ignore.iter().filter(|rule| rule.covers(account_name, &looked.key)).collect();
+        let is_hidden = |finding: &Finding| rules.iter().any(|rule| rule.hides(*aspect, finding.path.as_deref(), now));
         let split = |findings: Vec<Finding>| findings.into_iter().partition::<Vec<_>, _>(is_hidden);
         let (value, hidden) = match value {
             Value::InSync => (Value::InSync, Vec::new()),
@@ -449,7 +447,10 @@ impl Judge<'_> {
                 at: approval.since,
                 ..Finding::at_path(
                     format!("/approvals/{stage}/{action}"),
-                    format!("approval {action} in stage {stage} has been waiting for more than {}", self.looks.stuck_after),
+                    format!(
+                        "approval {action} in stage {stage} has been waiting for more than {}",
+                        self.looks.stuck_after
+                    ),
                 )
             }
         });
@@ -469,8 +470,7 @@ impl Judge<'_> {
         }
         // Before its first rollout whoever works there works there.
         let Some(good) = self.good() else { return findings };
-        let told = self.looks.aspects.contains(&Aspect::Revision)
-            && matches!(self.revision().0, Value::Drifted(_));
+        let told = self.looks.aspects.contains(&Aspect::Revision) && matches!(self.revision().0, Value::Drifted(_));
         let last = self.sight.deployed.as_ref().and_then(Tried::done).and_then(|deployed| deployed.first());
         let foreign = executions.iter().filter(|execution| {
             execution.started_at.is_some_and(|at| at > good.at)
@@ -497,7 +497,7 @@ impl Judge<'_> {
                     let words = format!("the drift detection of stack {name} has not ended in time");
                     unknown.push(Finding::at_path(format!("/{name}"), words));
                 }
-                other => unknown.extend(
+                other @ (Tried::Refused { .. } | Tried::Unanswered { .. } | Tried::NotTried) => unknown.extend(
                     unseen(other).map(|why| Finding::at_path(format!("/{name}"), format!("stack {name}: {why}"))),
                 ),
             }
@@ -515,7 +515,10 @@ impl Judge<'_> {
             (!list.is_empty()).then(|| Finding::at_path(format!("/{name}/({path})"), words))
         };
         if let Some(why) = &found.failed {
-            unknown.push(Finding::at_path(format!("/{name}"), format!("the drift detection of stack {name} failed: {why}")));
+            unknown.push(Finding::at_path(
+                format!("/{name}"),
+                format!("the drift detection of stack {name} failed: {why}"),
+            ));
         }
         let before = drifted.len();
         drifted.extend(found.drifted.iter().flat_map(|resource| self.resource(name, resource)));
@@ -613,10 +616,9 @@ fn unsettled(
     later.into_iter().find_map(|other| match other.status.as_str() {
         "InProgress" | "Stopping" => Some("another execution is under way".to_owned()),
         // "Abandon" leaves the provider's work running ("Stop a pipeline execution").
-        "Stopped" => Some(format!(
-            "execution {} was stopped later: whether it had deployed anything can't be told",
-            other.id
-        )),
+        "Stopped" => {
+            Some(format!("execution {} was stopped later: whether it had deployed anything can't be told", other.id))
+        }
         _ => None,
     })
 }

@@ -157,7 +157,7 @@ pub fn missing(facts: Facts<'_>, delay: Span) -> Vec<Outgoing> {
     for look in [Look::First, Look::Second] {
         let detecting = |planned: &PlannedTarget| {
             let (begun, detections) = by_index.get(&planned.index)?.detecting()?;
-            (begun == look).then(|| ToInspect { index: planned.index, detections })
+            (begun == look).then_some(ToInspect { index: planned.index, detections })
         };
         for targets in by_account(plan.iter().filter(|planned| detecting(planned).is_some())) {
             let targets = targets.into_iter().filter_map(detecting).collect();
@@ -176,7 +176,10 @@ pub fn missing(facts: Facts<'_>, delay: Span) -> Vec<Outgoing> {
 
 fn second_looks(check: &Check, targets: Vec<&PlannedTarget>, delay: Span) -> Vec<Outgoing> {
     let whole = |planned: &&PlannedTarget| ToInspect { index: planned.index, detections: Vec::new() };
-    by_account(targets).iter().map(|targets| check.inspect(Look::Second, targets.iter().map(whole).collect(), delay)).collect()
+    by_account(targets)
+        .iter()
+        .map(|targets| check.inspect(Look::Second, targets.iter().map(whole).collect(), delay))
+        .collect()
 }
 
 fn looks_of(planned: &PlannedTarget) -> Looks {
@@ -287,7 +290,8 @@ fn stands(check: &Check, value: &Value, before: Option<&Stand>, now: Timestamp) 
 fn end(facts: Facts<'_>, now: Timestamp) -> Settled {
     let Facts { check, plan, looked, standing, last, .. } = facts;
     let by_index: BTreeMap<u32, &Looked> = looked.iter().map(|looked| (looked.index, looked)).collect();
-    let by_key: BTreeMap<&TargetKey, &Standing> = standing.iter().map(|standing| (&standing.target, standing)).collect();
+    let by_key: BTreeMap<&TargetKey, &Standing> =
+        standing.iter().map(|standing| (&standing.target, standing)).collect();
     // A check that ends after a later one tells nothing: what it found is older than what is known.
     let is_late = last.is_some_and(|last| last.opened_at > check.opened_at);
     let (mut counts, mut news) = (Counts::default(), News::default());
@@ -425,14 +429,13 @@ fn is_digest(check: &Check, last: Option<&Last>) -> bool {
 
 /// Whether nothing but the revision drifted, and what should be there is known.
 fn is_safe_to_redeploy(judged: &BTreeMap<Aspect, Judged>, looked: &Looked) -> bool {
-    let is_drifted = |aspect: &Aspect| judged.get(aspect).is_some_and(|judged| matches!(judged.value, Value::Drifted(_)));
+    let is_drifted =
+        |aspect: &Aspect| judged.get(aspect).is_some_and(|judged| matches!(judged.value, Value::Drifted(_)));
     let was_deployed = judged.get(&Aspect::Revision).is_some_and(|judged| {
         let at = |finding: &super::Finding| finding.path.as_deref() == Some("/deployed");
         matches!(&judged.value, Value::Drifted(findings) if findings.iter().any(at))
     });
-    was_deployed
-        && looked.expected.known.is_some()
-        && ![Aspect::Definition, Aspect::Stack].iter().any(is_drifted)
+    was_deployed && looked.expected.known.is_some() && ![Aspect::Definition, Aspect::Stack].iter().any(is_drifted)
 }
 
 /// What follows from an end.

@@ -436,7 +436,9 @@ impl Run {
             Origin::Start { by } => format!("started by {by}"),
             Origin::Retry { of, by } => format!("retry of {of}, wanted by {by}"),
             Origin::Rollback { of, by } => format!("rollback of {of}, wanted by {by}"),
-            Origin::Restore { of, by } => format!("back to the last good release after drift check {of}, wanted by {by}"),
+            Origin::Restore { of, by } => {
+                format!("back to the last good release after drift check {of}, wanted by {by}")
+            }
         };
         self.decisions.push(Decision::own("0-opened", what, now));
     }

@@ -369,9 +369,9 @@ impl<'a> Grid<'a> {
     }
 }
 
-/// What to know before following a link into the consoles of the run's partition.
-pub(crate) fn console_note(summary: &Summary) -> &'static str {
-    match summary.regions.first().map(Region::partition) {
+/// What to know before following a link into the consoles of a Region's partition, which is that of the whole run.
+pub(crate) fn console_note(region: Option<&Region>) -> &'static str {
+    match region.map(Region::partition) {
         Some(Partition::AwsCn) => {
             "Links lead to the AWS China console: sign in there, to the account shown, before following one."
         }

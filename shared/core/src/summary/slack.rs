@@ -97,7 +97,7 @@ pub fn thread(summary: &Summary) -> Option<Payload> {
     }
     let count = entries.len();
     let title = format!("{}: {} without the release, in detail", summary.app, layout::targets(count));
-    let note = layout::console_note(summary).to_owned();
+    let note = layout::console_note(summary.regions.first()).to_owned();
     let room = MOST_TEXT.saturating_sub(units(&title) + units(&note) + 4);
     if entries.iter().map(|(_, entry)| units(entry) + 1).sum::<usize>() > room {
         // Not everything fits: then one target of each cause goes before the second of any.
@@ -295,7 +295,7 @@ fn context_lines(summary: &Summary) -> Vec<String> {
             summary.accounts.iter().map(|account| format!("{} `{}`", prose(&account.name, NAME), account.id)).collect();
         lines.push(format!("Accounts: {}", accounts.join(" · ")));
     }
-    lines.push(layout::console_note(summary).to_owned());
+    lines.push(layout::console_note(summary.regions.first()).to_owned());
     lines
 }
 

@@ -42,15 +42,15 @@ pub fn plain(words: &str, most: usize) -> String {
 
 /// Lines, none of which ends in a space.
 #[derive(Default)]
-struct Page(String);
+pub(crate) struct Page(pub(crate) String);
 
 impl Page {
-    fn line(&mut self, line: impl AsRef<str>) {
+    pub(crate) fn line(&mut self, line: impl AsRef<str>) {
         self.0.push_str(line.as_ref().trim_end());
         self.0.push('\n');
     }
 
-    fn paragraph(&mut self, lines: impl IntoIterator<Item = String>) {
+    pub(crate) fn paragraph(&mut self, lines: impl IntoIterator<Item = String>) {
         for (index, line) in lines.into_iter().enumerate() {
             if index == 0 {
                 self.0.push('\n');
@@ -232,7 +232,7 @@ fn causes(summary: &Summary) -> Vec<Vec<String>> {
 }
 
 /// Columns as wide as their widest cell, two spaces apart.
-fn table(rows: Vec<Vec<String>>) -> Vec<String> {
+pub(crate) fn table(rows: Vec<Vec<String>>) -> Vec<String> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|c| c.chars().count()).max();
     let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
