@@ -19,7 +19,7 @@ async fn main() -> Result<(), lambda::Error> {
             open_runs: DynamoOpenRuns::new(clients.dynamodb(), env::TABLE.required()?),
             queues: SqsQueues::from_env(
                 clients.sqs(),
-                &[Queue::Dispatch, Queue::Deploy, Queue::Collect, Queue::Summarize],
+                &[Queue::Dispatch, Queue::Deploy, Queue::Collect, Queue::Summarize, Queue::Inspect],
             )?,
             clock: SystemClock,
         };
