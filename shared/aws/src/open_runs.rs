@@ -1,4 +1,4 @@
-//! The runs that are looked after, in the ledger's table: one partition, an item each. Only `sweep` reads and forgets
+//! The runs and checks that are looked after, in the ledger's table: one partition, an item each. Only `sweep` reads and forgets
 //! them, and needs two permissions for it that no other function has.
 
 use aws_sdk_dynamodb::Client;

@@ -1295,7 +1295,9 @@ impl OpenRuns for World {
             let mut inner = self.lock();
             let is_own = inner.records.get(&place).is_some_and(|record| record.nonce == *nonce);
             if is_own {
-                inner.tell(|| format!("forgets {}: it is told", place.1));
+                inner.tell(|| {
+                    format!("forgets {}: it is told", key.run().map_or_else(String::new, ToString::to_string))
+                });
                 inner.records.remove(&place);
             }
             is_own

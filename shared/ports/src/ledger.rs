@@ -63,9 +63,9 @@ impl<T: Listings> Listings for &T {
     }
 }
 
-/// The runs, and drift checks, that are looked after: what `sweep` needs of the table besides, and nobody else.
+/// The runs and checks that are looked after: what `sweep` needs of the table besides, and nobody else.
 pub trait OpenRuns: Send + Sync {
-    /// All of them, consistently, ordered by run. One that can't be read, such as one that a newer version wrote, is an
+    /// All of them, consistently, checks before runs, and each ordered by its id. One that can't be read, such as one that a newer version wrote, is an
     /// error in its place, and keeps none of the others.
     fn open_runs(&self) -> impl Future<Output = Result<Vec<Result<Record, LedgerError>>, LedgerError>> + Send;
 
