@@ -62,7 +62,17 @@ impl<'a> Table<'a> {
             | Key::Known(..)
             | Key::Opening(..)
             | Key::Open(_)
-            | Key::Pace(_) => None,
+            | Key::Pace(_)
+            | Key::Check(_)
+            | Key::Looked(..)
+            | Key::Detection(..)
+            | Key::Baseline(..)
+            | Key::Standing(..)
+            | Key::Ignore(..)
+            | Key::Checked(..)
+            | Key::LastCheck(_)
+            | Key::Definition(..)
+            | Key::OpenCheck(_) => None,
         };
         let nonce = "somebody".parse().unwrap();
         item.map_or(Fact::Absent, |item| Fact::Stored(Box::new(Record { version: 7, nonce, item })))
