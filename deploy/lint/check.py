@@ -11,6 +11,7 @@ true and with all of them false, and must hold both times.
 """
 
 import argparse
+import json
 import re
 import shutil
 import subprocess
@@ -28,6 +29,20 @@ TEMPLATES = ("hub.yaml", "member-account.yaml", "member-region.yaml")
 ANY_RESOURCE: dict[tuple[str, str, str], str] = {
     ("hub.yaml", "DispatchRole", "AnswerJobs"): "a job has no ARN",
     ("member-account.yaml", "TargetRole", "SeeAlarms"): "DescribeAlarms tells composite alarms only to whoever may see all",
+    ("member-account.yaml", "TargetRole", "PrepareToRevert"): "Fn::Join takes no function as separator; the account is in the condition",
+    ("member-account.yaml", "InspectRole", "Stacks"): "Fn::Join takes no function as separator; the account is in the condition",
+    ("member-account.yaml", "InspectRole", "Detections"): "neither a detection nor a type's configuration is a stack's",
+    ("member-account.yaml", "InspectRole", "WhoDidIt"): "LookupEvents takes no resource",
+}
+
+# What no role may do, whatever the code calls: to carry out what was only prepared, and to hand a role on.
+NEVER = {
+    "cloudformation:ExecuteChangeSet",
+    "cloudformation:CreateStack",
+    "cloudformation:UpdateStack",
+    "cloudformation:RollbackStack",
+    "cloudformation:DeleteStack",
+    "iam:PassRole",
 }
 
 # What AWS demands of the calls that the adapters make: file in shared/aws/src -> method of the SDK -> actions.
@@ -81,13 +96,85 @@ CALLS = {
         "simulate_principal_policy": {"iam:SimulatePrincipalPolicy"},
     },
 }
-# What the read-only role allows beyond what is called today: drift checks are to come, and the role is installed in
-# every account.
-FOR_DRIFT_CHECKS = {
-    "codepipeline:GetPipelineState",
-    "codepipeline:GetPipelineExecution",
-    "codepipeline:ListPipelineExecutions",
-    "codepipeline:ListActionExecutions",
+# What drift checks may call with the read-only role, whichever file does it: method of the SDK -> actions. These files are
+# found by what they implement.
+LOOKS = re.compile(r"\bWatch\s+for\b")
+LOOK_CALLS = {
+    "get_pipeline": {"codepipeline:GetPipeline"},
+    "get_pipeline_state": {"codepipeline:GetPipelineState"},
+    "get_pipeline_execution": {"codepipeline:GetPipelineExecution"},
+    "list_pipeline_executions": {"codepipeline:ListPipelineExecutions"},
+    "list_action_executions": {"codepipeline:ListActionExecutions"},
+}
+# The same, allowed only with DriftStacks. Detection is done with the rights of whoever starts it ("Detect unmanaged
+# configuration changes to stacks and resources", CloudFormation User Guide).
+STACK_CALLS = {
+    "describe_stacks": {"cloudformation:DescribeStacks"},
+    "list_stack_resources": {"cloudformation:ListStackResources"},
+    "detect_stack_drift": {
+        "cloudformation:DetectStackDrift",
+        "cloudformation:DetectStackResourceDrift",
+        "cloudformation:BatchDescribeTypeConfigurations",
+    },
+    "describe_stack_drift_detection_status": {"cloudformation:DescribeStackDriftDetectionStatus"},
+    "describe_stack_resource_drifts": {"cloudformation:DescribeStackResourceDrifts"},
+}
+# Only with DriftCloudTrail.
+TRAIL_CALLS = {"lookup_events": {"cloudtrail:LookupEvents"}}
+# What looks although its name does not begin like it: nothing of the stack is changed.
+HARMLESS = {
+    "cloudformation:DetectStackDrift",
+    "cloudformation:DetectStackResourceDrift",
+    "cloudformation:BatchDescribeTypeConfigurations",
+}
+# What prepares change sets with the target role, found by its first call; allowed only with DriftRevert.
+REVERTS = re.compile(r"\.create_change_set\(\)")
+REVERT_CALLS = {
+    "create_change_set": {"cloudformation:CreateChangeSet"},
+    "describe_change_set": {"cloudformation:DescribeChangeSet"},
+    "describe_stacks": {"cloudformation:DescribeStacks"},
+}
+
+# What a function's handler needs that its main.rs does not give it yet: adapters, queues that it sends to, variables.
+TO_BE_WIRED = {"inspect": ({"DynamoLedger", "SqsQueues"}, {"collect"}, {"TABLE"})}
+
+# Who may write what of the ledger, where it is not all: role -> the operator and the keys of its condition. A key is a word
+# of the code, found by this pattern in ledger.rs, and what follows it.
+PARTITIONS = {
+    "SweepRole": ("StringEquals", r'pub const OPEN: &str = "(\w+)"', ""),
+    "InspectFunctionRole": ("StringLike", r'Self::Definition\(\w+, _\) => format!\("(\w+#)\{', "*"),
+}
+
+# The services whose events are taken in. Nobody but AWS can put an event whose source begins with `aws.`.
+SOURCES = {"aws.codepipeline", "aws.cloudformation"}
+# The rule and the recorded events that it must match, and those that it must not: names in shared/core/tests/events.
+# A rule with the prefix `forward-` is the same one in a member's Region.
+EVENTS = {
+    "pipeline": (
+        ["codepipeline/pipeline_started_api", "codepipeline/pipeline_failed", "codepipeline/pipeline_unknown_future_state"],
+        ["codepipeline/stage_failed", "codepipeline/action_failed_codedeploy", "cloudformation/drift_complete_drifted"],
+    ),
+    "failed-action": (
+        ["codepipeline/action_failed_codedeploy", "codepipeline/action_failed_commands_no_url"],
+        ["codepipeline/action_started", "codepipeline/pipeline_failed"],
+    ),
+    "drift": (
+        [
+            "cloudformation/drift_complete_drifted",
+            "cloudformation/drift_complete_in_sync",
+            "cloudformation/drift_failed_unknown",
+        ],
+        ["cloudformation/drift_in_progress", "codepipeline/pipeline_failed"],
+    ),
+    "release": (["codepipeline/pipeline_succeeded"], ["codepipeline/pipeline_failed", "codepipeline/pipeline_started_api"]),
+    "release-elsewhere": (["codepipeline/pipeline_succeeded"], ["codepipeline/pipeline_failed"]),
+}
+# What Scheduler puts in for the keys of a tick ("Adding context attributes", EventBridge Scheduler User Guide).
+TICK = {
+    "scheduleArn": "<aws.scheduler.schedule-arn>",
+    "scheduledTime": "<aws.scheduler.scheduled-time>",
+    "executionId": "<aws.scheduler.execution-id>",
+    "attempt": "<aws.scheduler.attempt-number>",
 }
 # What a function's main.rs names -> the adapter that it stands for.
 ADAPTERS = {
@@ -106,8 +193,9 @@ EXTENDED = {"CodePipelineReleases": CALLS["jobs.rs"]}
 LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
 RECEIVES = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
 
-# The functions that a schedule invokes, and no queue.
+# The functions that a schedule invokes, and no queue; and those that one sends to.
 SCHEDULED = {"sweep"}
+TICKED = {"dispatch"}
 
 # What CloudFormation takes in a request, which is how members install theirs by hand or by StackSet, and what it takes
 # from S3 (1 MB; some of it is left free), where the hub's goes.
@@ -196,6 +284,10 @@ class Template:
                 return "@" + ".".join(value)
             if key == "Fn::Sub":
                 return self._sub(value)
+            if key == "Fn::Join":
+                return value[0].join(self._render(value[1]))
+            if key == "Fn::Split":
+                return self._render(value[1]).split(value[0])
             if key == "Fn::If":
                 return self._render(value[1] if self._conditions else value[2])
             if key.startswith("Fn::"):
@@ -261,8 +353,21 @@ class Code:
     def calls(self, adapter):
         """The SDK's methods that an adapter calls."""
         text = rust(self.aws / adapter)
-        clients = "client|secrets_manager|ssm|codepipeline|events|iam"
+        clients = "client|secrets_manager|ssm|codepipeline|events|iam|cloudformation|cloudtrail"
         return set(re.findall(rf"\b(?:{clients})\s*\.\s*([a-z_]+)\(\)", text)) - {"clone"}
+
+    def sent(self, adapter):
+        """The same, whatever the client is called there: a builder that is sent in the same breath."""
+        argument = r"\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)"
+        chain = rf"\.\s*([a-z]+(?:_[a-z]+)+)\(\)\s*(?:\.\s*\w+{argument}\s*)*?\.\s*(?:send|into_paginator)\(\)"
+        return set(re.findall(chain, rust(self.aws / adapter))) | self.calls(adapter)
+
+    def adapters(self, does):
+        """The adapters, with what belongs to them in a folder of their own, one of whose files matches a pattern."""
+        for path in sorted(self.aws.glob("**/*.rs")):
+            if does.search(rust(path)):
+                yield str(path.relative_to(self.aws))
+                yield from (str(part.relative_to(self.aws)) for part in sorted(path.with_suffix("").glob("*.rs")))
 
     def handler(self, function):
         """What a function does: its sources without the wiring."""
@@ -276,13 +381,16 @@ class Code:
     def queues(self, function):
         """The queues that a function sends to."""
         wired = re.search(r"SqsQueues::from_env\(.*?\[(.*?)\]", self.functions[function], re.S)
-        return {name.lower() for name in re.findall(r"Queue::(\w+)", wired.group(1))} if wired else set()
+        if not wired:
+            return TO_BE_WIRED.get(function, (set(), set()))[1]
+        return {name.lower() for name in re.findall(r"Queue::(\w+)", wired.group(1))}
 
     def environment(self, function):
         """The variables that a function reads."""
         text = self.functions[function]
         used = {const for const in re.findall(r"env::([A-Z_]+)\b", text)}
         used |= {f"{queue.upper()}_QUEUE_URL" for queue in self.queues(function)}
+        used |= TO_BE_WIRED.get(function, (set(), set(), set()))[2]
         used |= {"FLEET"} if "env::fleet_path" in text else set()
         used |= {"SLACK_URL"} if "SlackClient::from_env" in text else set()
         used |= {"LOG"} if "lambda::serve" in text else set()
@@ -291,6 +399,7 @@ class Code:
     def actions(self, function):
         """The actions that a function's role needs."""
         text = self.functions[function]
+        text += "".join(f" {name}::" for name in TO_BE_WIRED.get(function, (set(),))[0])
         handler = self.handler(function)
         needed = LOGS | RECEIVES if self.reads_queue(function) else set(LOGS)
         for name, adapter in ADAPTERS.items():
@@ -378,13 +487,16 @@ def iam_actions(context):
         for logical, _, statement in template.statements():
             where = f"{template.name}: {logical} ({statement.get('Sid', 'no Sid')})"
             for action in listed(statement.get("Action")):
-                if "*" in action or "?" in action:
+                if "*" in action or "?" in action or action in NEVER:
                     yield f"{where} allows {action}"
             for key in ("NotAction", "NotResource", "NotPrincipal"):
                 if key in statement:
                     yield f"{where} uses {key}, which allows what it does not name"
         for logical, role in template.of("AWS::IAM::Role"):
-            if role.get("ManagedPolicyArns"):
+            # What reads the resources of stacks is for the operator to say, and nobody is given it otherwise.
+            given = role.get("ManagedPolicyArns", [])
+            asked = template.name == "member-account.yaml" and given == template._ref("DriftReadPolicyArns")
+            if given and not asked or (given and not template._conditions):
                 yield f"{template.name}: {logical} takes policies that are written elsewhere"
 
 
@@ -441,6 +553,16 @@ def adapters(context):
             yield f"{adapter} calls {method}: which actions does that need?"
         for method in set(known) - called:
             yield f"{adapter} does not call {method} any more"
+    found = ((LOOKS, LOOK_CALLS | STACK_CALLS | TRAIL_CALLS), (REVERTS, REVERT_CALLS))
+    for does, known in found:
+        for adapter in context.code.adapters(does):
+            own = set(CALLS.get(adapter, {}))
+            for method in context.code.sent(adapter) - set(known) - own - {"into_paginator"}:
+                yield f"{adapter} calls {method}: which actions does that need?"
+    for name, (wired, _, _) in TO_BE_WIRED.items():
+        text = context.code.functions[name]
+        if all(f"{adapter}::" in text for adapter in wired):
+            yield f"{name} is wired, and need not be among TO_BE_WIRED any more"
 
 
 @check
@@ -466,12 +588,18 @@ def function_roles(context):
                     yield f"{role} lacks {action}, which {name} calls"
             for action in allowed - needed:
                 yield f"{role} allows {action}, which {name} does not call"
-            sends = {
-                resource
-                for each in statements
-                if "sqs:SendMessage" in listed(each["Action"])
-                for resource in listed(each["Resource"])
-            }
+            sends, receives = (
+                {
+                    resource
+                    for each in statements
+                    if action in listed(each["Action"])
+                    for resource in listed(each["Resource"])
+                }
+                for action in ("sqs:SendMessage", "sqs:ReceiveMessage")
+            )
+            own = {f"@{queues_by_function(template)[name]}.Arn"} if name in queues_by_function(template) else set()
+            if receives != own:
+                yield f"{role} may receive from {sorted(receives)}, and {name} reads {sorted(own)}"
             expected = {f"@{queue}.Arn" for queue in map(queues_by_function(template).get, context.code.queues(name))}
             if sends != expected:
                 yield f"{role} may send to {sorted(sends)}, and {name} sends to {sorted(expected)}"
@@ -482,63 +610,96 @@ def function_roles(context):
 
 
 @check
-def sweep_writes(context):
-    """The sweep decides nothing: of the ledger it writes the marks of open runs only, and nobody else deletes anything."""
-    marks = re.search(r'pub const OPEN: &str = "(\w+)"', rust(context.code.root / "shared/core/src/ledger.rs"))
-    if not marks:
-        yield "the partition of open runs is not found in ledger.rs"
-        return
-    expected = {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [marks[1]]}}
+def ledger_writes(context):
+    """The sweep and inspect decide nothing: of the ledger each writes a partition of its own, and only the sweep deletes."""
+    text = rust(context.code.root / "shared/core/src/ledger.rs")
+    expected = {}
+    for role, (operator, pattern, rest) in PARTITIONS.items():
+        found = re.search(pattern, text)
+        if not found:
+            yield f"the partition that {role} may write is not found in ledger.rs"
+            return
+        expected[role] = {f"ForAllValues:{operator}": {"dynamodb:LeadingKeys": [found[1] + rest]}}
     writes = {"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"}
     for template in context.hub():
         for logical, role in template.of("AWS::IAM::Role"):
             statements = [each for policy in role["Policies"] for each in policy["PolicyDocument"]["Statement"]]
             for each in statements:
-                bounded = writes if logical == "SweepRole" else {"dynamodb:DeleteItem"}
+                bounded = writes if logical in PARTITIONS else {"dynamodb:DeleteItem"}
                 found = bounded & set(listed(each["Action"]))
-                if found and each.get("Condition") != expected:
-                    yield f"{logical} may {sorted(found)} more of the ledger than the marks of open runs"
+                if found and each.get("Condition") != expected.get(logical, expected["SweepRole"]):
+                    yield f"{logical} may {sorted(found)} more of the ledger than is its own"
 
 
 @check
 def target_role(context):
-    """The target role allows what the engine calls, and the session policy of the code lets it through."""
+    """The target role allows what the engine calls, with DriftRevert also what prepares change sets, and no more."""
     needed = set().union(*CALLS["engine.rs"].values())
-    session = set(re.findall(r'"((?:codepipeline|cloudwatch):\w+)"', rust(context.code.aws / "credentials.rs")))
-    for action in needed - session:
+    reverts = set().union(*REVERT_CALLS.values())
+    session = set(re.findall(r'"((?:codepipeline|cloudwatch|cloudformation):\w+)"', rust(context.code.aws / "credentials.rs")))
+    called = {
+        action
+        for adapter in context.code.adapters(REVERTS)
+        for method in context.code.sent(adapter)
+        for action in REVERT_CALLS.get(method, set())
+    }
+    for action in (needed | called) - session:
         yield f"the session policy in credentials.rs lacks {action}"
+    for action in session - needed - reverts:
+        yield f"the session policy in credentials.rs allows {action}, which is not called"
     for template in context.templates:
-        for logical, role in template.of("AWS::IAM::Role"):
-            if template.name != "member-account.yaml" or logical != "TargetRole":
-                continue
-            allowed = {
-                action
-                for policy in role["Policies"]
-                for each in policy["PolicyDocument"]["Statement"]
-                for action in listed(each["Action"])
-            }
-            if allowed != needed:
-                yield f"{logical} allows {sorted(allowed)}, and the engine calls {sorted(needed)}"
+        if template.name == "member-account.yaml":
+            allowed = allows(template, "TargetRole")
+            expected = needed | reverts if template._conditions else needed
+            if allowed != expected:
+                yield f"TargetRole allows {sorted(allowed)}, and needs {sorted(expected)}"
+            yield from stacks_only(template, "TargetRole", reverts)
 
 
 @check
 def read_only_role(context):
     """The read-only role allows what is looked at, can change nothing, and trusts the function that looks."""
-    needed = set().union(*CALLS["inspect/member.rs"].values()) | FOR_DRIFT_CHECKS
+    always = set().union(*CALLS["inspect/member.rs"].values(), *LOOK_CALLS.values())
+    stacks = set().union(*STACK_CALLS.values())
+    asked = stacks.union(*TRAIL_CALLS.values())
     for template in context.templates:
-        for logical, role in template.of("AWS::IAM::Role"):
-            if template.name != "member-account.yaml" or logical != "InspectRole":
-                continue
-            statements = [each for policy in role["Policies"] for each in policy["PolicyDocument"]["Statement"]]
-            allowed = {action for each in statements for action in listed(each["Action"])}
-            if allowed != needed:
-                yield f"{logical} allows {sorted(allowed)}, and checkups need {sorted(needed)}"
-            for action in allowed:
-                if not re.match(r"\w+:(Get|List|Describe|Simulate)", action):
-                    yield f"{logical} allows {action}, which is no look"
-            trusted = [each["Principal"].get("AWS") for each in role["AssumeRolePolicyDocument"]["Statement"]]
-            if trusted != ["<HubInspectRoleArn>"]:
-                yield f"{logical} trusts {trusted}"
+        if template.name != "member-account.yaml":
+            continue
+        allowed = allows(template, "InspectRole")
+        expected = always | asked if template._conditions else always
+        if allowed != expected:
+            yield f"InspectRole allows {sorted(allowed)}, and looks need {sorted(expected)}"
+        for action in allowed - HARMLESS:
+            if not re.match(r"\w+:(Get|List|Describe|Simulate|Lookup)", action):
+                yield f"InspectRole allows {action}, which is no look"
+        yield from stacks_only(template, "InspectRole", stacks)
+        role = dict(template.of("AWS::IAM::Role"))["InspectRole"]
+        trusted = [each["Principal"].get("AWS") for each in role["AssumeRolePolicyDocument"]["Statement"]]
+        if trusted != ["<HubInspectRoleArn>"]:
+            yield f"InspectRole trusts {trusted}"
+
+
+def allows(template, role):
+    """The actions that a role allows."""
+    policies = dict(template.of("AWS::IAM::Role"))[role]["Policies"]
+    return {
+        action
+        for policy in policies
+        for each in policy["PolicyDocument"]["Statement"]
+        for action in listed(each["Action"])
+    }
+
+
+def stacks_only(template, role, actions):
+    """What is about stacks is about those that DriftStacks names, of this account; but for what takes no resource."""
+    free = {"cloudformation:DescribeStackDriftDetectionStatus", "cloudformation:BatchDescribeTypeConfigurations"}
+    expected = [f"arn:*:cloudformation:*:*:stack/{name}/*" for name in template._ref("DriftStacks")]
+    account = {"StringEqualsIfExists": {"aws:ResourceAccount": PSEUDO["AWS::AccountId"]}}
+    for policy in dict(template.of("AWS::IAM::Role"))[role]["Policies"]:
+        for each in policy["PolicyDocument"]["Statement"]:
+            about = (set(listed(each["Action"])) & actions) - free
+            if about and (listed(each["Resource"]) != expected or each.get("Condition") != account):
+                yield f"{role} may {sorted(about)} on other stacks than those in DriftStacks"
 
 
 @check
@@ -551,8 +712,75 @@ def forwarding_rules(context):
             continue
         prefix = template._parameter("Prefix") + "-"
         installed = {rule["Name"].removeprefix(prefix) for _, rule in template.of("AWS::Events::Rule")}
-        if installed != known:
-            yield f"the rules are {sorted(installed)}, and checkups look for {sorted(known)}"
+        # Not looked for: it is there only where stacks are checked, whose looks say what is wrong themselves.
+        optional = {"forward-drift"} if template._conditions else set()
+        if installed != known | optional:
+            yield f"the rules are {sorted(installed)}, and checkups look for {sorted(known | optional)}"
+
+
+@check
+def events(context):
+    """Every rule matches the recorded events that it is for, and no others; what is forwarded is taken in."""
+    events = context.root / "shared/core/tests/events"
+    for template in context.templates:
+        prefix = template._parameter("Prefix") if "Prefix" in template.parameters else ""
+        for logical, rule in template.of("AWS::Events::Rule"):
+            name = rule["Name"].removeprefix(f"{prefix}-").removeprefix("forward-")
+            if name not in EVENTS:
+                yield f"{template.name}: for which events is {logical}?"
+                continue
+            for wanted, names in zip((True, False), EVENTS[name]):
+                for event in names:
+                    recorded = json.loads((events / f"{event}.json").read_text())
+                    # Whose it is, is up to the parameters.
+                    recorded["account"] = rule["EventPattern"].get("account", [None])[0]
+                    if matches(rule["EventPattern"], recorded) != wanted:
+                        yield f"{template.name}: {logical} {'does not match' if wanted else 'matches'} {event}"
+    taken = {True: set(), False: set()}
+    for template in context.hub():
+        for _, rule in template.of("AWS::Events::Rule"):
+            if "EventBusName" in rule:
+                pattern = rule["EventPattern"]
+                taken[template._conditions].add((str(pattern["source"]), str(pattern["detail-type"])))
+    for template in context.templates:
+        for logical, rule in template.of("AWS::Events::Rule") if template.name == "member-region.yaml" else ():
+            pattern = rule["EventPattern"]
+            if (str(pattern["source"]), str(pattern["detail-type"])) not in taken[False]:
+                yield f"what {logical} forwards is taken in by no rule of the hub"
+    # The bus lets in what its rules are for.
+    for template in context.hub():
+        for logical, bus in template.of("AWS::Events::EventBus"):
+            expected = {
+                source
+                for _, rule in template.of("AWS::Events::Rule")
+                if rule.get("EventBusName") == f"@{logical}"
+                for source in rule["EventPattern"]["source"]
+            }
+            for statement in bus["Policy"]["Statement"]:
+                given = statement["Condition"].get("ForAllValues:StringEquals", {}).get("events:source")
+                if set(listed(given)) != expected:
+                    yield f"{logical} lets in events of {given}, and its rules are for {sorted(expected)}"
+
+
+def matches(pattern, event):
+    """Whether an event pattern matches, as EventBridge would say of what is used here."""
+    if isinstance(pattern, dict):
+        return isinstance(event, dict) and all(key in event and matches(value, event[key]) for key, value in pattern.items())
+    return any(one(condition, event) for condition in pattern)
+
+
+def one(condition, value):
+    """Whether one condition of a pattern holds."""
+    if not isinstance(condition, dict):
+        return condition == value
+    (kind, wanted), = condition.items()
+    if kind == "anything-but":
+        return value not in listed(wanted)
+    if kind == "wildcard":
+        # A parameter that has no default stands for any name.
+        text = re.sub(r"<\w+>", "*", wanted)
+        return re.fullmatch(".*".join(map(re.escape, text.split("*"))), value) is not None
+    raise SystemExit(f"{kind} in an event pattern is not known to this check")
 
 
 @check
@@ -637,33 +865,56 @@ def mappings(context):
 
 @check
 def schedules(context):
-    """Every function without a queue ticks, by a role that may do nothing else, and a tick that fails is not piled up."""
+    """Every function without a queue ticks; each schedule's role may do nothing else, and a tick that fails is not piled up."""
     for template in context.hub():
         functions = dict(template.of("AWS::Lambda::Function"))
         roles = dict(template.of("AWS::IAM::Role"))
         invoking = {each["FunctionName"]: each for _, each in template.of("AWS::Lambda::EventInvokeConfig")}
+        readers = {queue: name for name, queue in queues_by_function(template).items()}
         ticking = set()
         for logical, schedule in template.of("AWS::Scheduler::Schedule"):
             target = schedule["Target"]
-            function = target["Arn"].removeprefix("@").removesuffix(".Arn")
+            name = target["Arn"].removeprefix("@").removesuffix(".Arn")
             role = target["RoleArn"].removeprefix("@").removesuffix(".Arn")
-            if function not in functions or role not in roles:
+            if (name not in functions and name not in readers) or role not in roles:
                 yield f"{logical} invokes nothing of this stack"
                 continue
-            ticking.add(directory(template, functions[function]))
             statements = [each for policy in roles[role]["Policies"] for each in policy["PolicyDocument"]["Statement"]]
             allowed = [(listed(each["Action"]), listed(each["Resource"])) for each in statements]
-            if allowed != [(["lambda:InvokeFunction"], [target["Arn"]])]:
-                yield f"{logical}: its role {role} allows {allowed}"
+            keeper = target.get("DeadLetterConfig", {}).get("Arn")
             if schedule.get("State", "ENABLED") != "ENABLED":
                 yield f"{logical} does not tick"
             # Scheduler invokes without waiting, so that both it and Lambda may try again.
             if target.get("RetryPolicy", {}).get("MaximumRetryAttempts", 185) > 2:
                 yield f"{logical}: Scheduler tries a lost tick up to 185 times"
-            if invoking.get(f"@{function}", {}).get("MaximumRetryAttempts", 2) > 0:
-                yield f"{logical}: Lambda repeats a tick that failed"
-        for name in SCHEDULED - ticking:
+            if name in functions:
+                ticking.add(directory(template, functions[name]))
+                if allowed != [(["lambda:InvokeFunction"], [target["Arn"]])]:
+                    yield f"{logical}: its role {role} allows {allowed}"
+                if invoking.get(f"@{name}", {}).get("MaximumRetryAttempts", 2) > 0:
+                    yield f"{logical}: Lambda repeats a tick that failed"
+                continue
+            ticking.add(readers[name])
+            # The role writes to both, the queue that keeps what was not delivered included.
+            if allowed != [(["sqs:SendMessage"], [target["Arn"], keeper])]:
+                yield f"{logical}: its role {role} allows {allowed}, or a tick that is lost leaves no trace"
+            yield from tick(context, logical, target.get("Input", "{}"))
+        for name in (SCHEDULED | TICKED) - ticking:
             yield f"{name} has no schedule"
+
+
+def tick(context, logical, text):
+    """What a schedule sends to a queue is what the code reads, key by key."""
+    given = json.loads(text)
+    read = set(re.findall(r'input\.\w+\("(\w+)"\)', rust(context.root / "shared/core/src/event/schedule.rs")))
+    for key in read ^ set(given):
+        yield f"{logical}: {key} is " + ("not sent" if key in read else "not read")
+    for key, value in TICK.items():
+        if given.get(key) != value:
+            yield f"{logical} sends {given.get(key)} as {key}, and not {value}"
+    fixture = "shared/core/tests/events/schedule/scheduler_custom_input_with_context.json"
+    if given.get("kind") != json.loads((context.root / fixture).read_text())["kind"]:
+        yield f"{logical}: nothing is known of the kind {given.get('kind')}"
 
 
 @check
@@ -712,8 +963,8 @@ def rules(context):
         for logical, rule in template.of("AWS::Events::Rule"):
             where = f"{template.name}: {logical}"
             pattern = rule.get("EventPattern", {})
-            if pattern.get("source") != ["aws.codepipeline"]:
-                yield f"{where} does not pin the source to aws.codepipeline, which nobody but AWS can put"
+            if len(pattern.get("source", [])) != 1 or not set(pattern["source"]) <= SOURCES:
+                yield f"{where} does not pin the source to one of {sorted(SOURCES)}, which nobody but AWS can put"
             accounts = pattern.get("account")
             if not accounts or not all(isinstance(account, str) and "*" not in account for account in accounts):
                 yield f"{where} does not pin the account"
@@ -839,10 +1090,12 @@ def queues_by_function(template):
 
 
 def dead_letter_queues(template):
-    """The queues that take what another queue or a rule could not get rid of."""
+    """The queues that take what another queue, a rule or a schedule could not get rid of."""
     arns = {queue.get("RedrivePolicy", {}).get("deadLetterTargetArn") for _, queue in template.of("AWS::SQS::Queue")}
     for _, rule in template.of("AWS::Events::Rule"):
         arns |= {target.get("DeadLetterConfig", {}).get("Arn") for target in rule["Targets"]}
+    for _, schedule in template.of("AWS::Scheduler::Schedule"):
+        arns.add(schedule["Target"].get("DeadLetterConfig", {}).get("Arn"))
     return {arn.removeprefix("@").removesuffix(".Arn") for arn in arns if arn}
 
 
@@ -901,7 +1154,67 @@ MUTATIONS = [
     ("forwarding_rules", REGION, "${Prefix}-forward-pipeline", "${Prefix}-forward-pipelines"),
     ("function_roles", HUB, "                Action: events:DescribeEventBus\n", "                Action: events:PutRule\n"),
     ("function_roles", HUB, "Resource: !GetAtt InspectLogs.Arn", "Resource: !GetAtt InspectLogs.Arn\n              - { Sid: Receive, Effect: Allow, Action: sqs:ReceiveMessage, Resource: !GetAtt DeployQueue.Arn }"),
-    ("mappings", "functions/inspect/src/lib.rs", "use futures::", "use manifold_core::event::decode_batch;\nuse futures::"),
+    ("mappings", HUB, "      EventSourceArn: !GetAtt InspectQueue.Arn\n      BatchSize: 2\n      FunctionResponseTypes: [ReportBatchItemFailures]\n", "      EventSourceArn: !GetAtt InspectQueue.Arn\n      BatchSize: 2\n"),
+    ("mappings", HUB, "ScalingConfig: { MaximumConcurrency: !Ref InspectConcurrency }", ""),
+    ("mappings", HUB, "    Type: AWS::Lambda::EventSourceMapping\n    Properties:\n      FunctionName: !Ref InspectFunction\n      EventSourceArn: !GetAtt InspectQueue.Arn", "    Type: AWS::Lambda::EventSourceMapping\n    Properties:\n      FunctionName: !Ref DeployFunction\n      EventSourceArn: !GetAtt InspectQueue.Arn"),
+    ("queues", HUB, "        deadLetterTargetArn: !GetAtt InspectDeadQueue.Arn\n", ""),
+    ("alarms", HUB, "Value: !GetAtt InspectDeadQueue.QueueName", "Value: !GetAtt DeployDeadQueue.QueueName"),
+    ("alarms", HUB, "Value: !GetAtt InspectQueue.QueueName", "Value: !GetAtt DeployQueue.QueueName"),
+    ("alarms", HUB, '        - { Name: RuleName, Value: !Sub "${Prefix}-drift" }\n', '        - { Name: RuleName, Value: !Sub "${Prefix}-pipeline" }\n'),
+    ("alarms", REGION, "Dimensions: [{ Name: RuleName, Value: !Ref DriftRule }]", "Dimensions: [{ Name: RuleName, Value: !Ref PipelineRule }]"),
+    ("function_roles", HUB, "Resource: [!GetAtt DeployQueue.Arn, !GetAtt CollectQueue.Arn, !GetAtt SummarizeQueue.Arn, !GetAtt InspectQueue.Arn]", "Resource: [!GetAtt DeployQueue.Arn, !GetAtt CollectQueue.Arn, !GetAtt SummarizeQueue.Arn]"),
+    ("function_roles", HUB, "                  - !GetAtt SummarizeQueue.Arn\n                  - !GetAtt InspectQueue.Arn\n", "                  - !GetAtt SummarizeQueue.Arn\n"),
+    ("function_roles", HUB, "                Resource: !GetAtt InspectQueue.Arn\n", "                Resource: !GetAtt DeployQueue.Arn\n"),
+    ("function_roles", HUB, "                Action: [dynamodb:GetItem, dynamodb:BatchGetItem]\n", "                Action: [dynamodb:GetItem, dynamodb:BatchGetItem, dynamodb:Scan]\n"),
+    ("function_roles", "functions/dispatch/src/main.rs", "Queue::Summarize, Queue::Inspect", "Queue::Summarize"),
+    ("environment", HUB, "          MANIFOLD_INSPECT_QUEUE_URL: !Ref InspectQueue\n", ""),
+    ("environment", HUB, "MANIFOLD_INSPECT_QUEUE_URL: !Ref InspectQueue", "MANIFOLD_INSPECT_QUEUE_URL: !Ref DeployQueue"),
+    ("environment", "shared/aws/src/env.rs", '"MANIFOLD_INSPECT_QUEUE_URL"', '"MANIFOLD_LOOK_QUEUE_URL"'),
+    ("environment", "functions/sweep/src/main.rs", ", Queue::Inspect", ""),
+    ("environment", HUB, "          MANIFOLD_TABLE: !Ref Ledger\n          MANIFOLD_COLLECT_QUEUE_URL", "          MANIFOLD_COLLECT_QUEUE_URL"),
+    ("adapters", "shared/aws/src/inspect.rs", "use ", "impl Watch for Inspector { fn x(&self) { self.stacks().update_stack().stack_name(name(x)).send() } }\nuse "),
+    ("adapters", "shared/aws/src/inspect.rs", "use ", "fn x() { cloudformation.create_change_set(); cloudformation.execute_change_set() }\nuse "),
+    ("adapters", "functions/inspect/src/main.rs", "use ", "fn x() { DynamoLedger::new(); SqsQueues::new() }\nuse "),
+    ("ledger_writes", HUB, '                Condition:\n                  "ForAllValues:StringLike": { "dynamodb:LeadingKeys": ["definition#*"] }\n', ""),
+    ("ledger_writes", HUB, '"dynamodb:LeadingKeys": ["definition#*"]', '"dynamodb:LeadingKeys": ["definition#*", "head#*"]'),
+    ("ledger_writes", "shared/core/src/ledger.rs", 'format!("definition#{', 'format!("structure#{'),
+    ("ledger_writes", HUB, "Action: [dynamodb:GetItem, dynamodb:BatchGetItem]", "Action: [dynamodb:GetItem, dynamodb:BatchGetItem, dynamodb:PutItem]"),
+    ("schedules", HUB, "Resource: [!GetAtt DispatchQueue.Arn, !GetAtt UndeliveredQueue.Arn]", "Resource: [!GetAtt DispatchQueue.Arn, !GetAtt CollectQueue.Arn]"),
+    ("schedules", HUB, "        RetryPolicy: { MaximumRetryAttempts: 2,", "        RetryPolicy: { MaximumRetryAttempts: 185,"),
+    ("schedules", HUB, "MaximumEventAgeInSeconds: 300 }\n        DeadLetterConfig: { Arn: !GetAtt UndeliveredQueue.Arn }\n", "MaximumEventAgeInSeconds: 300 }\n"),
+    ("schedules", HUB, '"kind":"drift-check"', '"kind":"drift"'),
+    ("schedules", HUB, '"attempt":"<aws.scheduler.attempt-number>"', '"try":"<aws.scheduler.attempt-number>"'),
+    ("schedules", HUB, "<aws.scheduler.scheduled-time>", "<aws.scheduler.execution-id>"),
+    ("schedules", HUB, "        Arn: !GetAtt DispatchQueue.Arn\n        RoleArn", "        Arn: !GetAtt UndeliveredQueue.Arn\n        RoleArn"),
+    ("schedules", "shared/core/src/event/schedule.rs", 'input.text("executionId")', 'input.text("execution")'),
+    ("schedules", HUB, "    Default: ENABLED\n", "    Default: DISABLED\n"),
+    ("events", HUB, "CloudFormation Drift Detection Status Change", "CloudFormation Stack Status Change"),
+    ("events", HUB, "anything-but: [DETECTION_IN_PROGRESS]", "anything-but: [DETECTION_FAILED]"),
+    ("events", REGION, "detection-status: [{ anything-but: [DETECTION_IN_PROGRESS] }]", "detection-status: [DETECTION_COMPLETE]"),
+    ("events", REGION, "          status-details:\n            detection-status", "          details:\n            detection-status"),
+    ("events", REGION, "        detail:\n          state: [FAILED]\n", "        detail:\n"),
+    ("events", HUB, '"events:source": [aws.codepipeline, aws.cloudformation]', '"events:source": [aws.codepipeline]'),
+    ("events", HUB, 'Name: !Sub "${Prefix}-drift"\n      EventBusName: !Ref HubBus\n', 'Name: !Sub "${Prefix}-drift"\n'),
+    ("events", HUB, 'Name: !Sub "${Prefix}-drift"\n      EventBusName', 'Name: !Sub "${Prefix}-detections"\n      EventBusName'),
+    ("rules", HUB, "!GetAtt FailedActionRule.Arn, !GetAtt DriftRule.Arn]", "!GetAtt FailedActionRule.Arn]"),
+    ("rules", HUB, "                  - !GetAtt DriftRule.Arn\n", ""),
+    ("rules", HUB, "source: [aws.cloudformation]", "source: [my.cloudformation]"),
+    ("rules", REGION, "                  - !If [HasDriftStacks, !GetAtt DriftRule.Arn, !Ref AWS::NoValue]\n", ""),
+    ("iam_actions", ACCOUNT, "cloudformation:DescribeChangeSet,", "cloudformation:ExecuteChangeSet,"),
+    ("iam_actions", ACCOUNT, "!If [HasDriftReadPolicies, !Ref DriftReadPolicyArns, !Ref AWS::NoValue]", "!Ref DriftReadPolicyArns"),
+    ("iam_actions", ACCOUNT, "!If [HasDriftRevertPolicies, !Ref DriftReadPolicyArns,", '!If [HasDriftRevertPolicies, ["arn:${AWS::Partition}:iam::aws:policy/AdministratorAccess"],'),
+    ("target_role", ACCOUNT, "Action: [cloudformation:CreateChangeSet, ", "Action: [cloudformation:ExecuteChangeSet, cloudformation:CreateChangeSet, "),
+    ("target_role", ACCOUNT, "              - !If\n                - HasDriftRevert\n                - Sid: PrepareToRevert\n", "              - !If\n                - HasDriftRevert\n                - Sid: Revert\n                  Effect: Allow\n                  Action: cloudformation:CreateChangeSet\n                  Resource: !Sub \"arn:${AWS::Partition}:cloudformation:*:${AWS::AccountId}:stack/*\"\n                - !Ref AWS::NoValue\n              - !If\n                - HasDriftRevert\n                - Sid: PrepareToRevert\n"),
+    ("target_role", "shared/aws/src/inspect.rs", "use ", "fn x() { cloudformation.create_change_set() }\nuse "),
+    ("target_role", "shared/aws/src/credentials.rs", '"cloudwatch:DescribeAlarms"', '["cloudwatch:DescribeAlarms", "cloudformation:ExecuteChangeSet"]'),
+    ("read_only_role", ACCOUNT, "                    - cloudformation:DetectStackDrift\n", "                    - cloudformation:DetectStackDrift\n                    - cloudformation:UpdateStack\n"),
+    ("read_only_role", ACCOUNT, "                    - cloudformation:ListStackResources\n", ""),
+    ("read_only_role", ACCOUNT, "Action: cloudtrail:LookupEvents", "Action: cloudtrail:StopLogging"),
+    ("read_only_role", ACCOUNT, "              - !If\n                - HasDriftCloudTrail\n                - Sid: WhoDidIt\n                  Effect: Allow\n                  Action: cloudtrail:LookupEvents\n                  Resource: \"*\"\n                - !Ref AWS::NoValue\n", "              - { Sid: WhoDidIt, Effect: Allow, Action: cloudtrail:LookupEvents, Resource: \"*\" }\n"),
+    ("target_role", ACCOUNT, '!Join ["/*,arn:*:cloudformation:*:*:stack/", !Ref DriftStacks]', '!Join ["/*,arn:*:cloudformation:*:*:stack/", ["*"]]'),
+    ("target_role", ACCOUNT, '                  Condition:\n                    StringEqualsIfExists: { "aws:ResourceAccount": !Ref AWS::AccountId }\n', ""),
+    ("read_only_role", ACCOUNT, "                    - cloudformation:DescribeStackResourceDrifts\n                  Resource: !Split\n                    - \",\"\n", "                    - cloudformation:DescribeStackResourceDrifts\n                  Resource: !Split\n                    - \":\"\n"),
+    ("forwarding_rules", REGION, "    Condition: HasDriftStacks\n    Properties:\n      Name: !Sub \"${Prefix}-forward-drift\"\n", "    Properties:\n      Name: !Sub \"${Prefix}-forward-drift\"\n"),
     ("environment", HUB, "MANIFOLD_INSPECT_ROLE: !Ref InspectRole", ""),
     ("adapters", "shared/aws/src/inspect/member.rs", ".describe_rule()", ".delete_rule()"),
     ("environment", HUB, "MANIFOLD_FLEET: fleet.yaml", ""),
@@ -919,10 +1232,11 @@ MUTATIONS = [
     ("mappings", HUB, "ScalingConfig: { MaximumConcurrency: 2 }", ""),
     ("mappings", "functions/deploy/src/lib.rs", "Span::from_seconds(120)", "Span::from_seconds(50)"),
     ("function_roles", HUB, "dynamodb:PutItem, dynamodb:DeleteItem]", "dynamodb:PutItem, dynamodb:DeleteItem, dynamodb:UpdateItem]"),
-    ("sweep_writes", HUB, '                Condition:\n                  "ForAllValues:StringEquals": { "dynamodb:LeadingKeys": [open] }\n', ""),
-    ("sweep_writes", HUB, "dynamodb:Query]\n", "dynamodb:Query, dynamodb:PutItem]\n"),
-    ("sweep_writes", "shared/core/src/ledger.rs", 'OPEN: &str = "open"', 'OPEN: &str = "opened"'),
+    ("ledger_writes", HUB, '                Condition:\n                  "ForAllValues:StringEquals": { "dynamodb:LeadingKeys": [open] }\n', ""),
+    ("ledger_writes", HUB, "dynamodb:Query]\n", "dynamodb:Query, dynamodb:PutItem]\n"),
+    ("ledger_writes", "shared/core/src/ledger.rs", 'OPEN: &str = "open"', 'OPEN: &str = "opened"'),
     ("schedules", HUB, "    Type: AWS::Scheduler::Schedule", "    Type: AWS::Scheduler::ScheduleGroup"),
+    ("schedules", HUB, "  SweepTicks:\n    Type: AWS::Scheduler::Schedule", "  SweepTicks:\n    Type: AWS::Scheduler::ScheduleGroup"),
     ("schedules", HUB, "                Action: lambda:InvokeFunction\n                Resource: !GetAtt SweepFunction.Arn", "                Action: lambda:InvokeFunction\n                Resource: !GetAtt DeployFunction.Arn"),
     ("schedules", HUB, "RetryPolicy: { MaximumRetryAttempts: 0,", "RetryPolicy: { MaximumRetryAttempts: 185,"),
     ("schedules", HUB, "      MaximumRetryAttempts: 0\n", ""),
@@ -950,7 +1264,7 @@ MUTATIONS = [
     ("rules", HUB, "account: [!Ref AWS::AccountId]", "account: [{ exists: true }]"),
     ("rules", REGION, "source: [aws.codepipeline]", "source: [aws.codepipeline, my.app]"),
     ("rules", REGION, "          DeadLetterConfig: { Arn: !GetAtt UndeliveredQueue.Arn }\n", ""),
-    ("rules", REGION, "!GetAtt PipelineRule.Arn, !GetAtt FailedActionRule.Arn", "!GetAtt PipelineRule.Arn"),
+    ("rules", REGION, "                  - !GetAtt FailedActionRule.Arn\n", ""),
     ("rules", REGION, '          RoleArn: !Sub "arn:${AWS::Partition}:iam::${AWS::AccountId}:role/${ForwardRoleName}"\n', ""),
     ("logs", HUB, "      RetentionInDays: !Ref LogRetentionDays\n", ""),
     ("logs", HUB, "Resource: !GetAtt DeployLogs.Arn", "Resource: !GetAtt CollectLogs.Arn"),
@@ -973,7 +1287,8 @@ def self_test(root: Path):
     missed += [f"{name} has no mutation" for name in sorted(untested)]
     with tempfile.TemporaryDirectory() as place:
         copy = Path(place)
-        for pattern in ("deploy/*.yaml", "shared/aws/src/**/*.rs", "shared/core/src/*.rs", "functions/*/src/*.rs"):
+        sources = ("deploy/*.yaml", "shared/aws/src/**/*.rs", "shared/core/src/*.rs", "functions/*/src/*.rs")
+        for pattern in (*sources, "shared/core/src/event/schedule.rs", "shared/core/tests/events/c*/*.json", "shared/core/tests/events/schedule/*.json"):
             for path in root.glob(pattern):
                 (copy / path.relative_to(root)).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(path, copy / path.relative_to(root))

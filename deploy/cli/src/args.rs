@@ -16,6 +16,11 @@ const MOST_CALLS: u32 = 1000;
 /// The command was not understood, or something it needs could not be read.
 pub(crate) const EXIT_USAGE: u8 = 2;
 
+/// A drift check found that something is not as it should be. No verdict has it.
+pub(crate) const EXIT_DRIFT: u8 = 11;
+/// A drift check found nothing to differ, and could not see everything. No verdict has it.
+pub(crate) const EXIT_UNSEEN: u8 = 12;
+
 /// The exit status of a verdict.
 pub(crate) const fn exit_status(verdict: Option<Verdict>) -> u8 {
     match verdict {

@@ -134,6 +134,9 @@ fn describe(out: &mut dyn Write, name: &str, fleet: &Fleet) -> io::Result<()> {
                 },
             )?;
         }
+        let aspects: Vec<&str> = app.aspects().iter().map(|aspect| aspect.name()).collect();
+        let every = app.drift().every.map_or_else(|| "when asked for".to_owned(), |every| format!("every {every}"));
+        writeln!(out, "    checked for drift {every}: {}", aspects.join(", "))?;
     }
     Ok(())
 }

@@ -21,7 +21,10 @@ async fn main() -> Result<(), lambda::Error> {
         let dispatch = Dispatch {
             fleet: Fleet::parse(&path.display().to_string(), &text)?,
             ledger: DynamoLedger::new(clients.dynamodb(), env::TABLE.required()?),
-            queues: SqsQueues::from_env(clients.sqs(), &[Queue::Deploy, Queue::Collect, Queue::Summarize])?,
+            queues: SqsQueues::from_env(
+                clients.sqs(),
+                &[Queue::Deploy, Queue::Collect, Queue::Summarize, Queue::Inspect],
+            )?,
             releases: CodePipelineReleases::new(clients.clone()),
             clock: SystemClock,
         };

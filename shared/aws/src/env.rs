@@ -36,6 +36,9 @@ pub const SUMMARIZE_QUEUE_URL: Variable = Variable {
     name: "MANIFOLD_SUMMARIZE_QUEUE_URL",
     holds: "the URL of the SQS queue that the summarize function reads",
 };
+/// The queue that `inspect` reads.
+pub const INSPECT_QUEUE_URL: Variable =
+    Variable { name: "MANIFOLD_INSPECT_QUEUE_URL", holds: "the URL of the SQS queue that the inspect function reads" };
 /// The fleet file; `fleet.yaml` beside the function when it is not set.
 pub const FLEET: Variable =
     Variable { name: "MANIFOLD_FLEET", holds: "the path of the fleet file, relative to the function's package" };
@@ -57,12 +60,13 @@ pub const PACKAGE: Variable =
     Variable { name: "LAMBDA_TASK_ROOT", holds: "the directory of the function's package, set by Lambda" };
 
 /// All of them.
-pub const ALL: [Variable; 11] = [
+pub const ALL: [Variable; 12] = [
     TABLE,
     DISPATCH_QUEUE_URL,
     DEPLOY_QUEUE_URL,
     COLLECT_QUEUE_URL,
     SUMMARIZE_QUEUE_URL,
+    INSPECT_QUEUE_URL,
     FLEET,
     INSPECT_ROLE,
     SIGNING_SECRET,
@@ -133,6 +137,7 @@ pub const fn queue_url(queue: Queue) -> Variable {
         Queue::Deploy => DEPLOY_QUEUE_URL,
         Queue::Collect => COLLECT_QUEUE_URL,
         Queue::Summarize => SUMMARIZE_QUEUE_URL,
+        Queue::Inspect => INSPECT_QUEUE_URL,
     }
 }
 
@@ -179,7 +184,7 @@ mod tests {
     fn every_queue_has_its_own_variable_and_no_name_is_used_twice() {
         let names: std::collections::BTreeSet<_> = ALL.iter().map(|variable| variable.name).collect();
         assert_eq!(names.len(), ALL.len());
-        for queue in [Queue::Dispatch, Queue::Deploy, Queue::Collect, Queue::Summarize] {
+        for queue in Queue::ALL {
             assert!(names.contains(queue_url(queue).name));
         }
     }

@@ -3,10 +3,13 @@
 //!
 //! A check is left out when something it depends on was refused already: one mistake, one message.
 
+mod drift;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use manifold_core::control::Operator;
+use manifold_core::drift::Looks;
 use manifold_core::ids::{AccountId, PipelineName, RoleArn, TargetKey};
 use manifold_core::plan::{
     Approval, Bake, Channel, MAX_TARGETS, MAX_VARIABLES_BYTES, PlannedWave, Policy, RevisionKind,
@@ -18,7 +21,7 @@ use crate::decode::{Many, Slot, Spanned};
 use crate::file::{AppSpec, ApprovalSpec, BakeSpec, File, HubSpec, ParameterSpec, SlackSpec, WaveSpec};
 use crate::layout::{Amount, Layout, Rule, number};
 use crate::leaf::OperatorName;
-use crate::model::{Account, App, Fleet, Hub, Parameter, ReleasePipeline, Shared, Target, Variable};
+use crate::model::{Account, App, Drift, Fleet, Hub, Parameter, ReleasePipeline, Shared, Target, Variable};
 use crate::path::Path;
 use crate::problem::{Draft, Sink, Span, closest, listed, quoted, some_of};
 use crate::select::{Grid, Matcher};
@@ -71,6 +74,7 @@ pub(crate) fn check(file: &File, out: &mut Sink) -> Option<Fleet> {
     let levels = Levels::new(file, &grid, out);
     unclaimed_values(file, &levels, out);
 
+    let default_drift = drift::defaults(file, out);
     let mut common = Common {
         account_names: accounts.iter().map(template::account).collect(),
         hub_known: hub.is_some(),
@@ -84,6 +88,7 @@ pub(crate) fn check(file: &File, out: &mut Sink) -> Option<Fleet> {
         templates: Templates::new(),
         used: HashMap::new(),
         targets: 0,
+        default_drift,
     };
     let default_slack = file.defaults.given().map(|defaults| &defaults.slack);
     let mut drafts = Vec::new();
@@ -94,6 +99,7 @@ pub(crate) fn check(file: &File, out: &mut Sink) -> Option<Fleet> {
         ));
     }
     loops(file, &common, out);
+    drift::unfit_defaults(&common, out);
     if !out.is_empty() || !complete {
         return None;
     }
@@ -127,6 +133,8 @@ pub(crate) fn check(file: &File, out: &mut Sink) -> Option<Fleet> {
             max_attempts: draft.max_attempts,
             deadline: draft.deadline,
             channel: draft.channel,
+            drift: draft.drift,
+            looks: draft.looks,
         })
     });
     // The digest is of the text, which is not known here.
@@ -355,6 +363,7 @@ struct Common<'c, 'f> {
     used: HashMap<(usize, usize, String), (usize, String)>,
     /// How many targets the apps have so far.
     targets: usize,
+    default_drift: drift::Defaults<'f>,
 }
 
 /// What becomes of an app.
@@ -371,6 +380,8 @@ struct AppDraft {
     max_attempts: u32,
     deadline: TimeSpan,
     channel: Channel,
+    drift: Drift,
+    looks: Looks,
 }
 
 /// One app while it is checked.
@@ -516,6 +527,10 @@ impl<'c, 'f> AppCheck<'c, 'f> {
         let pipelines = self.pipelines(common, places.as_deref(), &path, out);
         let variables = self.variables(common, places.as_deref(), &path, out);
 
+        let block = self.drift_block(common, &path, out);
+        let stacks = self.stacks(common, block.as_ref(), places.as_deref(), &path, out);
+        let rules = self.rules(common, block.as_ref(), places.as_deref(), &operators, &path, out);
+
         let channel = match (&self.spec.slack, default_slack) {
             (Slot::Given(slack), _) | (Slot::Absent, Some(Slot::Given(slack))) => channel(slack),
             (Slot::Absent, None | Some(Slot::Absent | Slot::Broken)) | (Slot::Broken, _) => Channel::Silent,
@@ -523,8 +538,10 @@ impl<'c, 'f> AppCheck<'c, 'f> {
         let engine = self.spec.engine.given()?.codepipeline.given()?;
         let kind = engine.revision_type.given().map_or(RevisionKind::CommitId, |kind| kind.value);
         let (places, cover, pipelines, variables) = (places?, cover?, pipelines?, variables?);
+        let (block, stacks, rules) = (block?, stacks?, rules?);
         let mut targets = Vec::with_capacity(places.len());
-        for (((place, rule), pipeline), variables) in places.iter().zip(&cover.rule_of).zip(pipelines).zip(variables) {
+        let rest = pipelines.into_iter().zip(variables).zip(stacks);
+        for ((place, rule), ((pipeline, variables), stacks)) in places.iter().zip(&cover.rule_of).zip(rest) {
             let account = &common.accounts[place.account];
             targets.push(Target {
                 key: TargetKey {
@@ -539,6 +556,7 @@ impl<'c, 'f> AppCheck<'c, 'f> {
                 wave: 0,
                 pipeline,
                 variables,
+                stacks,
             });
         }
         // Stable: within a wave the order of Regions and accounts stays.
@@ -560,7 +578,10 @@ impl<'c, 'f> AppCheck<'c, 'f> {
             operators,
         };
         self.weigh(&policy, &layout.waves, &path, out);
+        let source = engine.source_action.given().map(|action| (action.value.as_str().to_owned(), kind));
         Some(AppDraft {
+            drift: block.drift(rules, policy.operators.clone(), &channel),
+            looks: block.looks(source.is_none()),
             description: self.spec.description.given().map(|text| text.value.as_str().to_owned()),
             releases: releases?,
             parameters: self.parameters.iter().map(ParameterCheck::model).collect(),
@@ -569,7 +590,7 @@ impl<'c, 'f> AppCheck<'c, 'f> {
             waves: layout.waves,
             policy,
             changed_only: self.spec.changed_only.given().is_some_and(|flag| flag.0),
-            source: engine.source_action.given().map(|action| (action.value.as_str().to_owned(), kind)),
+            source,
             max_attempts: self.spec.max_attempts.given().map_or(1, |attempts| attempts.value),
             deadline: self
                 .spec

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use manifold_core::drift::{Aspect, Quiet, Response};
 use manifold_core::ids::{AccountId, AppName, PipelineName, Region};
 use manifold_core::plan::{Lapse, Newer, OnFailure, RevisionKind, SecretRef};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -9,8 +10,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use crate::decode::{Decode, Fields, Flag, List, Many, Map, Maybe, Share, Slot, Spanned, Whole, mapping, mismatch};
 use crate::layout::Amount;
 use crate::leaf::{
-    AccountName, ActionName, AlarmName, BakeTime, ChannelName, Choice, Deadline, ExternalId, Identity, Label,
-    OperatorName, ParameterName, Prose, RoleName, SecretName, SlackUser, TagName, TagValue, TargetName, Validity,
+    AccountName, ActionName, AlarmName, BakeTime, ChannelName, CheckTime, Choice, ConfirmTime, Deadline, DigestTime,
+    Every, ExternalId, Identity, Label, OperatorName, Owner, ParameterName, PathPattern, Prose, Reason, RoleName,
+    SecretName, SlackUser, StageName, StuckTime, TagName, TagValue, TargetName, TargetPattern, Until, Validity,
     WaveName, looks_secret,
 };
 use crate::path::Path;
@@ -88,6 +90,8 @@ mapping! {
             variables: Variables,
             /// Where the runs' summaries go.
             slack: SlackSpec,
+            /// How the apps are checked for drift. An app's own takes the place of all of this.
+            drift: DriftSpec,
         }
     }
 }
@@ -174,6 +178,8 @@ mapping! {
             operators: Many<Spanned<OperatorName>>,
             /// Where this app's summaries go instead of the default.
             slack: SlackSpec,
+            /// How this app is checked for drift, instead of all that the defaults say.
+            drift: DriftSpec,
         }
     }
 }
@@ -369,6 +375,63 @@ mapping! {
             valid_for: Spanned<Validity>,
             /// What becomes of the request when a newer release arrives: repoint (the newer one takes its place, and is asked about when it gets there), expire (the run ends as not approved) or keep (it stands, and the newer one waits). repoint when left out.
             newer_release: Spanned<Lapse>,
+        }
+    }
+}
+
+mapping! {
+    /// How targets are checked for drift: whether what runs there is what should run there. Nothing is changed by it, unless on_drift says so.
+    struct DriftSpec {
+        required {}
+        optional {
+            /// The distance of the checks, from 5m to 7d, such as 1h. When left out there is one whenever somebody asks for it with manifold drift.
+            every: Spanned<Every>,
+            /// What of a target is compared: revision (what was deployed last against the last good release), definition (the pipeline's structure against what was recorded of it, and against the other targets), health (disabled transitions, stuck approvals, a failed last execution, executions that somebody else started), stack (CloudFormation's drift detection). One or a list; the first three when left out, and stack if there are stacks.
+            checks: Many<Spanned<Aspect>>,
+            /// CloudFormation stacks in every target, by their names: one text or template such as "{{ app }}-{{ region }}", or a list of at most 10. They can't depend on the release. Stacks that are nested in them are not looked at: name them too.
+            stacks: Many<Spanned<Template>>,
+            /// The stage of the target pipelines whose success counts as deployed. The last one when left out.
+            deploy_stage: Spanned<StageName>,
+            /// How long after the first look what differs is looked at again before it is called drift, from 1s to 15m; never if one look is enough. 5m when left out.
+            confirm: Spanned<ConfirmTime>,
+            /// How long an approval in a target pipeline may wait before it counts as stuck, from 1m to 60d. 24h when left out.
+            stuck_after: Spanned<StuckTime>,
+            /// The time a check may take, up to 6h and longer than confirm; what was not seen by then is unknown. 30m when left out.
+            deadline: Spanned<CheckTime>,
+            /// What is told of a check that found nothing new: silent (nothing) or edit (the last message says when it was checked again). silent when left out.
+            quiet: Spanned<Quiet>,
+            /// How often all that is not in sync is told, news or not: a time such as 1d, up to 31d and no shorter than every. When left out, news alone are told.
+            digest: Spanned<DigestTime>,
+            /// What follows from a revision that drifted: report (it is told) or redeploy (and a rollout brings these targets their last good release again, in the app's waves and with its approvals). report when left out.
+            on_drift: Spanned<Response>,
+            /// Whether CloudTrail is asked who did it; the role to inspect with must be allowed to. false when left out.
+            who: Flag,
+            /// Where drift is told instead of the app's own place.
+            slack: SlackSpec,
+            /// Differences that are known and meant, for a while.
+            ignore: List<IgnoreSpec>,
+        }
+    }
+}
+
+mapping! {
+    /// A difference that is known and meant, for a while. When its time is up it counts again, and the rule is told of.
+    struct IgnoreSpec {
+        required {
+            /// Which targets: a pattern of account/region, with the account's name or id, such as prod/*, or "*/eu-west-1" in quotes; * stands for any text.
+            target: Spanned<TargetPattern>,
+            /// Who answers for it.
+            owner: Spanned<Owner>,
+            /// Why.
+            reason: Spanned<Reason>,
+            /// Until when it holds: a date (until its end, in UTC) or a time, such as 2026-12-31 or 2026-12-31T18:00:00Z.
+            until: Spanned<Until>,
+        }
+        optional {
+            /// In which comparison: revision, definition, health or stack. All of them when left out.
+            check: Spanned<Aspect>,
+            /// At which paths in it, as a check tells them: a pattern such as /transitions/*. All of them when left out.
+            path: Spanned<PathPattern>,
         }
     }
 }

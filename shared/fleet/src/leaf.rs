@@ -2,13 +2,14 @@
 //!
 //! Types of the core are read by the core's own rules; what is only a fleet file's business is here.
 
+use manifold_core::drift::{Aspect, LONGEST_CONFIRM, Quiet, Response};
 use manifold_core::ids::{AccountId, AppName, PipelineName, Region};
 use manifold_core::plan::{LONGEST_APPROVAL, LONGEST_BAKE, Lapse, Newer, OnFailure, RevisionKind};
-use manifold_core::time::Span as TimeSpan;
+use manifold_core::time::{Span as TimeSpan, Timestamp};
 use schemars::{Schema, json_schema};
 
 use crate::decode::{Fault, Leaf};
-use crate::problem::{Draft, closest, quoted};
+use crate::problem::{Draft, closest, listed, quoted};
 
 fn refused(text: &str, expected: &str) -> Draft {
     let shown = if looks_secret(text) { "this secret".to_owned() } else { quoted(text) };
@@ -160,6 +161,64 @@ text_leaf!(
     AlarmName, "an alarm's name: a text of 1-255 characters", "^.{1,255}$", (1..=255), |t| !t.contains(char::is_control)
 );
 
+text_leaf!(
+    /// A stage in a pipeline (CodePipeline API reference, `StageName`).
+    StageName,
+    "a stage's name: 1-100 characters of A-Z, a-z, 0-9, '.', '@', '-' and '_'",
+    "^[A-Za-z0-9.@_-]{1,100}$", (1..=100), |t| every(t, ".@-_")
+);
+text_leaf!(
+    /// Who answers for something.
+    Owner, "an owner: a text of 1-64 characters", "^.{1,64}$", (1..=64), |t| !t.contains(char::is_control)
+);
+text_leaf!(
+    /// Why something is as it is.
+    Reason, "a reason: a text of 1-500 characters", "\\S", (1..=500), |t| !t.trim().is_empty()
+);
+
+/// Declares a pattern, in which `*` stands for any text, by its length and its characters.
+macro_rules! pattern_leaf {
+    ($(#[$doc:meta])* $name:ident, $expected:literal, $pattern:literal, $range:expr, $ok:expr) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub(crate) struct $name(String);
+
+        impl $name {
+            pub(crate) fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl Leaf for $name {
+            const EXPECTED: &'static str = $expected;
+            fn parse(text: &str) -> Result<Self, Vec<Fault>> {
+                let ok: fn(&str) -> bool = $ok;
+                if $range.contains(&text.chars().count()) && ok(text) {
+                    Ok(Self(text.to_owned()))
+                } else {
+                    Err(Fault::whole(Draft::new(format!("{} is not {}", quoted(text), Self::EXPECTED))))
+                }
+            }
+            fn schema() -> Schema {
+                json_schema!({ "type": "string", "pattern": $pattern })
+            }
+        }
+    };
+}
+
+pattern_leaf!(
+    /// Some targets, as an ignore rule names them.
+    TargetPattern,
+    "a pattern of targets as account/region, such as prod/* or */eu-west-1",
+    "^[A-Za-z0-9._/*-]{1,128}$", (1..=128), |t| every(t, "._-/*")
+);
+pattern_leaf!(
+    /// Some paths in a comparison, as an ignore rule names them.
+    PathPattern,
+    "a pattern of paths in what is compared, such as /transitions/*",
+    "^.{1,300}$", (1..=300), |t| !t.contains(char::is_control)
+);
+
 /// The name or ARN of a secret. A secret itself, put here by mistake, is refused without being repeated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SecretName(String);
@@ -249,6 +308,20 @@ word_leaf!(
     "repoint",
     [("repoint", Lapse::Repoint), ("expire", Lapse::Expire), ("keep", Lapse::Keep)]
 );
+
+word_leaf!(Quiet, "silent or edit", "silent", [("silent", Quiet::Silent), ("edit", Quiet::Edit)]);
+word_leaf!(Response, "report or redeploy", "report", [("report", Response::Report), ("redeploy", Response::Redeploy)]);
+
+impl Leaf for Aspect {
+    const EXPECTED: &'static str = "revision, definition, health or stack";
+    fn parse(text: &str) -> Result<Self, Vec<Fault>> {
+        let names = Self::ALL.map(Self::name);
+        Self::of_name(text).ok_or_else(|| Fault::whole(refused(text, &listed(names)).suggest(closest(text, names))))
+    }
+    fn schema() -> Schema {
+        json_schema!({ "enum": Self::ALL.map(Self::name) })
+    }
+}
 
 /// A target by its names: an account, or one Region of it.
 #[derive(Debug, Clone)]
@@ -348,6 +421,72 @@ time_leaf!(
     { "type": "string", "pattern": "^\\s*([0-9]+\\s*(d|h|m|s)\\s*)+$", "default": "24h" }
 );
 
+time_leaf!(
+    /// The distance of drift checks.
+    Every, (300..=7 * 86_400), "between 5m and 7d",
+    { "type": "string", "pattern": "^\\s*([0-9]+\\s*(d|h|m|s)\\s*)+$" }
+);
+time_leaf!(
+    /// The time a drift check may take.
+    CheckTime, (60..=6 * 3600), "between 1m and 6h",
+    { "type": "string", "pattern": "^\\s*([0-9]+\\s*(d|h|m|s)\\s*)+$", "default": "30m" }
+);
+time_leaf!(
+    /// How often all that stands is told.
+    DigestTime, (300..=31 * 86_400), "between 5m and 31d",
+    { "type": "string", "pattern": "^\\s*([0-9]+\\s*(d|h|m|s)\\s*)+$" }
+);
+time_leaf!(
+    /// How long an approval waits before it is stuck: at most what CodePipeline lets it wait (user guide, "Quotas": a
+    /// manual approval times out after 7 days, or what is set, up to 60 days).
+    StuckTime, (60..=60 * 86_400), "between 1m and 60d",
+    { "type": "string", "pattern": "^\\s*([0-9]+\\s*(d|h|m|s)\\s*)+$", "default": "24h" }
+);
+
+/// How long after the first look what differs is looked at again; `None` if one look is enough.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ConfirmTime(pub(crate) Option<TimeSpan>);
+
+/// How `confirm` says that one look is enough.
+const NEVER: &str = "never";
+
+impl Leaf for ConfirmTime {
+    const EXPECTED: &'static str = "a duration such as 90s or 5m, or never";
+    fn parse(text: &str) -> Result<Self, Vec<Fault>> {
+        if text == NEVER {
+            return Ok(Self(None));
+        }
+        match seconds(text) {
+            None => Err(Fault::whole(refused(text, Self::EXPECTED).suggest(closest(text, [NEVER])))),
+            Some(seconds) if (1..=LONGEST_CONFIRM.as_millis() / 1000).contains(&seconds) => {
+                Ok(Self(Some(TimeSpan::from_seconds(seconds))))
+            }
+            Some(_) => Err(Fault::whole(refused(text, "between 1s and 15m, or never"))),
+        }
+    }
+    fn schema() -> Schema {
+        json_schema!({ "type": "string", "pattern": "^(never|\\s*([0-9]+\\s*(m|s)\\s*)+)$", "default": "5m" })
+    }
+}
+
+/// Until when something holds: a time, or a day with all of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Until(pub(crate) Timestamp);
+
+impl Leaf for Until {
+    const EXPECTED: &'static str =
+        "a date such as 2026-12-31 (until its end, in UTC), or a time such as 2026-12-31T18:00:00Z";
+    fn parse(text: &str) -> Result<Self, Vec<Fault>> {
+        let day = || {
+            Timestamp::parse_rfc3339(&format!("{text}T00:00:00Z")).map(|day| day.plus(TimeSpan::from_minutes(24 * 60)))
+        };
+        Timestamp::parse_rfc3339(text).or_else(day).map(Self).ok_or_else(|| Fault::whole(refused(text, Self::EXPECTED)))
+    }
+    fn schema() -> Schema {
+        json_schema!({ "type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ].+)?$" })
+    }
+}
+
 /// Reads `1d 12h`, `90m`, `3600s`: units in any order, each at most once.
 fn seconds(text: &str) -> Option<i64> {
     let (mut rest, mut sum, mut seen) = (text.trim(), 0_i64, String::new());
@@ -406,5 +545,27 @@ mod tests {
         assert!(Identity::parse("arn:aws:iam::111122223333:user/alice").is_ok());
         assert!(Identity::parse("*").is_ok());
         assert!(Identity::parse("alice").is_err());
+        assert!(StageName::parse("Deploy to prod").is_err());
+        assert!(TargetPattern::parse("*/eu-west-1").is_ok());
+        assert!(TargetPattern::parse("prod /*").is_err());
+        assert!(PathPattern::parse("").is_err());
+        assert!(Reason::parse("  ").is_err());
+    }
+
+    #[test]
+    fn a_day_holds_until_its_end() {
+        let until = |text: &str| Until::parse(text).ok().map(|until| until.0.to_string());
+        assert_eq!(until("2026-12-31").as_deref(), Some("2027-01-01T00:00:00Z"));
+        assert_eq!(until("2026-12-31T18:00:00+02:00").as_deref(), Some("2026-12-31T16:00:00Z"));
+        assert_eq!(["2026-02-30", "2026-12", "tomorrow", "2026-12-31T18:00"].map(until), [None, None, None, None]);
+    }
+
+    #[test]
+    fn one_look_is_enough_or_a_second_one_comes_within_a_quarter_of_an_hour() {
+        let confirm = |text: &str| ConfirmTime::parse(text).ok().map(|confirm| confirm.0);
+        assert_eq!(confirm("never"), Some(None));
+        assert_eq!(confirm("15m"), Some(Some(LONGEST_CONFIRM)));
+        assert_eq!(confirm("1s"), Some(Some(TimeSpan::from_seconds(1))));
+        assert_eq!(["16m", "0s", "Never", "5"].map(confirm), [None; 4]);
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! [`Fleet::parse`] either gives a [`Fleet`], in which nothing is left to check, or every [`Problem`] of the
 //! file at once, each with its place, its remedy and the name that was probably meant. [`App::plan`] then
-//! decides everything about one run, [`App::plan_for`] about one for some of the targets, and [`App::plan_back`] about the
-//! way back.
+//! decides everything about one run, [`App::plan_for`] about one for some of the targets, [`App::plan_back`] about the way
+//! back, and [`App::plan_check`] about a drift check.
 //!
 //! Nothing here touches a file system, a network, a clock or an environment: text in, values out.
 //!
@@ -40,7 +40,7 @@ mod template;
 mod values;
 mod yaml;
 
-pub use model::{Account, App, Fleet, Hub, Parameter, ReleasePipeline, Target};
+pub use model::{Account, App, Drift, Fleet, Hub, Parameter, ReleasePipeline, Target};
 pub use plan::{Back, PlanError, Selection};
 pub use problem::{Problem, Problems};
 pub use schema::json_schema;

@@ -1,8 +1,9 @@
 //! A fleet that has passed every check.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use manifold_core::drift::{self, Aspect, Looks};
 use manifold_core::ids::{AccountId, AppName, PipelineName, Region, RoleArn, TargetKey};
 use manifold_core::plan::{Channel, PlannedWave, Policy, RevisionKind};
 use manifold_core::time::Span;
@@ -69,6 +70,22 @@ pub struct App {
     pub(crate) max_attempts: u32,
     pub(crate) deadline: Span,
     pub(crate) channel: Channel,
+    pub(crate) drift: Drift,
+    /// What is looked at in each target, but for the stacks.
+    pub(crate) looks: Looks,
+}
+
+/// How an app is checked for drift.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drift {
+    /// The distance of its checks, from 5 minutes to 7 days; `None` if there is one only when somebody asks for it.
+    pub every: Option<Span>,
+    /// The time a check may take: longer than [`drift::Policy::confirm`], and at most 6 hours.
+    pub deadline: Span,
+    /// How it is judged and told, and who may decide about it: those who may about the app's runs.
+    pub policy: drift::Policy,
+    /// Where it is told.
+    pub channel: Channel,
 }
 
 /// A parameter of an app: a pipeline variable of the target pipelines.
@@ -102,6 +119,8 @@ pub struct Target {
     pub(crate) pipeline: PipelineName,
     /// One for each of the app's parameters, in their order.
     pub(crate) variables: Box<[Variable]>,
+    /// The names of the CloudFormation stacks that are checked for drift.
+    pub(crate) stacks: Box<[Arc<str>]>,
 }
 
 /// The value of a parameter for one target.
@@ -282,6 +301,18 @@ impl App {
     #[must_use]
     pub fn channel(&self) -> &Channel {
         &self.channel
+    }
+
+    /// How it is checked for drift; when the file says nothing, whenever somebody asks for it.
+    #[must_use]
+    pub fn drift(&self) -> &Drift {
+        &self.drift
+    }
+
+    /// What of its targets is compared when it is checked for drift; at least one.
+    #[must_use]
+    pub fn aspects(&self) -> &BTreeSet<Aspect> {
+        &self.looks.aspects
     }
 }
 

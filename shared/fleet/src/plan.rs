@@ -1,8 +1,10 @@
-//! From an app and a release to the plan of a run: for all of the app's targets, for some, or the way back.
+//! From an app and a release to the plan of a run: for all of the app's targets, for some, or the way back. And the plan of
+//! a drift check, which needs no release.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+use manifold_core::drift::Looks;
 use manifold_core::ids::{ExecutionRef, RunId, TargetKey};
 use manifold_core::known::{Good, Known};
 use manifold_core::plan::{MAX_VARIABLES_BYTES, Plan, PlannedTarget, SourceRevision};
@@ -272,6 +274,19 @@ impl App {
         Ok(Back { plan, gone })
     }
 
+    /// Decides what a drift check looks at: all of the app's targets, or those in `only`, in the app's order. What it does not
+    /// have is left out, so that there may be none.
+    #[must_use]
+    pub fn plan_check(&self, only: Option<&BTreeSet<TargetKey>>) -> Vec<PlannedTarget> {
+        let targets = self.targets.iter().filter(|target| only.is_none_or(|only| only.contains(&target.key)));
+        let planned = targets.zip(0..).map(|(target, index)| {
+            let stacks = target.stacks.iter().map(ToString::to_string).collect();
+            let looks = Some(Box::new(Looks { stacks, ..self.looks.clone() }));
+            PlannedTarget { index, looks, ..self.bare(target) }
+        });
+        planned.collect()
+    }
+
     fn owns(&self, run: &RunId) -> Result<(), PlanError> {
         match run.app() == self.name {
             true => Ok(()),
@@ -361,8 +376,17 @@ impl App {
         set: &[Option<Arc<str>>],
         rendering: &mut Rendering<'a>,
     ) -> Result<PlannedTarget, PlanError> {
-        let account = &self.shared.accounts[target.account];
         Ok(PlannedTarget {
+            variables: self.variables(target, set, rendering)?,
+            source_revision: rendering.source_revision.clone(),
+            ..self.bare(target)
+        })
+    }
+
+    /// A target with what neither a release nor a check decides.
+    fn bare(&self, target: &Target) -> PlannedTarget {
+        let account = &self.shared.accounts[target.account];
+        PlannedTarget {
             index: 0,
             wave: 0,
             key: target.key.clone(),
@@ -370,13 +394,13 @@ impl App {
             role: account.role.clone(),
             external_id: account.external_id.clone(),
             pipeline: target.pipeline.clone(),
-            variables: self.variables(target, set, rendering)?,
-            source_revision: rendering.source_revision.clone(),
+            variables: BTreeMap::new(),
+            source_revision: None,
             after: Vec::new(),
             before: Vec::new(),
             release: None,
             looks: None,
-        })
+        }
     }
 
     /// Gives the targets of a plan their places, and those that are left alone the indexes that follow.

@@ -540,7 +540,8 @@ fn some_targets_keep_their_order_and_their_limits() {
 }
 
 fn good(run: &RunId, release: &Release, fingerprint: String) -> Good {
-    Good { run: run.clone(), release: release.clone(), fingerprint, at: Timestamp::from_millis(1_700_000_000_000) }
+    let at = Timestamp::from_millis(1_700_000_000_000);
+    Good { run: run.clone(), release: release.clone(), fingerprint, execution: None, pinned: None, at }
 }
 
 fn selection(known: &BTreeMap<TargetKey, Known>) -> Selection<'_> {

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
 use manifold_core::control::Decision;
+use manifold_core::drift::{Check, Looked, OpenCheck};
 use manifold_core::event::{PipelineState, decode_event};
 use manifold_core::ids::{Attempt, ExecutionId, ExecutionRef, Nonce, PipelineName, RunId, TargetKey};
 use manifold_core::known::Known;
@@ -353,6 +354,13 @@ impl World {
         self.lock().behaviours.set(target, behaviour);
     }
 
+    /// Has other things go wrong from now on. The points at which they do are counted anew.
+    pub fn set_faults(&self, faults: Faults) {
+        let mut inner = self.lock();
+        inner.mishaps = Agenda::of(&faults.mishaps);
+        inner.faults = faults;
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // A panic while the lock is held ends the simulation anyway.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -587,11 +595,23 @@ impl World {
         Next::Letters(letters)
     }
 
-    /// Whether nothing is left to happen but ticks that find nothing to do.
+    /// Whether nothing is looked after, and nothing is due: however much time passes, nothing happens.
+    pub(crate) fn is_asleep(&self) -> bool {
+        self.is_settled() && self.lock().of_partition(OPEN).next().is_none()
+    }
+
+    /// Whether nothing is left to happen but ticks that find nothing to do by now.
     pub(crate) fn is_settled(&self) -> bool {
         let inner = self.lock();
         let idle = inner.agenda.values().all(|due| matches!(due, Due::Tick));
-        idle && inner.of_partition(OPEN).next().is_none()
+        // A check that has ended is kept until its next one, which nobody opens here by itself.
+        let is_over = |run: &RunId| {
+            let key = Key::Check(run.clone());
+            let stored = inner.records.get(&(key.partition(), key.sort()));
+            stored.and_then(|record| record.item.get::<Check>()).is_none_or(|check| check.closed().is_some())
+        };
+        let mut open = inner.of_partition(OPEN);
+        idle && open.all(|record| record.item.get::<OpenCheck>().is_some_and(|open| is_over(&open.check)))
     }
 
     /// Every decision that was recorded, of all runs.
@@ -606,6 +626,23 @@ impl World {
     pub fn known(&self) -> Vec<Known> {
         let inner = self.lock();
         inner.records.values().filter_map(|record| record.item.get::<Known>().cloned()).collect()
+    }
+
+    /// The drift checks that were opened, oldest first.
+    #[must_use]
+    pub fn checks(&self) -> Vec<Check> {
+        let inner = self.lock();
+        let mut checks: Vec<Check> =
+            inner.records.values().filter_map(|record| record.item.get::<Check>().cloned()).collect();
+        checks.sort_by_key(|check| check.opened_at);
+        checks
+    }
+
+    /// What was seen of a check's targets.
+    #[must_use]
+    pub fn looked(&self, check: &RunId) -> Vec<Looked> {
+        let records = self.listed(&Listing::Looked(check.clone()));
+        records.into_iter().filter_map(|record| record.item.take()).collect()
     }
 
     /// A run's plan, for an onlooker: it takes no time.
@@ -669,7 +706,7 @@ impl World {
     /// When something is due next; nothing is, but ticks of the schedule that find nothing to do, if there is none.
     #[must_use]
     pub fn next_at(&self) -> Option<Timestamp> {
-        if self.is_settled() {
+        if self.is_asleep() {
             return None;
         }
         self.lock().agenda.first_key_value().map(|((at, _), _)| *at)
@@ -1250,16 +1287,17 @@ impl OpenRuns for World {
         Ok(self.lock().of_partition(OPEN).cloned().map(Ok).collect())
     }
 
-    async fn forget(&self, run: &RunId, nonce: &Nonce) -> Result<bool, LedgerError> {
+    async fn forget(&self, key: &Key, nonce: &Nonce) -> Result<bool, LedgerError> {
         self.count("ledger.forget");
         self.ask("ledger.forget/before", 4, 10).await?;
-        let key = Key::Open(run.clone());
         let place = (key.partition(), key.sort());
         let forgotten = {
             let mut inner = self.lock();
             let is_own = inner.records.get(&place).is_some_and(|record| record.nonce == *nonce);
             if is_own {
-                inner.tell(|| format!("forgets {run}: it is told"));
+                inner.tell(|| {
+                    format!("forgets {}: it is told", key.run().map_or_else(String::new, ToString::to_string))
+                });
                 inner.records.remove(&place);
             }
             is_own

@@ -57,7 +57,7 @@ pub(crate) fn control(verb: &Verb) -> Result<ExitCode> {
     let fleet = place.fleet.as_deref().map(|path| validate::read(path, "nothing was done")).transpose()?;
     let fleet = fleet.as_ref().map(|(_, fleet)| fleet);
     aws::runtime()?.block_on(async {
-        let hub = Box::pin(Hub::open(place, fleet)).await?;
+        let hub = Box::pin(Hub::open(&place, fleet)).await?;
         let live = std::io::stderr().is_terminal() && std::io::stdout().is_terminal() && !console::is_dumb();
         let mut tell = |text: &str| print(|out| out.write_all(text.as_bytes()));
         let mut desk = Desk { site: &hub, fleet, tell: &mut tell, live };

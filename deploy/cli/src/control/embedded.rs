@@ -4,8 +4,9 @@ use std::cell::RefCell;
 
 use anyhow::{Result, anyhow, bail};
 use manifold_core::control::Who;
+use manifold_core::drift::Check;
 use manifold_core::ids::{ExecutionRef, Nonce, PipelineName, RunId};
-use manifold_core::ledger::{Key, Listing, Record};
+use manifold_core::ledger::{Key, Listing, Opening, Record};
 use manifold_core::message::Outgoing;
 use manifold_core::release::Release;
 use manifold_core::run::{Hold, Phase, Target};
@@ -50,7 +51,23 @@ impl Embedded {
         Ok(())
     }
 
-    /// Lets time pass until every run has its verdict, or holds, or waits for one that does; and Slack shows it.
+    /// The drift checks that were opened, oldest first of each app.
+    pub(crate) fn checks(&self) -> Vec<Check> {
+        self.look(|simulation| {
+            let world = simulation.world();
+            let mut checks = Vec::new();
+            for app in simulation.fleet().apps() {
+                let opened = world.listed(&Listing::Checks(app.name().clone(), u32::MAX)).into_iter().rev();
+                let opened = opened.filter_map(|record| record.item.take::<Opening>());
+                let records = opened.filter_map(|opening| world.record(&Key::Check(opening.run)));
+                checks.extend(records.filter_map(|record| record.item.take::<Check>()));
+            }
+            checks
+        })
+    }
+
+    /// Lets time pass until every run has its verdict, or holds, or waits for one that does, and every drift check has
+    /// ended; and Slack shows it.
     pub(crate) fn settle(&self) -> Result<()> {
         let until = self.now().plus(LONGEST);
         loop {
@@ -66,16 +83,20 @@ impl Embedded {
                 }
             }
             if self.now() >= until {
-                bail!("the runs neither ended nor held within {LONGEST}");
+                bail!("the runs and drift checks neither ended nor held within {LONGEST}");
             }
         }
     }
 
     fn is_at_rest(&self) -> bool {
+        let checks = self.checks();
+        if checks.iter().any(|check| check.closed().is_none()) {
+            return false;
+        }
         self.look(|simulation| {
             let world = simulation.world();
             let heads = world.runs().into_iter().filter_map(|run| world.head(&run));
-            let mut any = false;
+            let mut any = !checks.is_empty();
             let rests = heads.into_iter().all(|head| {
                 any = true;
                 let waits = match &head.phase {

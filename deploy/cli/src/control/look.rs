@@ -162,7 +162,7 @@ pub(super) async fn show<S: Site>(options: &Show, desk: &mut Desk<'_, S>) -> Res
 }
 
 /// Decisions for people, a line each.
-fn told(decisions: &[Decision]) -> String {
+pub(super) fn told(decisions: &[Decision]) -> String {
     if decisions.is_empty() {
         return "  none yet\n".to_owned();
     }

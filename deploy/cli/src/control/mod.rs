@@ -1,10 +1,11 @@
 //! The commands that control rollouts: `plan`, `start`, `status`, `watch`, `history`, `show`, `why`, `replay`, `approve`,
-//! `reject`, `pause`, `resume`, `abort`, `retry`, `rollback`.
+//! `reject`, `pause`, `resume`, `abort`, `retry`, `rollback`; and those of [drift checks](drift).
 //!
 //! Each is written once, over a [`Site`]: AWS, or the embedded world in which `manifold play` runs scenarios.
 
 #[cfg(feature = "aws")]
 mod aws;
+pub(crate) mod drift;
 pub(crate) mod embedded;
 mod find;
 mod look;
@@ -66,5 +67,6 @@ pub(crate) async fn run<S: Site>(verb: &Verb, desk: &mut Desk<'_, S>) -> Result<
         Verb::Abort(options) => orders::abort(options, desk).await,
         Verb::Retry(options) => requests::retry(options, desk).await,
         Verb::Rollback(options) => requests::rollback(options, desk).await,
+        Verb::Drift(options) => drift::drift(options, desk).await,
     }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
+use super::drift::options::Drift;
 use crate::args::{Output, prefix};
 
 /// How a run is named.
@@ -72,6 +73,9 @@ pub(crate) enum Verb {
     /// Bring targets back to the release that they had before a run.
     #[command(after_help = ORDER_HELP)]
     Rollback(Rollback),
+    /// See whether what runs in every target is what should run there; accept, ignore or revert what differs.
+    #[command(after_help = super::drift::options::HELP)]
+    Drift(Box<Drift>),
 }
 
 /// Where Manifold runs, and how the answer is printed.
@@ -367,7 +371,7 @@ fn setting(text: &str) -> Result<(String, String), String> {
 #[cfg(feature = "aws")]
 impl Verb {
     /// Where Manifold runs.
-    pub(crate) const fn place(&self) -> &Place {
+    pub(crate) fn place(&self) -> Place {
         match self {
             Self::Plan(Plan { common, .. })
             | Self::Start(Start { common, .. })
@@ -382,8 +386,9 @@ impl Verb {
             | Self::Resume(Resume { common, .. })
             | Self::Abort(Abort { common, .. })
             | Self::Retry(Retry { common, .. })
-            | Self::Rollback(Rollback { common, .. }) => &common.place,
-            Self::Show(Show { place, .. }) => place,
+            | Self::Rollback(Rollback { common, .. }) => common.place.clone(),
+            Self::Show(Show { place, .. }) => place.clone(),
+            Self::Drift(drift) => drift.common.place(),
         }
     }
 }

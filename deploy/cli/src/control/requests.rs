@@ -158,7 +158,7 @@ async fn give<S: Site>(
                 Became::Refused(because) => format!("✖ refused: {}\n", text::plain(because, WORDS)),
                 Became::Unknown => unanswered(match &command.what {
                     Request::Start { .. } => &run,
-                    Request::Retry { of, .. } | Request::Rollback { of, .. } => of,
+                    Request::Retry { of, .. } | Request::Rollback { of, .. } | Request::Restore { of, .. } => of,
                 }),
             };
             (desk.tell)(&words)?;
@@ -175,7 +175,7 @@ async fn give<S: Site>(
 async fn became<S: Site>(site: &S, run: &RunId, command: &Command<Request>) -> Result<Became> {
     let of = match &command.what {
         Request::Start { .. } => run,
-        Request::Retry { of, .. } | Request::Rollback { of, .. } => of,
+        Request::Retry { of, .. } | Request::Rollback { of, .. } | Request::Restore { of, .. } => of,
     };
     let keys = [Key::Head(run.clone()), Key::Decision(of.clone(), command.at, command.id.to_string())];
     let until = command.at.plus(site.patience());
@@ -202,6 +202,7 @@ fn verb(request: &Request) -> String {
         Request::Start { .. } => "start".to_owned(),
         Request::Retry { of, .. } => format!("retry of {of}"),
         Request::Rollback { of, .. } => format!("rollback of {of}"),
+        Request::Restore { of, .. } => format!("way back after drift check {of}"),
     }
 }
 

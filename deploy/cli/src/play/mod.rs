@@ -22,12 +22,15 @@ Commands stand in blocks of ```console, each after "$ "; what follows one is wha
 
   $ release APP REVISION ["MESSAGE"]      the app's release pipeline succeeds
   $ wait [TIME]                           time passes, as 90s, 10m or 2h; without a time until every run
-                                          has its verdict or waits for somebody
+                                          has its verdict or waits for somebody, and every drift check has ended
   $ fail ACCOUNT/REGION=WHAT              what the target does from now on, as --fail of "manifold simulate"
   $ alarm ACCOUNT/REGION NAME [on|off]    an alarm goes into ALARM, or out of it
+  $ tamper ACCOUNT/REGION WHAT            somebody does something to the target by hand: start REVISION, edit PROJECT,
+                                          disable STAGE, change STACK, remove-role; repair undoes all but the start
+  $ tick drift                            the schedule of drift checks ticks
   $ as NAME                               who gives the next commands: an operator of the fleet, or anybody
   $ manifold COMMAND ...                  plan, start, status, watch, history, show, why, replay, approve,
-                                          reject, pause, resume, abort, retry, rollback
+                                          reject, pause, resume, abort, retry, rollback, drift
   $ slack [APP]                           the one message of the newest run, as it stands in Slack
 
 Exit status:

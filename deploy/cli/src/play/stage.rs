@@ -8,7 +8,7 @@ use manifold_core::time::{Span, Timestamp};
 use manifold_fleet::{App, Fleet};
 use manifold_local::behaviour::Chosen;
 use manifold_local::simulation::Simulation;
-use manifold_local::world::SlackCall;
+use manifold_local::world::{Inbox, SlackCall, Tampering};
 use serde_json::{Value, json};
 
 use crate::args::{Args, Command};
@@ -50,6 +50,21 @@ impl Stage {
             ["fail", choice] => self.fail(choice),
             ["alarm", target, name] | ["alarm", target, name, "on"] => self.alarm(target, name, true),
             ["alarm", target, name, "off"] => self.alarm(target, name, false),
+            ["tamper", target, "start", revision] => {
+                self.tamper(target, &Tampering::Start { revision: (*revision).to_owned() })
+            }
+            ["tamper", target, "edit", project] => {
+                self.tamper(target, &Tampering::Edit { project: (*project).to_owned() })
+            }
+            ["tamper", target, "disable", stage] => {
+                self.tamper(target, &Tampering::Disable { stage: (*stage).to_owned() })
+            }
+            ["tamper", target, "change", stack] => {
+                self.tamper(target, &Tampering::Change { stack: (*stack).to_owned() })
+            }
+            ["tamper", target, "remove-role"] => self.tamper(target, &Tampering::RemoveRole),
+            ["tamper", target, "repair"] => self.tamper(target, &Tampering::Repair),
+            ["tick", "drift"] => self.tick(),
             ["as", name] => {
                 self.site.act_as(who(&self.fleet, name));
                 Ok(String::new())
@@ -123,6 +138,32 @@ impl Stage {
             }
         });
         Ok(String::new())
+    }
+
+    fn tamper(&self, target: &str, what: &Tampering) -> Result<String> {
+        let chosen: Chosen = format!("{target}=Succeeded").parse()?;
+        let targets = self.targets(&chosen)?;
+        self.site.look(|simulation| {
+            for target in targets {
+                simulation.world().tamper(&target, what);
+            }
+        });
+        Ok(String::new())
+    }
+
+    /// The schedule of drift checks ticks.
+    fn tick(&self) -> Result<String> {
+        let checks = || self.site.checks().into_iter().map(|check| check.run).collect::<Vec<RunId>>();
+        let before = checks();
+        self.site.look(|simulation| {
+            let world = simulation.world();
+            let tick = json!({ "kind": "drift-check", "scheduledTime": world.time().to_string() });
+            world.deliver(Inbox::Dispatch, tick.to_string(), Span::from_millis(0));
+        });
+        // A moment, and its checks are open.
+        self.site.wait(Span::from_seconds(2))?;
+        let opened = checks().into_iter().filter(|check| !before.contains(check));
+        Ok(opened.map(|check| format!("opened {check}\n")).collect())
     }
 
     /// The targets that are meant.

@@ -62,7 +62,6 @@ impl<'a> Table<'a> {
             | Key::Known(..)
             | Key::Opening(..)
             | Key::Open(_)
-            | Key::Pace(_)
             | Key::Check(_)
             | Key::Looked(..)
             | Key::Detection(..)
@@ -72,7 +71,8 @@ impl<'a> Table<'a> {
             | Key::Checked(..)
             | Key::LastCheck(_)
             | Key::Definition(..)
-            | Key::OpenCheck(_) => None,
+            | Key::OpenCheck(_)
+            | Key::Pace(_) => None,
         };
         let nonce = "somebody".parse().unwrap();
         item.map_or(Fact::Absent, |item| Fact::Stored(Box::new(Record { version: 7, nonce, item })))
