@@ -32,6 +32,15 @@ pub fn pipeline(region: &Region, pipeline: &PipelineName) -> Option<String> {
     Some(format!("{}/{}/view?region={region}", pipelines(region)?, encode(pipeline.as_str())))
 }
 
+/// The page of a change set, by the ARNs of its stack and its own.
+#[must_use]
+pub fn change_set(region: &Region, stack: &str, change_set: &str) -> Option<String> {
+    let host = host(region.partition())?;
+    let (stack, change_set) = (encode(stack), encode(change_set));
+    let page = format!("https://{region}.{host}/cloudformation/home?region={region}#/stacks/changesets/changes");
+    Some(format!("{page}?stackId={stack}&changeSetId={change_set}"))
+}
+
 fn pipelines(region: &Region) -> Option<String> {
     host(region.partition()).map(|host| format!("https://{region}.{host}/codesuite/codepipeline/pipelines"))
 }
