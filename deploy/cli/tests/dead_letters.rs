@@ -312,9 +312,13 @@ impl World {
                 format!("<member><OutputKey>{key}</OutputKey><OutputValue>{value}</OutputValue></member>")
             };
             let mut outputs = output("LedgerName", "manifold-ledger");
-            for (name, queue) in
-                [("Dispatch", "dispatch"), ("Deploy", "deploy"), ("Collect", "collect"), ("Summarize", "summarize")]
-            {
+            for (name, queue) in [
+                ("Dispatch", "dispatch"),
+                ("Deploy", "deploy"),
+                ("Collect", "collect"),
+                ("Summarize", "summarize"),
+                ("Inspect", "inspect"),
+            ] {
                 outputs += &output(&format!("{name}QueueUrl"), &format!("http://sqs/{HUB}/manifold-{queue}"));
                 outputs += &output(&format!("{name}DeadQueueUrl"), &format!("http://sqs/{HUB}/manifold-{queue}-dead"));
             }
