@@ -15,10 +15,7 @@ async fn main() -> Result<(), lambda::Error> {
         let clients = Clients::from_env().await;
         let collect = Collect {
             ledger: DynamoLedger::new(clients.dynamodb(), env::TABLE.required()?),
-            queues: SqsQueues::from_env(
-                clients.sqs(),
-                &[Queue::Dispatch, Queue::Deploy, Queue::Collect, Queue::Summarize, Queue::Inspect],
-            )?,
+            queues: SqsQueues::from_env(clients.sqs(), &Queue::ALL)?,
             clock: SystemClock,
         };
         Ok(async move |input: Value, deadline| {

@@ -175,7 +175,7 @@ impl<L: Ledger, O: OpenRuns, Q: Queues, C: Clock> Sweep<L, O, Q, C> {
         let Some(head) = head else {
             // Item and head are written together, so that only a table that was tampered with is like this.
             tracing::warn!("an open run without a head is forgotten");
-            tick.done += usize::from(self.open_runs.forget(&run, nonce).await?);
+            tick.done += usize::from(self.open_runs.forget(&Key::Open(run), nonce).await?);
             return Ok(None);
         };
         let head_version = head.version;
@@ -188,7 +188,7 @@ impl<L: Ledger, O: OpenRuns, Q: Queues, C: Clock> Sweep<L, O, Q, C> {
                 if untold {
                     tracing::error!("the verdict stands, and its summary could not be posted for a day: given up");
                 }
-                tick.done += usize::from(self.open_runs.forget(&run, nonce).await?);
+                tick.done += usize::from(self.open_runs.forget(&Key::Open(run), nonce).await?);
                 Ok(None)
             }
             Look::Open { open, messages } => {

@@ -17,10 +17,7 @@ async fn main() -> Result<(), lambda::Error> {
         let sweep = Sweep {
             ledger: DynamoLedger::new(clients.dynamodb(), env::TABLE.required()?),
             open_runs: DynamoOpenRuns::new(clients.dynamodb(), env::TABLE.required()?),
-            queues: SqsQueues::from_env(
-                clients.sqs(),
-                &[Queue::Dispatch, Queue::Deploy, Queue::Collect, Queue::Summarize, Queue::Inspect],
-            )?,
+            queues: SqsQueues::from_env(clients.sqs(), &Queue::ALL)?,
             clock: SystemClock,
         };
         // What the schedule sends says nothing that the ledger does not.

@@ -160,8 +160,8 @@ impl OpenRuns for Hub {
         Ok(places.iter().filter_map(|place| self.read(place).transpose()).collect())
     }
 
-    async fn forget(&self, run: &RunId, nonce: &Nonce) -> Result<bool, LedgerError> {
-        let place = place(&Key::Open(run.clone()));
+    async fn forget(&self, key: &Key, nonce: &Nonce) -> Result<bool, LedgerError> {
+        let place = place(key);
         let mut records = self.records.lock().unwrap();
         let is_own = records.get(&place).is_some_and(|record| record.nonce == *nonce);
         Ok(is_own && records.remove(&place).is_some())

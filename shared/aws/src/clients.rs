@@ -180,6 +180,32 @@ impl Clients {
         )
     }
 
+    /// CloudFormation in a Region, with assumed credentials; see [`Clients::codepipeline_as`].
+    #[cfg(any(feature = "inspect", feature = "revert"))]
+    #[must_use]
+    pub fn cloudformation_as(&self, region: &Region, credentials: Credentials) -> aws_sdk_cloudformation::Client {
+        aws_sdk_cloudformation::Client::from_conf(
+            config!(self, aws_sdk_cloudformation)
+                .region(aws_config::Region::new(region.as_str().to_owned()))
+                .credentials_provider(SharedCredentialsProvider::new(credentials))
+                .identity_cache(IdentityCache::no_cache())
+                .build(),
+        )
+    }
+
+    /// CloudTrail in a Region, with assumed credentials; see [`Clients::codepipeline_as`].
+    #[cfg(feature = "inspect")]
+    #[must_use]
+    pub fn cloudtrail_as(&self, region: &Region, credentials: Credentials) -> aws_sdk_cloudtrail::Client {
+        aws_sdk_cloudtrail::Client::from_conf(
+            config!(self, aws_sdk_cloudtrail)
+                .region(aws_config::Region::new(region.as_str().to_owned()))
+                .credentials_provider(SharedCredentialsProvider::new(credentials))
+                .identity_cache(IdentityCache::no_cache())
+                .build(),
+        )
+    }
+
     /// CodePipeline in a Region, with assumed credentials. It shares the connections of all other clients, so that
     /// making one costs no handshake. It does not share their cache of identities, which never forgets one: sessions
     /// are kept, and replaced, by [`crate::credentials::Assumer`].

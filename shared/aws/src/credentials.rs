@@ -77,11 +77,21 @@ impl Purpose {
         }
     }
 
-    /// To look, with a role that can only read: nothing is left to narrow.
+    /// To look, with the role of an account that can only read, by its name or path/name: nothing is left to narrow.
     #[cfg(feature = "inspect")]
-    pub(crate) fn inspection(role: RoleArn, external_id: Option<&str>) -> Self {
+    pub(crate) fn inspection(
+        role: &str,
+        key: &manifold_core::ids::TargetKey,
+        external_id: Option<&str>,
+    ) -> Result<Self, Failure> {
+        let arn = format!("arn:{}:iam::{}:role/{role}", key.region.partition().as_str(), key.account);
+        let role = arn.parse().map_err(|error| Failure {
+            kind: Kind::Refused,
+            code: "ValidationError".to_owned(),
+            message: format!("{error}"),
+        })?;
         let session = manifold_core::checkup::INSPECT_SESSION.to_owned();
-        Self { role, external_id: external_id.map(str::to_owned), session, policy: None }
+        Ok(Self { role, external_id: external_id.map(str::to_owned), session, policy: None })
     }
 }
 
@@ -176,6 +186,20 @@ impl<C: Clock> Assumer<C> {
     /// Forgets the session of a purpose.
     pub(crate) fn forget_session(&self, purpose: &Purpose) {
         self.lock().remove(purpose);
+    }
+
+    /// Forgets the session of a purpose if it still is the one with these credentials, which were called expired. Of many
+    /// callers that meet the end of a session at once, one opens the next.
+    #[cfg(any(feature = "inspect", feature = "revert"))]
+    pub(crate) async fn forget_expired(&self, purpose: &Purpose, expired: &Credentials) {
+        let slot = self.slot(purpose);
+        let mut latest = slot.latest.lock().await;
+        if latest.as_ref().is_some_and(|latest| {
+            latest.as_ref().is_ok_and(|known| known.credentials.access_key_id() == expired.access_key_id())
+        }) {
+            *latest = None;
+            slot.expires_at.store(0, Ordering::Release);
+        }
     }
 
     pub(crate) fn clock(&self) -> &C {

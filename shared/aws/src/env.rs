@@ -184,7 +184,7 @@ mod tests {
     fn every_queue_has_its_own_variable_and_no_name_is_used_twice() {
         let names: std::collections::BTreeSet<_> = ALL.iter().map(|variable| variable.name).collect();
         assert_eq!(names.len(), ALL.len());
-        for queue in [Queue::Dispatch, Queue::Deploy, Queue::Collect, Queue::Summarize, Queue::Inspect] {
+        for queue in Queue::ALL {
             assert!(names.contains(queue_url(queue).name));
         }
     }

@@ -89,6 +89,12 @@ impl Failure {
         }
     }
 
+    /// An answer that lacks what it always has.
+    #[cfg(any(feature = "inspect", feature = "revert"))]
+    pub(crate) fn empty(message: &str) -> Self {
+        Self { kind: Kind::Unreached, code: String::new(), message: message.to_owned() }
+    }
+
     /// A failure without an answer of the service: the SDK's words are all there is.
     fn silent(kind: Kind, error: &(dyn Error + 'static)) -> Self {
         Self { kind, code: String::new(), message: crate::telemetry::chain(error) }

@@ -10,7 +10,7 @@ use aws_credential_types::Credentials;
 use aws_sdk_codepipeline::Client as CodePipeline;
 use aws_sdk_eventbridge::Client as EventBridge;
 use manifold_core::checkup::{BusSeen, HubAsked, HubSeen, PipelineSpotSeen, Spot, SpotSeen, Tried};
-use manifold_core::ids::{PipelineName, RoleArn, TargetKey};
+use manifold_core::ids::{PipelineName, TargetKey};
 use manifold_core::time::Timestamp;
 use manifold_ports::checkup::Inspect;
 use manifold_ports::clock::Clock;
@@ -19,7 +19,7 @@ use crate::backoff::Backoff;
 use crate::clients::Clients;
 use crate::clock::SystemClock;
 use crate::credentials::{Assumer, Purpose};
-use crate::failure::{Failure, Kind};
+use crate::failure::Failure;
 use crate::look::Patience;
 
 /// Looks at the hub account and at member accounts.
@@ -45,14 +45,7 @@ impl<C: Clock> Inspector<C> {
     }
 
     fn purpose(&self, spot: &Spot) -> Result<Purpose, Failure> {
-        let partition = spot.key.region.partition().as_str();
-        let arn = format!("arn:{partition}:iam::{}:role/{}", spot.key.account, self.role);
-        let role: RoleArn = arn.parse().map_err(|error| Failure {
-            kind: Kind::Refused,
-            code: "ValidationError".to_owned(),
-            message: format!("{error}"),
-        })?;
-        Ok(Purpose::inspection(role, spot.external_id.as_deref()))
+        Purpose::inspection(&self.role, &spot.key, spot.external_id.as_deref())
     }
 
     fn patience(&self, deadline: Timestamp) -> Patience<'_, C> {

@@ -10,6 +10,7 @@
 //! | [`releases`] | [`manifold_ports::releases::Releases`] | CodePipeline in the hub account |
 //! | [`slack`] | [`manifold_ports::slack::Slack`], [`manifold_ports::checkup::LookAtSlack`] | Slack's Web API and incoming webhooks |
 //! | `inspect` (a Cargo feature) | [`manifold_ports::checkup::Inspect`] | EventBridge, CodePipeline and IAM |
+//! | `watch` (of the same feature) | [`manifold_ports::drift::Watch`] | CodePipeline, CloudFormation and CloudTrail |
 //! | [`secrets`] | [`manifold_ports::signing::Signing`] | Secrets Manager and Parameter Store |
 //! | [`clock`] | [`manifold_ports::clock::Clock`] | the host |
 //!
@@ -44,5 +45,7 @@ pub mod releases;
 pub mod secrets;
 pub mod slack;
 pub mod telemetry;
+#[cfg(feature = "inspect")]
+pub mod watch;
 
 pub use backoff::Backoff;

@@ -1,8 +1,8 @@
-//! The runs that are looked after, in the ledger's table: one partition, an item each. Only `sweep` reads and forgets
+//! The runs and checks that are looked after, in the ledger's table: one partition, an item each. Only `sweep` reads and forgets
 //! them, and needs two permissions for it that no other function has.
 
 use aws_sdk_dynamodb::Client;
-use manifold_core::ids::{Nonce, RunId};
+use manifold_core::ids::Nonce;
 use manifold_core::ledger::{Key, OPEN, Record};
 use manifold_ports::ledger::{LedgerError, OpenRuns};
 
@@ -43,12 +43,12 @@ impl OpenRuns for DynamoOpenRuns {
         Ok(pages.into_iter().flat_map(|page| page.items.unwrap_or_default()).map(decode).collect())
     }
 
-    async fn forget(&self, run: &RunId, nonce: &Nonce) -> Result<bool, LedgerError> {
+    async fn forget(&self, key: &Key, nonce: &Nonce) -> Result<bool, LedgerError> {
         let result = Box::pin(
             self.client
                 .delete_item()
                 .table_name(&self.table)
-                .set_key(Some(primary_key(&Key::Open(run.clone()))))
+                .set_key(Some(primary_key(key)))
                 .condition_expression("#nonce = :nonce")
                 .expression_attribute_names("#nonce", NONCE)
                 .expression_attribute_values(":nonce", text(nonce.as_str()))

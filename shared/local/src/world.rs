@@ -1250,16 +1250,17 @@ impl OpenRuns for World {
         Ok(self.lock().of_partition(OPEN).cloned().map(Ok).collect())
     }
 
-    async fn forget(&self, run: &RunId, nonce: &Nonce) -> Result<bool, LedgerError> {
+    async fn forget(&self, key: &Key, nonce: &Nonce) -> Result<bool, LedgerError> {
         self.count("ledger.forget");
         self.ask("ledger.forget/before", 4, 10).await?;
-        let key = Key::Open(run.clone());
         let place = (key.partition(), key.sort());
         let forgotten = {
             let mut inner = self.lock();
             let is_own = inner.records.get(&place).is_some_and(|record| record.nonce == *nonce);
             if is_own {
-                inner.tell(|| format!("forgets {run}: it is told"));
+                inner.tell(|| {
+                    format!("forgets {}: it is told", key.run().map_or_else(String::new, ToString::to_string))
+                });
                 inner.records.remove(&place);
             }
             is_own

@@ -63,23 +63,23 @@ impl<T: Listings> Listings for &T {
     }
 }
 
-/// The runs that are looked after: what `sweep` needs of the table besides, and nobody else.
+/// The runs and checks that are looked after: what `sweep` needs of the table besides, and nobody else.
 pub trait OpenRuns: Send + Sync {
-    /// All of them, consistently, ordered by run. One that can't be read, such as one that a newer version wrote, is an
+    /// All of them, consistently, checks before runs, and each ordered by its id. One that can't be read, such as one that a newer version wrote, is an
     /// error in its place, and keeps none of the others.
     fn open_runs(&self) -> impl Future<Output = Result<Vec<Result<Record, LedgerError>>, LedgerError>> + Send;
 
     /// Forgets one, unless somebody has written it since the writer with this mark: it may have been opened again.
     /// Says whether it is gone.
-    fn forget(&self, run: &RunId, nonce: &Nonce) -> impl Future<Output = Result<bool, LedgerError>> + Send;
+    fn forget(&self, key: &Key, nonce: &Nonce) -> impl Future<Output = Result<bool, LedgerError>> + Send;
 }
 
 impl<T: OpenRuns> OpenRuns for &T {
     fn open_runs(&self) -> impl Future<Output = Result<Vec<Result<Record, LedgerError>>, LedgerError>> + Send {
         (**self).open_runs()
     }
-    fn forget(&self, run: &RunId, nonce: &Nonce) -> impl Future<Output = Result<bool, LedgerError>> + Send {
-        (**self).forget(run, nonce)
+    fn forget(&self, key: &Key, nonce: &Nonce) -> impl Future<Output = Result<bool, LedgerError>> + Send {
+        (**self).forget(key, nonce)
     }
 }
 

@@ -8,7 +8,7 @@ use aws_sdk_iam::types::{ContextEntry, ContextKeyTypeEnum, EvaluationResult};
 use manifold_core::checkup::{Decision, PipelineSeen, RuleSeen, RuleTarget, SourceActionSeen, VariableSeen};
 use manifold_core::ids::{PipelineName, RoleArn};
 
-use crate::failure::{Failure, Kind};
+use crate::failure::Failure;
 
 /// What the target role must allow.
 const ACTIONS: [&str; 3] =
@@ -19,7 +19,7 @@ const TAG_KEY: &str = "aws:ResourceTag/";
 
 pub(super) async fn pipeline(codepipeline: &CodePipeline, name: &PipelineName) -> Result<PipelineSeen, Failure> {
     let output = codepipeline.get_pipeline().name(name.as_str()).send().await.map_err(|error| Failure::of(&error))?;
-    output.pipeline.as_ref().map(seen).ok_or_else(|| empty("GetPipeline answered without a pipeline"))
+    output.pipeline.as_ref().map(seen).ok_or_else(|| Failure::empty("GetPipeline answered without a pipeline"))
 }
 
 fn seen(pipeline: &PipelineDeclaration) -> PipelineSeen {
@@ -124,8 +124,4 @@ pub(super) async fn tags(codepipeline: &CodePipeline, arn: &str) -> Result<Vec<(
         tags.extend(page.tags().iter().map(|tag| (tag.key.clone(), tag.value.clone())));
     }
     Ok(tags)
-}
-
-fn empty(message: &str) -> Failure {
-    Failure { kind: Kind::Unreached, code: String::new(), message: message.to_owned() }
 }

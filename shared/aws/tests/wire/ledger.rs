@@ -18,6 +18,7 @@ use manifold_ports::ledger::{CommitError, Ledger, LedgerError, Listings};
 use serde_json::{Value, json};
 use wiremock::ResponseTemplate;
 
+use crate::drift_items;
 use crate::samples::{EXECUTION, at, key, nonce, plan, planned, planned_in, release, run};
 use crate::stub::{AT_ONCE, Stub};
 
@@ -116,7 +117,14 @@ fn decision() -> Decision {
 }
 
 fn known() -> Known {
-    let good = |run, at| Good { run, release: release(), fingerprint: planned().fingerprint(), at };
+    let good = |run, at| Good {
+        run,
+        release: release(),
+        fingerprint: planned().fingerprint(),
+        execution: Some(EXECUTION.parse().unwrap()),
+        pinned: Some("abc123".to_owned()),
+        at,
+    };
     Known {
         target: planned().key,
         current: good(run(), at("2026-10-26T13:52:00Z")),
@@ -161,7 +169,7 @@ fn one_of_each() -> Vec<(Key, Item)> {
         None,
         at("2026-10-26T13:49:41.123Z"),
     );
-    vec![
+    let mut items = vec![
         (Key::Head(run()), Item::Head(Box::new(head))),
         (Key::Plan(run(), 3), Item::Plan(PlanChunk { targets: plan().targets })),
         (Key::Target(run(), planned().key), Item::Target(Box::new(a_bit_of_everything()))),
@@ -173,7 +181,9 @@ fn one_of_each() -> Vec<(Key, Item)> {
         (Key::Known("web".parse().unwrap(), known().target), Item::Known(Box::new(known()))),
         (Key::Opening("web".parse().unwrap(), opening().at, run()), Item::Opening(opening())),
         (Key::Pace(Api::AssumeRole.lane(&planned().key)), Item::Pace(pace)),
-    ]
+    ];
+    items.extend(drift_items::one_of_each());
+    items
 }
 
 #[tokio::test]
@@ -523,12 +533,12 @@ async fn as_stored(key: Key, item: Item) -> Value {
 }
 
 #[tokio::test]
-async fn decisions_and_what_is_known_are_listed_page_by_page_in_the_order_of_their_keys() {
+async fn what_is_listed_whole_is_listed_page_by_page_in_the_order_of_their_keys() {
     let app: AppName = "web".parse().unwrap();
     let later = Decision { at: at("2026-10-26T14:00:00Z"), id: "press".to_owned(), ..decision() };
     let elsewhere = Known { target: key("444455556666", "us-west-2"), ..known() };
     let decided = |decision: &Decision| Key::Decision(run(), decision.at, decision.id.clone());
-    let table = [
+    let mut table = vec![
         (
             Listing::Decisions(run()),
             [(decided(&decision()), Item::Decision(decision())), (decided(&later), Item::Decision(later))],
@@ -543,6 +553,7 @@ async fn decisions_and_what_is_known_are_listed_page_by_page_in_the_order_of_the
             ["app#web", "target#"],
         ),
     ];
+    table.extend(drift_items::listings());
     for (listing, items, [pk, prefix]) in table {
         let mut stored = Vec::new();
         for (key, item) in items.clone() {
@@ -568,19 +579,27 @@ async fn decisions_and_what_is_known_are_listed_page_by_page_in_the_order_of_the
 }
 
 #[tokio::test]
-async fn the_newest_runs_are_listed_backwards_on_one_page() {
+async fn the_newest_runs_and_checks_are_listed_backwards_on_one_page() {
     let app: AppName = "web".parse().unwrap();
-    let stored = as_stored(Key::Opening(app.clone(), opening().at, run()), Item::Opening(opening())).await;
-    assert_eq!(stored["sk"], json!({"S": "run#01793022581123#web-0f3a5b7c9d1e2f40"}), "sorts by time");
-    for (wanted, limit) in [(0, 1), (20, 20), (u32::MAX, 2000)] {
-        let stub = Stub::start().await;
-        let more = json!({"pk": stored["pk"], "sk": stored["sk"]});
-        stub.json("Query", json!({"Items": [stored], "LastEvaluatedKey": more}));
-        let listed = ledger(&stub).await.list(&Listing::Openings(app.clone(), wanted)).await.unwrap();
-        assert_eq!(listed.into_iter().map(|record| record.item).collect::<Vec<_>>(), [Item::Opening(opening())]);
-        let body = stub.only("Query").body();
-        assert_eq!((&body["ScanIndexForward"], &body["Limit"]), (&json!(false), &json!(limit)));
-        assert_eq!(body["ExpressionAttributeValues"], json!({":pk": {"S": "app#web"}, ":prefix": {"S": "run#"}}));
+    let runs = (Key::Opening(app.clone(), opening().at, run()), Item::Opening(opening()));
+    let newest = |prefix, wanted| match prefix {
+        "run#" => Listing::Openings(app.clone(), wanted),
+        _ => Listing::Checks(app.clone(), wanted),
+    };
+    for ((key, item), prefix) in [(runs, "run#"), (drift_items::a_checking(), "check#")] {
+        let stored = as_stored(key, item.clone()).await;
+        let sort = format!("{prefix}01793022581123#web-0f3a5b7c9d1e2f40");
+        assert_eq!(stored["sk"], json!({ "S": sort }), "sorts by time");
+        for (wanted, limit) in [(0, 1), (20, 20), (u32::MAX, 2000)] {
+            let stub = Stub::start().await;
+            let more = json!({"pk": stored["pk"], "sk": stored["sk"]});
+            stub.json("Query", json!({"Items": [stored], "LastEvaluatedKey": more}));
+            let listed = ledger(&stub).await.list(&newest(prefix, wanted)).await.unwrap();
+            assert_eq!(listed.into_iter().map(|record| record.item).collect::<Vec<_>>(), std::slice::from_ref(&item));
+            let body = stub.only("Query").body();
+            assert_eq!((&body["ScanIndexForward"], &body["Limit"]), (&json!(false), &json!(limit)));
+            assert_eq!(body["ExpressionAttributeValues"], json!({":pk": {"S": "app#web"}, ":prefix": {"S": prefix}}));
+        }
     }
 }
 

@@ -9,6 +9,7 @@ mod access;
 mod cbor;
 mod clients;
 mod credentials;
+mod drift_items;
 mod engine;
 #[cfg(feature = "inspect")]
 mod inspect;
@@ -22,3 +23,5 @@ mod secrets;
 mod slack;
 mod slack_look;
 mod stub;
+#[cfg(feature = "inspect")]
+mod watch;

@@ -1,12 +1,14 @@
 //! The runs that are looked after, on DynamoDB.
 
 use manifold_aws::open_runs::DynamoOpenRuns;
-use manifold_core::ledger::{Item, Record};
+use manifold_core::drift::OpenCheck;
+use manifold_core::ledger::{Item, Key, Record};
 use manifold_core::run::sweep::OpenRun;
+use manifold_core::time::Span;
 use manifold_ports::ledger::{LedgerError, OpenRuns};
 use serde_json::{Value, json};
 
-use crate::samples::{nonce, run};
+use crate::samples::{at, nonce, run};
 use crate::stub::Stub;
 
 async fn open_runs(stub: &Stub) -> DynamoOpenRuns {
@@ -59,7 +61,7 @@ async fn an_open_run_that_a_newer_version_wrote_keeps_none_of_the_others() {
 async fn a_run_is_forgotten_only_as_it_was_read() {
     let stub = Stub::start().await;
     stub.json("DeleteItem", json!({}));
-    assert!(open_runs(&stub).await.forget(&run(), &nonce("mine")).await.unwrap());
+    assert!(open_runs(&stub).await.forget(&Key::Open(run()), &nonce("mine")).await.unwrap());
     assert_eq!(
         stub.only("DeleteItem").body(),
         json!({"TableName": "manifold",
@@ -70,10 +72,32 @@ async fn a_run_is_forgotten_only_as_it_was_read() {
 }
 
 #[tokio::test]
+async fn checks_lie_among_the_runs_and_are_forgotten_by_their_own_key() {
+    let stub = Stub::start().await;
+    let check = "web-0f3a5b7c9d1e2f40";
+    let watched = json!({"check": {"S": check}, "asleep_until": {"N": at("2026-10-26T13:01:00Z").as_millis().to_string()}, "pause": {"N": "60000"}});
+    let item = json!({"pk": {"S": "open"}, "sk": {"S": format!("check#{check}")}, "schema": {"N": "1"},
+        "version": {"N": "3"}, "nonce": {"S": "mine"},
+        "item": {"M": {"type": {"S": "open_check"}, "data": {"M": watched}}}});
+    stub.json("Query", json!({"Items": [item, stored(check)]})).json("DeleteItem", json!({}));
+    let open_runs = open_runs(&stub).await;
+    let listed: Vec<Record> = open_runs.open_runs().await.unwrap().into_iter().map(Result::unwrap).collect();
+    let expected = OpenCheck {
+        check: check.parse().unwrap(),
+        asleep_until: at("2026-10-26T13:01:00Z"),
+        pause: Span::from_minutes(1),
+    };
+    assert_eq!(listed, [Record { version: 3, nonce: nonce("mine"), item: Item::OpenCheck(expected) }, record(check)]);
+    assert!(open_runs.forget(&Key::OpenCheck(check.parse().unwrap()), &nonce("mine")).await.unwrap());
+    let key = json!({"pk": {"S": "open"}, "sk": {"S": "check#web-0f3a5b7c9d1e2f40"}});
+    assert_eq!(stub.only("DeleteItem").body()["Key"], key);
+}
+
+#[tokio::test]
 async fn a_run_that_somebody_wrote_since_stays() {
     let stub = Stub::start().await;
     stub.error("DeleteItem", 400, "ConditionalCheckFailedException");
-    assert!(!open_runs(&stub).await.forget(&run(), &nonce("mine")).await.unwrap());
+    assert!(!open_runs(&stub).await.forget(&Key::Open(run()), &nonce("mine")).await.unwrap());
 }
 
 #[tokio::test]
@@ -86,7 +110,7 @@ async fn a_table_that_does_not_answer_is_unavailable() {
         let open_runs = open_runs(&stub).await;
         let error = match operation {
             "Query" => open_runs.open_runs().await.unwrap_err(),
-            _ => open_runs.forget(&run(), &nonce("mine")).await.unwrap_err(),
+            _ => open_runs.forget(&Key::Open(run()), &nonce("mine")).await.unwrap_err(),
         };
         assert!(matches!(error, LedgerError::Unavailable(_)), "{error}");
     }

@@ -35,6 +35,17 @@ impl<T> Tried<T> {
         }
     }
 
+    /// The same of something else that follows from what was seen.
+    #[must_use]
+    pub fn map<U>(self, done: impl FnOnce(T) -> U) -> Tried<U> {
+        match self {
+            Self::Done(seen) => Tried::Done(done(seen)),
+            Self::Refused { code, message } => Tried::Refused { code, message },
+            Self::Unanswered { reason } => Tried::Unanswered { reason },
+            Self::NotTried => Tried::NotTried,
+        }
+    }
+
     /// Whether the service answered for itself: it knows the caller, whatever it thinks of the call.
     pub(super) const fn code(&self) -> Option<&str> {
         match self {

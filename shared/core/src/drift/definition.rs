@@ -22,7 +22,7 @@ const ACCOUNT: &str = "{account}";
 /// What stands for its Region.
 const REGION: &str = "{region}";
 /// What stands for what is left out.
-const LEFT_OUT: &str = "(left out)";
+pub const LEFT_OUT: &str = "(left out)";
 
 /// A definition in its one spelling.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,16 +71,19 @@ fn normal(value: &Value, target: &TargetKey, key: &str) -> Value {
     }
 }
 
+/// Whether what is called so may be a secret, by its name: such a value is neither compared nor told.
+#[must_use]
+pub fn is_secret(name: &str) -> bool {
+    let plain: String = name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+    SECRET.iter().any(|part| plain.contains(part))
+}
+
 fn field(name: &str, value: &Value, siblings: &Map<String, Value>, target: &TargetKey) -> Value {
-    let secret = |name: &str| {
-        let plain: String = name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
-        SECRET.iter().any(|part| plain.contains(part))
-    };
     match value {
         // CodePipeline masks a source action's OAuth token with `****` in what it answers.
-        Value::String(_) if secret(name) => Value::String(LEFT_OUT.to_owned()),
+        Value::String(_) if is_secret(name) => Value::String(LEFT_OUT.to_owned()),
         // `{"name": "API_TOKEN", "value": …}`, as environment variables are written.
-        Value::String(_) if name == "value" && siblings.get("name").and_then(Value::as_str).is_some_and(secret) => {
+        Value::String(_) if name == "value" && siblings.get("name").and_then(Value::as_str).is_some_and(is_secret) => {
             Value::String(LEFT_OUT.to_owned())
         }
         // CodeBuild actions hold their environment variables as JSON in a text.

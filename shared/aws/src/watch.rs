@@ -1,0 +1,256 @@
+//! The looks of a drift check, with the role of a member account that can only read.
+//!
+//! The role is the same as that of a checkup ([`crate::inspect`]). A session serves every Region of its account; one whose
+//! credentials are called expired is forgotten, and the call made once more with the next one.
+//!
+//! | asked for | calls |
+//! |---|---|
+//! | revision | `GetPipeline`, `ListPipelineExecutions` twice, `GetPipelineExecution` where variables count |
+//! | definition | `GetPipeline` |
+//! | health | `GetPipeline`, `ListPipelineExecutions`, `GetPipelineState` |
+//! | stack | `DetectStackDrift` each; later its status, `DescribeStackResourceDrifts`, `ListStackResources` |
+//! | who did it | CloudTrail's `LookupEvents`, at the second look |
+
+mod definition;
+mod pipeline;
+mod stack;
+mod trail;
+
+use std::future::Future;
+
+use aws_credential_types::Credentials;
+use aws_sdk_cloudformation::Client as CloudFormation;
+use aws_sdk_codepipeline::Client as CodePipeline;
+use aws_smithy_types::DateTime;
+use manifold_core::checkup::Tried;
+use manifold_core::drift::definition::Normal;
+use manifold_core::drift::message::{Detection, Look};
+use manifold_core::drift::sight::{ExecutionSeen, PipelineSeen, StackSight, StateSeen};
+use manifold_core::drift::{Aspect, Looks, Sight};
+use manifold_core::ids::Region;
+use manifold_core::plan::PlannedTarget;
+use manifold_core::time::Timestamp;
+use manifold_ports::clock::Clock;
+use manifold_ports::drift::{Asked, Seen, Watch};
+
+use crate::backoff::Backoff;
+use crate::clients::Clients;
+use crate::clock::SystemClock;
+use crate::credentials::{Assumer, Purpose};
+use crate::failure::Failure;
+use crate::look::{Patience, tried};
+
+/// In a PARALLEL pipeline the execution that was started last need not be the one that deployed last: so many of the
+/// newest are looked at.
+const PARALLEL_DEPLOYED: i32 = 10;
+
+/// Looks at the targets of drift checks.
+#[derive(Debug, Clone)]
+pub struct Watcher<C = SystemClock> {
+    clients: Clients,
+    assumer: Assumer<C>,
+    role: String,
+    patience: Backoff,
+}
+
+impl<C: Clock> Watcher<C> {
+    /// With clients for any Region, and the read-only role of the member accounts, as name or path/name.
+    #[must_use]
+    pub fn new(clients: Clients, assumer: Assumer<C>, role: String) -> Self {
+        Self { clients, assumer, role, patience: Backoff::PATIENT }
+    }
+
+    /// With another patience for looks that are throttled.
+    #[must_use]
+    pub fn with_patience(self, patience: Backoff) -> Self {
+        Self { patience, ..self }
+    }
+
+    /// Assumes the role. What keeps it from that is the answer to everything that was asked.
+    async fn enter<'a>(&'a self, planned: &'a PlannedTarget, deadline: Timestamp) -> Result<Spot<'a, C>, Tried<()>> {
+        let patience = Patience { clock: self.assumer.clock(), deadline, backoff: self.patience };
+        let purpose = Purpose::inspection(&self.role, &planned.key, planned.external_id.as_deref()).map_err(tried)?;
+        match patience.look(|| self.assumer.session(&purpose)).await.map(|_| ()) {
+            Tried::Done(()) => Ok(Spot { watcher: self, region: &planned.key.region, purpose, patience }),
+            not @ (Tried::Refused { .. } | Tried::Unanswered { .. } | Tried::NotTried) => Err(not),
+        }
+    }
+}
+
+/// An account and Region whose role is assumed.
+struct Spot<'a, C> {
+    watcher: &'a Watcher<C>,
+    region: &'a Region,
+    purpose: Purpose,
+    patience: Patience<'a, C>,
+}
+
+impl<C: Clock> Spot<'_, C> {
+    /// What a call saw; made once more with new credentials if it calls the old ones expired.
+    async fn see<S, T, F, Answer>(&self, client: fn(&Clients, &Region, Credentials) -> S, call: F) -> Tried<T>
+    where
+        S: Send,
+        F: Fn(S) -> Answer + Sync,
+        Answer: Future<Output = Result<T, Failure>> + Send,
+        T: Send,
+    {
+        let assumer = &self.watcher.assumer;
+        let client = |credentials| client(&self.watcher.clients, self.region, credentials);
+        let look = || async {
+            let credentials = assumer.session(&self.purpose).await?;
+            let seen = call(client(credentials.clone())).await;
+            if !seen.as_ref().is_err_and(Failure::is_expired) {
+                return seen;
+            }
+            tracing::warn!("assumed credentials have expired; assuming the role again");
+            assumer.forget_expired(&self.purpose, &credentials).await;
+            call(client(assumer.session(&self.purpose).await?)).await
+        };
+        self.patience.look(look).await
+    }
+
+    async fn codepipeline<T, F, Answer>(&self, call: F) -> Tried<T>
+    where
+        F: Fn(CodePipeline) -> Answer + Sync,
+        Answer: Future<Output = Result<T, Failure>> + Send,
+        T: Send,
+    {
+        self.see(Clients::codepipeline_as, call).await
+    }
+
+    async fn cloudformation<T, F, Answer>(&self, call: F) -> Tried<T>
+    where
+        F: Fn(CloudFormation) -> Answer + Sync,
+        Answer: Future<Output = Result<T, Failure>> + Send,
+        T: Send,
+    {
+        self.see(Clients::cloudformation_as, call).await
+    }
+
+    /// The calls about a pipeline, one after the other: CodePipeline counts them by account, and other Regions are looked
+    /// at meanwhile.
+    async fn pipeline(&self, planned: &PlannedTarget, looks: &Looks) -> PipelineLooks {
+        let mut seen = PipelineLooks::default();
+        let has = |aspect| looks.aspects.contains(&aspect);
+        let (revision, health) = (has(Aspect::Revision), has(Aspect::Health));
+        if !(revision || health || has(Aspect::Definition)) {
+            return seen;
+        }
+        let name = &planned.pipeline;
+        let stage = looks.deploy_stage.as_deref();
+        let defined = self.codepipeline(|client| definition::read(client, name, &planned.key, stage)).await;
+        seen.definition = defined.done().map(|(_, normal)| normal.clone());
+        let defined = defined.map(|(pipeline, _)| pipeline);
+        if revision || health {
+            let newest = |client| pipeline::executions(client, name, None, pipeline::NEWEST);
+            seen.executions = Some(self.codepipeline(newest).await);
+        }
+        if revision {
+            seen.deployed = Some(match defined.done() {
+                Some(pipeline) => self.deployed(planned, looks, pipeline).await,
+                // Its stage and its mode are not known: why, is told of the pipeline.
+                None => Tried::NotTried,
+            });
+        }
+        if health {
+            let is_parallel = defined.done().is_some_and(|pipeline| pipeline.is_parallel);
+            seen.state = Some(match is_parallel {
+                true => Tried::Done(StateSeen { has_none: true, ..StateSeen::default() }),
+                false => self.codepipeline(|client| pipeline::state(client, name)).await,
+            });
+        }
+        seen.pipeline = Some(defined);
+        seen
+    }
+
+    /// The newest executions that succeeded in the deploy stage. Without the variables that were asked for, it could not
+    /// be told which release an execution had: then nothing was seen.
+    async fn deployed(
+        &self,
+        planned: &PlannedTarget,
+        looks: &Looks,
+        pipeline: &PipelineSeen,
+    ) -> Tried<Vec<ExecutionSeen>> {
+        let (name, stage) = (&planned.pipeline, Some(pipeline.deploy_stage.as_str()));
+        let most = if pipeline.is_parallel { PARALLEL_DEPLOYED } else { 1 };
+        let listed = self.codepipeline(|client| pipeline::executions(client, name, stage, most)).await;
+        let Some(last) = listed.done().and_then(|listed| listed.first()).filter(|_| looks.variables) else {
+            return listed;
+        };
+        let id = last.id.clone();
+        let variables = self.codepipeline(|client| pipeline::variables(client, name, &id)).await;
+        let mut listed = listed.done().cloned().unwrap_or_default();
+        variables.map(|variables| {
+            if let Some(last) = listed.first_mut() {
+                last.variables = variables;
+            }
+            listed
+        })
+    }
+
+    async fn detect(&self, looks: &Looks) -> Vec<StackSight> {
+        let mut stacks = Vec::with_capacity(looks.stacks.len());
+        if looks.aspects.contains(&Aspect::Stack) {
+            for name in &looks.stacks {
+                let since = self.patience.clock.now();
+                let seen = self.cloudformation(|client| stack::detect(client, name, since)).await;
+                stacks.push(StackSight { name: name.clone(), seen });
+            }
+        }
+        stacks
+    }
+}
+
+/// What was seen of a pipeline.
+#[derive(Default)]
+struct PipelineLooks {
+    pipeline: Option<Tried<PipelineSeen>>,
+    definition: Option<Normal>,
+    executions: Option<Tried<Vec<ExecutionSeen>>>,
+    deployed: Option<Tried<Vec<ExecutionSeen>>>,
+    state: Option<Tried<StateSeen>>,
+}
+
+impl<C: Clock> Watch for Watcher<C> {
+    async fn look(&self, asked: Asked<'_>, deadline: Timestamp) -> Seen {
+        let Asked { planned, looks, look, .. } = asked;
+        let at = self.assumer.clock().now();
+        let spot = match self.enter(planned, deadline).await {
+            Ok(spot) => spot,
+            Err(why) => return Seen { sight: Sight::not_assumed(at, why), definition: None },
+        };
+        let trail = async {
+            // Who started an execution, and who disabled a transition, CodePipeline tells by itself.
+            let is_asked = looks.who && look == Look::Second && looks.aspects.contains(&Aspect::Definition);
+            match is_asked {
+                true => {
+                    let updates = |client| trail::updates(client, &planned.pipeline);
+                    Some(spot.see(Clients::cloudtrail_as, updates).await)
+                }
+                false => None,
+            }
+        };
+        let (pipeline, stacks, trail) = futures::join!(spot.pipeline(planned, looks), spot.detect(looks), trail);
+        let PipelineLooks { pipeline, definition, executions, deployed, state } = pipeline;
+        let sight = Sight { at, assumed: Tried::Done(()), pipeline, executions, deployed, state, stacks, trail };
+        Seen { sight, definition }
+    }
+
+    async fn detected(&self, asked: Asked<'_>, detections: &[Detection], deadline: Timestamp) -> Vec<StackSight> {
+        let spot = self.enter(asked.planned, deadline).await;
+        let mut stacks = Vec::with_capacity(detections.len());
+        for detection in detections {
+            let seen = match &spot {
+                Ok(spot) => spot.cloudformation(|client| stack::detected(client, detection)).await,
+                Err(why) => why.clone().map(|()| stack::under_way(detection)),
+            };
+            stacks.push(StackSight { name: detection.stack.clone(), seen });
+        }
+        stacks
+    }
+}
+
+/// A time of the SDK's; `None` for one that no timestamp can hold.
+fn time(at: Option<DateTime>) -> Option<Timestamp> {
+    at.and_then(|at| at.to_millis().ok()).map(Timestamp::from_millis)
+}
