@@ -174,7 +174,7 @@ struct World {
 impl World {
     fn new(example: &Example) -> Self {
         let mut queues = BTreeMap::new();
-        for function in ["dispatch", "deploy", "collect", "summarize"] {
+        for function in ["dispatch", "deploy", "collect", "summarize", "inspect"] {
             queues.insert(format!("manifold-{function}"), Vec::new());
             queues.insert(format!("manifold-{function}-dead"), Vec::new());
         }
