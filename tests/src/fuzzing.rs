@@ -4,7 +4,7 @@
 //! Of each: no panic, and an error that is clear and short, whatever it was that could not be read. Memory is measured by
 //! the tests, and bounded by the fuzzers' own limit.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{Debug, Display};
 use std::fs;
 use std::hint::black_box;
@@ -15,19 +15,26 @@ use std::sync::OnceLock;
 use manifold_core::brief::brief;
 use manifold_core::checkup::{self, Question};
 use manifold_core::control::{Command, Order, Via, Who};
+use manifold_core::drift::check::Tally;
+use manifold_core::drift::definition::differences;
+use manifold_core::drift::report::{self, Report};
+use manifold_core::drift::settle::Facts;
+use manifold_core::drift::{
+    Aspect, Cause, Check, Looked, Looks, Phase, Policy, Quiet, Response, Settled, Standing, settle,
+};
 use manifold_core::event::{self, DecodeError, Input, decode_event, decode_input, decode_input_str};
 use manifold_core::ids::{AccountId, AppName, ExecutionId, InvalidId, Nonce, PipelineName, Region, RoleArn, RunId};
 use manifold_core::ledger::Item;
 use manifold_core::message::{Message, SCHEMA};
 use manifold_core::pace::{Api, Pace};
-use manifold_core::plan::PlannedTarget;
+use manifold_core::plan::{Channel, PlannedTarget};
 use manifold_core::press;
 use manifold_core::release::Revision;
 use manifold_core::run::machine::AppQueue;
 use manifold_core::run::sweep::{Look, OpenRun, View};
 use manifold_core::run::{AlarmsSeen, Event, Head, Observation, Run, Target};
 use manifold_core::summary::{Action, Payload, Summary, slack, text};
-use manifold_core::time::Timestamp;
+use manifold_core::time::{Span, Timestamp};
 use manifold_core::wildcard;
 use manifold_fleet::Fleet;
 use serde_json::{Value, json};
@@ -225,7 +232,79 @@ pub fn item(data: &[u8]) {
         Item::Known(known) => {
             black_box((known.before(&sample.head.run, now).is_some(), known.current.fingerprint.len()));
         }
-        Item::Summary(_) | Item::Decision(_) | Item::Opening(_) => {}
+        Item::Check(check) => settled(&check, &[], None, &sample.plan, now),
+        Item::Looked(looked) => {
+            settled(&checked(&sample, now), std::slice::from_ref(&looked), None, &sample.plan, now);
+        }
+        Item::Standing(standing) => settled(&checked(&sample, now), &[], Some(&standing), &sample.plan, now),
+        Item::OpenCheck(open) => {
+            let _ = black_box(open.look(&checked(&sample, now), 1, None, None, now));
+        }
+        Item::Ignore(rule) => {
+            let key = &sample.plan[0].key;
+            black_box((rule.covers("prod", key), rule.hides(Aspect::Stack, Some("/svc/Jobs"), now)));
+        }
+        Item::Definition(definition) => {
+            black_box(differences(&definition.text, r#"{"stages":{}}"#).len());
+        }
+        Item::Summary(_)
+        | Item::Decision(_)
+        | Item::Opening(_)
+        | Item::Detection(_)
+        | Item::Baseline(_)
+        | Item::LastCheck(_) => {}
+    }
+}
+
+/// A check of the sample's plan.
+fn checked(sample: &Sample, now: Timestamp) -> Check {
+    Check {
+        run: sample.head.run.clone(),
+        app: sample.head.app.clone(),
+        cause: Cause::Scheduled { slot: now, every: Span::from_minutes(60) },
+        opened_at: now,
+        due_at: now,
+        size: u32::try_from(sample.plan.len()).unwrap_or(0),
+        is_whole: true,
+        policy: Policy {
+            confirm: None,
+            quiet: Quiet::Edit,
+            digest: Some(Span::from_minutes(60)),
+            response: Response::Redeploy,
+            ignore: Vec::new(),
+            operators: Vec::new(),
+        },
+        channel: Channel::Silent,
+        looked: 0,
+        releases: Tally::default(),
+        deployed: Tally::default(),
+        definitions: Tally::default(),
+        phase: Phase::Looking,
+        again: None,
+        overdue_at: None,
+    }
+}
+
+/// Settles a check in every way, and shows it.
+fn settled(check: &Check, looked: &[Looked], standing: Option<&Standing>, plan: &[PlannedTarget], now: Timestamp) {
+    let looks = Looks {
+        aspects: Aspect::ALL.into_iter().collect(),
+        deploy_stage: None,
+        stacks: vec!["svc".to_owned()],
+        stuck_after: Span::from_minutes(60),
+        variables: false,
+        who: true,
+    };
+    let looked_at = |planned: &PlannedTarget| PlannedTarget { looks: Some(Box::new(looks.clone())), ..planned.clone() };
+    let plan: Vec<PlannedTarget> = plan.iter().map(looked_at).collect();
+    let standing: Vec<Standing> = standing.into_iter().cloned().collect();
+    let texts = BTreeMap::new();
+    let facts = Facts { check, plan: &plan, looked, standing: &standing, last: None, texts: &texts };
+    for now in [now, check.due_at] {
+        if let Settled::Ends(ending) = settle(facts, now) {
+            let report = Report::of(&ending.check, &plan, &ending.targets);
+            black_box((report::text::render(&report), report::slack::message(&report), report::slack::thread(&report)));
+        }
     }
 }
 

@@ -303,7 +303,7 @@ fn every_shell_gets_a_completion_script_with_the_verbs() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let output = run(&["completions", shell]);
         assert_eq!(status(&output), 0);
-        for verb in ["approve", "rollback", "dead-letters"] {
+        for verb in ["approve", "rollback", "dead-letters", "drift", "accept", "hub-region"] {
             assert!(text(&output.stdout).contains(verb), "{shell} has no {verb}");
         }
     }
@@ -330,6 +330,38 @@ fn options_of_the_verbs_that_cannot_be_meant_are_told() {
     assert_snapshot!("unusable_verbs", all);
 }
 
+#[test]
+fn options_of_drift_that_cannot_be_meant_are_told() {
+    let mut all = String::new();
+    let ignore = ["drift", "ignore", "dev/*", "--owner", "sre", "--why", "Load tests"];
+    for args in [
+        &["drift", "--app", "web", "show"][..],
+        &["drift", "shwo"],
+        &["drift", "show", "web", "--app", "web"],
+        &["drift", "list", "--limit", "0"],
+        &["drift", "diff"],
+        &["drift", "diff", "dev/eu-west-1", "--app", "web", "--of", "web-0ec813e6510259b9"],
+        &["drift", "accept", "dev/eu-west-1"],
+        &["drift", "accept", "--check", "definitions", "--why", "It is meant"],
+        &ignore,
+        &[&ignore[..], &["--until", "soon"]].concat(),
+        &[&ignore[..], &["--until", "2026-12-31", "--check", "all"]].concat(),
+        &["drift", "revert", "dev/eu-west-1", "--why", "It is not meant"],
+    ] {
+        all.push_str(&transcript(args));
+        all.push('\n');
+    }
+    assert_snapshot!("unusable_drift", all);
+}
+
+#[test]
+fn the_help_of_drift_tells_every_exit_status() {
+    let help = run(&["help", "drift"]);
+    for expected in ["  0   in sync", "  1   refused", "  7   sent", "  11  drift", "  12  unknown", "--hub-region"] {
+        assert!(text(&help.stdout).contains(expected), "{expected:?} in {}", text(&help.stdout));
+    }
+}
+
 /// `install`, `doctor` and `dead-letters` are in every build's list; what they say depends on whether the AWS SDK is in the build.
 #[test]
 #[cfg(not(feature = "aws"))]
@@ -342,6 +374,8 @@ fn a_build_without_the_aws_sdk_says_how_to_get_the_commands_that_need_it() {
         &["status"],
         &["approve", "web", "prod"],
         &["rollback", "web", "--yes"],
+        &["drift", "--fleet", FLEET, "--region", "eu-west-1"],
+        &["drift", "show", "web", "--output", "json"],
     ] {
         let output = run(args);
         assert_eq!(status(&output), 2);

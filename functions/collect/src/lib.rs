@@ -7,10 +7,13 @@
 //! An event counts only if its envelope's account and Region are the target's. The keys are made from the envelope,
 //! so an event from elsewhere can't even name a target.
 
+mod drift;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use manifold_core::control::{Answer, Command, Order};
-use manifold_core::event::{BatchResponse, DecodeError, decode_batch, decode_event};
+use manifold_core::drift::Note;
+use manifold_core::event::{BatchResponse, DecodeError, Event as Happened, decode_batch, decode_event};
 use manifold_core::ids::{ExecutionRef, RunId, TargetKey};
 use manifold_core::ledger::{Commit, Item, Key, Link, LinkOwner, ORPHAN_RETENTION, RUN_RETENTION, Versions};
 use manifold_core::message::{Message, MessageError, Payload};
@@ -19,7 +22,7 @@ use manifold_core::run::{Event, Observation, Status, Told};
 use manifold_core::time::Timestamp;
 use manifold_ports::batch::{self, Chain, OutOfTime, Report};
 use manifold_ports::clock::Clock;
-use manifold_ports::ledger::{CommitError, Ledger, LedgerError};
+use manifold_ports::ledger::{CommitError, Ledger, LedgerError, Listings};
 use manifold_ports::queues::Queues;
 use manifold_ports::runs::{self, RunError, Stepped};
 use serde_json::Value;
@@ -70,6 +73,8 @@ enum Body {
     Advance(RunId),
     Command(RunId, Box<Command<Order>>),
     Deadline(RunId),
+    Drift(Note),
+    Detected(TargetKey, String),
     Ignored,
 }
 
@@ -80,7 +85,7 @@ struct Arrived {
     observation: Observation,
 }
 
-impl<L: Ledger, Q: Queues, C: Clock> Collect<L, Q, C> {
+impl<L: Ledger + Listings, Q: Queues, C: Clock> Collect<L, Q, C> {
     /// Handles one SQS batch. `deadline` is when Lambda ends the invocation.
     ///
     /// # Errors
@@ -90,6 +95,7 @@ impl<L: Ledger, Q: Queues, C: Clock> Collect<L, Q, C> {
         let mut report = Report::default();
         let mut failures: Vec<(usize, Failure)> = Vec::new();
         let mut observed = Vec::new();
+        let mut looks: BTreeMap<RunId, drift::Seen> = BTreeMap::new();
         for (message, record) in batch.records.iter().enumerate() {
             match read(&record.body) {
                 Ok(Body::Observed(observation)) => observed.push(Arrived { message, observation: *observation }),
@@ -119,10 +125,37 @@ impl<L: Ledger, Q: Queues, C: Clock> Collect<L, Q, C> {
                         Err(failure) => failures.push((message, failure)),
                     }
                 }
+                Ok(Body::Drift(Note::Looked { check, look, seen })) => {
+                    looks.entry(check).or_default().extend(seen.into_iter().map(|seen| (message, look, seen)));
+                }
+                Ok(Body::Drift(note)) => {
+                    let span = tracing::info_span!("drift", check = %note.check(), note = note.name());
+                    match Box::pin(self.drift(note)).instrument(span).await {
+                        Ok(what) => report.count(what),
+                        Err(failure) => failures.push((message, failure)),
+                    }
+                }
+                Ok(Body::Detected(target, detection)) => match self.detected(&target, &detection).await {
+                    Ok(what) => report.count(what),
+                    Err(failure) => failures.push((message, failure)),
+                },
                 Err(failure) => failures.push((message, failure)),
             }
         }
+        for (check, seen) in looks {
+            let span = tracing::info_span!("looked", %check, targets = seen.len());
+            let failed = match batch::has_time(&self.clock, deadline) {
+                true => Box::pin(self.looked(&check, seen)).instrument(span).await,
+                false => seen.into_iter().map(|(message, ..)| (message, OutOfTime.into())).collect(),
+            };
+            match failed.is_empty() {
+                true => report.count("looked"),
+                false => failures.extend(failed),
+            }
+        }
         self.fold(observed, deadline, &mut report, &mut failures).await;
+        failures.sort_by_key(|(message, _)| *message);
+        failures.dedup_by_key(|(message, _)| *message);
         for (message, failure) in failures {
             if let Some(record) = batch.records.get(message) {
                 report.fail(&record.message_id, record.receive_count, &failure);
@@ -130,6 +163,18 @@ impl<L: Ledger, Q: Queues, C: Clock> Collect<L, Q, C> {
         }
         let response = report.close("collect", batch.records.len());
         Ok((response, report))
+    }
+
+    async fn drift(&self, note: Note) -> Result<&'static str, Failure> {
+        match note {
+            Note::Settle { check } => self.settle(&check).await,
+            Note::Order { check, command } => self.order(&check, &command).await,
+            Note::Open { .. }
+            | Note::Inspect { .. }
+            | Note::Looked { .. }
+            | Note::Tell { .. }
+            | Note::Revert { .. } => Err(Failure::Misplaced(note.name())),
+        }
     }
 
     /// Folds a batch's observations in, run by run.
@@ -417,10 +462,18 @@ fn read(body: &str) -> Result<Body, Failure> {
             Payload::Stop { .. } => Err(Failure::Misplaced("stop")),
             Payload::Alarms { .. } => Err(Failure::Misplaced("alarms")),
             Payload::Summarize { .. } => Err(Failure::Misplaced("summarize")),
-            Payload::Drift(note) => Err(Failure::Misplaced(note.name())),
+            Payload::Drift(note) => Ok(Body::Drift(note)),
         };
     }
-    Ok(match Observation::of(&decode_event(body)?) {
+    let envelope = decode_event(body)?;
+    if let Happened::Drift(told) = &envelope.event {
+        let target = TargetKey { account: envelope.account, region: envelope.region };
+        return Ok(match told.is_under_way {
+            true => Body::Ignored,
+            false => Body::Detected(target, told.detection.clone()),
+        });
+    }
+    Ok(match Observation::of(&envelope) {
         Some(observation) => Body::Observed(Box::new(observation)),
         None => Body::Ignored,
     })

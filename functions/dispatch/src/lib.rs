@@ -4,13 +4,14 @@
 //! The run's id is derived from the source execution, so a duplicate event finds the run there and only derives its
 //! first effects again. The plan is written before the head: a run exists once its head does.
 
+mod drift;
 mod job;
 mod request;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use manifold_core::checkup::{Answer, Misunderstood, Question};
 use manifold_core::event::{
-    self, BatchResponse, DecodeError, Input, PipelineState, decode_batch, decode_event, decode_input,
+    self, BatchResponse, DecodeError, Input, PipelineState, decode_batch, decode_event, decode_input, decode_input_str,
 };
 use manifold_core::ids::{ExecutionRef, RunId, TargetKey};
 use manifold_core::ledger::{Commit, Key, RUN_RETENTION, Versions, Write};
@@ -143,12 +144,18 @@ impl<L: Ledger + Listings, Q: Queues, R: Releases + Jobs, C: Clock> Dispatch<L, 
         if Message::is_ours(body) {
             return self.request(body).await;
         }
+        if let Ok(Input::Schedule(tick)) = decode_input_str(body)
+            && tick.kind.as_deref() == Some(drift::KIND)
+        {
+            return self.tick(&tick).await;
+        }
         let envelope = decode_event(body)?;
         let told = match &envelope.event {
             event::Event::Pipeline(told) if told.state == PipelineState::Succeeded => told,
             event::Event::Pipeline(_)
             | event::Event::Stage(_)
             | event::Event::Action(_)
+            | event::Event::Drift(_)
             | event::Event::Scheduled { .. }
             | event::Event::Other { .. } => return Ok("ignored"),
         };
@@ -278,8 +285,11 @@ impl<L: Ledger + Listings, Q: Queues, R: Releases + Jobs, C: Clock> Dispatch<L, 
     async fn store_plan(&self, run: &RunId, plan: &Plan) -> Result<(), Failure> {
         let expires_at = self.clock.now().plus(RUN_RETENTION);
         let planned: Vec<PlannedTarget> = plan.targets.iter().chain(&plan.unchanged).cloned().collect();
-        let chunks = runs::plan_writes(run, &planned, expires_at)
-            .into_iter()
+        self.store_parts(runs::plan_writes(run, &planned, expires_at)).await
+    }
+
+    async fn store_parts(&self, parts: Vec<Write>) -> Result<(), Failure> {
+        let chunks = (parts.into_iter())
             .map(|write| self.ledger.commit(Commit { writes: vec![write], nonce: self.clock.nonce() }));
         // A plan of 10,000 targets has 400 parts; eight writes at a time keep one connection pool busy.
         Ok(stream::iter(chunks).buffer_unordered(8).try_collect::<()>().await?)

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use manifold_core::control::{Answer, Command, Decision, Origin, Request, Which};
+use manifold_core::drift::Note;
 use manifold_core::event::{Envelope, PipelineEvent};
 use manifold_core::ids::{ExecutionRef, RunId, TargetKey};
 use manifold_core::known::{Good, Known};
@@ -98,6 +99,10 @@ impl<L: Ledger + Listings, Q: Queues, R: Releases + Jobs, C: Clock> Dispatch<L, 
             Payload::Stop { .. } => return Err(Failure::Misplaced("stop")),
             Payload::Alarms { .. } => return Err(Failure::Misplaced("alarms")),
             Payload::Deadline { .. } => return Err(Failure::Misplaced("deadline")),
+            Payload::Drift(Note::Open { request }) => {
+                let span = tracing::info_span!("check", run = %request.check(), who = %request.who);
+                return self.asked(&request).instrument(span).await;
+            }
             Payload::Drift(note) => return Err(Failure::Misplaced(note.name())),
         };
         let run = request.run();
@@ -311,10 +316,9 @@ impl<L: Ledger + Listings, Q: Queues, R: Releases + Jobs, C: Clock> Dispatch<L, 
 fn who(origin: &Origin) -> String {
     match origin {
         Origin::Release => "a release".to_owned(),
-        Origin::Start { by }
-        | Origin::Retry { by, .. }
-        | Origin::Rollback { by, .. }
-        | Origin::Restore { by, .. } => format!("{by} wants"),
+        Origin::Start { by } | Origin::Retry { by, .. } | Origin::Rollback { by, .. } | Origin::Restore { by, .. } => {
+            format!("{by} wants")
+        }
     }
 }
 

@@ -9,9 +9,11 @@
 use std::collections::BTreeMap;
 
 use manifold_core::checkup::{Answer, Misunderstood, Question, SlackSeen, Tried};
+use manifold_core::drift::check::Telling;
+use manifold_core::drift::{self, Check, Looked, Note};
 use manifold_core::event::{BatchResponse, DecodeError, decode_batch};
 use manifold_core::ids::{Nonce, RunId};
-use manifold_core::ledger::{Commit, Item, Key, RUN_RETENTION, Versions};
+use manifold_core::ledger::{CHECK_RETENTION, Commit, Item, Key, Listing, RUN_RETENTION, Versions};
 use manifold_core::message::{Message, MessageError, Outgoing, Payload, Queue};
 use manifold_core::plan::Channel;
 use manifold_core::run::posting::{Decision, Draft, LEASE, Lease, Occasion, Posted, Posting, edit_every};
@@ -21,7 +23,7 @@ use manifold_core::time::{Span, Timestamp};
 use manifold_ports::batch::{self, OutOfTime, Report};
 use manifold_ports::checkup::{LookAtSlack, out_of_time};
 use manifold_ports::clock::Clock;
-use manifold_ports::ledger::{CommitError, Ledger, LedgerError};
+use manifold_ports::ledger::{CommitError, Ledger, LedgerError, Listings};
 use manifold_ports::queues::{Queues, SendError};
 use manifold_ports::runs::{self, RunError};
 use manifold_ports::slack::{MessageRef, Slack, SlackError};
@@ -68,6 +70,23 @@ enum Failure {
     OutOfTime(#[from] OutOfTime),
 }
 
+/// Whose message it is: a run's, or a drift check's.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Subject {
+    run: RunId,
+    is_check: bool,
+}
+
+impl Subject {
+    /// The message that has it looked at again.
+    fn again(&self) -> Payload {
+        match self.is_check {
+            true => Note::Tell { check: self.run.clone() }.into(),
+            false => Payload::Summarize { run: self.run.clone() },
+        }
+    }
+}
+
 /// What would be posted now.
 struct Drafts {
     occasion: Occasion,
@@ -104,7 +123,7 @@ impl<L, Q, S: LookAtSlack, C: Clock> Summarize<L, Q, S, C> {
     }
 }
 
-impl<L: Ledger, Q: Queues, S: Slack, C: Clock> Summarize<L, Q, S, C> {
+impl<L: Ledger + Listings, Q: Queues, S: Slack, C: Clock> Summarize<L, Q, S, C> {
     /// Handles one SQS batch; a run that is named twice is looked at once. `deadline` is when Lambda ends the
     /// invocation.
     ///
@@ -113,10 +132,10 @@ impl<L: Ledger, Q: Queues, S: Slack, C: Clock> Summarize<L, Q, S, C> {
     pub async fn handle(&self, input: &Value, deadline: Timestamp) -> Result<BatchResponse, DecodeError> {
         let batch = decode_batch(input)?;
         let mut report = Report::default();
-        let mut by_run: BTreeMap<RunId, Vec<usize>> = BTreeMap::new();
+        let mut by_subject: BTreeMap<Subject, Vec<usize>> = BTreeMap::new();
         for (index, record) in batch.records.iter().enumerate() {
             match read(&record.body) {
-                Ok(Body::Run(run)) => by_run.entry(run).or_default().push(index),
+                Ok(Body::Of(subject)) => by_subject.entry(subject).or_default().push(index),
                 Ok(Body::Notice(notice)) => match self.notify(&notice).await {
                     Ok(what) => report.count(what),
                     Err(failure) => report.fail(&record.message_id, record.receive_count, &failure),
@@ -124,10 +143,11 @@ impl<L: Ledger, Q: Queues, S: Slack, C: Clock> Summarize<L, Q, S, C> {
                 Err(failure) => report.fail(&record.message_id, record.receive_count, &failure),
             }
         }
-        for (run, messages) in by_run {
-            let span = tracing::info_span!("summarize", %run);
+        for (subject, messages) in by_subject {
+            let span = tracing::info_span!("summarize", run = %subject.run);
             let done = match batch::has_time(&self.clock, deadline) {
-                true => self.run(&run).instrument(span).await,
+                true if subject.is_check => self.check(&subject).instrument(span).await,
+                true => self.run(&subject).instrument(span).await,
                 false => Err(OutOfTime.into()),
             };
             for record in messages.into_iter().filter_map(|index| batch.records.get(index)) {
@@ -186,7 +206,8 @@ impl<L: Ledger, Q: Queues, S: Slack, C: Clock> Summarize<L, Q, S, C> {
         done
     }
 
-    async fn run(&self, run: &RunId) -> Result<&'static str, Failure> {
+    async fn run(&self, of: &Subject) -> Result<&'static str, Failure> {
+        let run = &of.run;
         let key = Key::Summary(run.clone());
         let loaded = match runs::load(&self.ledger, run, &[], std::slice::from_ref(&key)).await {
             Ok(loaded) => loaded,
@@ -207,7 +228,7 @@ impl<L: Ledger, Q: Queues, S: Slack, C: Clock> Summarize<L, Q, S, C> {
         let expires_at = head.opened_at.plus(RUN_RETENTION);
         let nonce = self.clock.nonce();
         if let Some(early) = posting.decide_early(occasion, &nonce, self.clock.now()) {
-            return self.without_sending(run, early, &loaded.versions, expires_at).await;
+            return self.without_sending(of, early, &loaded.versions, expires_at).await;
         }
         let as_of = self.clock.now();
         let plan = runs::plan(&self.ledger, run, head.size()).await?;
@@ -227,12 +248,53 @@ impl<L: Ledger, Q: Queues, S: Slack, C: Clock> Summarize<L, Q, S, C> {
             as_of,
             expires_at,
         };
-        self.bring_up_to_date(run, posting, loaded.versions, &nonce, &drafts).await
+        self.bring_up_to_date(of, posting, loaded.versions, &nonce, &drafts).await
+    }
+
+    /// Brings the message of a drift check up to date, if it has one.
+    async fn check(&self, of: &Subject) -> Result<&'static str, Failure> {
+        let run = &of.run;
+        let keys = [Key::Check(run.clone()), Key::Summary(run.clone())];
+        let as_of = self.clock.now();
+        let mut records = self.ledger.get(&keys).await?.into_iter();
+        let mut versions = Versions::default();
+        let (check, posting) = (records.next().flatten(), records.next().flatten());
+        let Some((version, Some(check))) = check.map(|record| (record.version, record.item.take::<Check>())) else {
+            return Ok("stray");
+        };
+        if let Some(posting) = &posting {
+            versions.note(keys[1].clone(), posting.version);
+        }
+        let is_told =
+            check.closed().is_some_and(|closed| closed.telling == Telling::Post) || check.overdue_at.is_some();
+        if check.channel == Channel::Silent || !is_told {
+            return Ok("silent");
+        }
+        let plan = runs::plan(&self.ledger, run, check.size).await?;
+        let looked = self.ledger.list(&Listing::Looked(run.clone())).await?;
+        let looked: Vec<Looked> = looked.into_iter().filter_map(|record| record.item.take()).collect();
+        let report = drift::report::Report::of(&check, &plan, &looked);
+        let drafts = Drafts {
+            occasion: Occasion {
+                targets: check.size,
+                is_final: true,
+                can_edit: matches!(check.channel, Channel::Bot { .. }),
+                version,
+            },
+            channel: check.channel.clone(),
+            message: drift::report::slack::message(&report),
+            thread: drift::report::slack::thread(&report),
+            unexplained_since: None,
+            as_of,
+            expires_at: check.opened_at.plus(CHECK_RETENTION),
+        };
+        let nonce = self.clock.nonce();
+        self.bring_up_to_date(of, runs::posting_of(posting), versions, &nonce, &drafts).await
     }
 
     async fn bring_up_to_date(
         &self,
-        run: &RunId,
+        of: &Subject,
         posting: Posting,
         versions: Versions,
         nonce: &Nonce,
@@ -249,18 +311,18 @@ impl<L: Ledger, Q: Queues, S: Slack, C: Clock> Summarize<L, Q, S, C> {
         };
         match posting.decide(drafts.occasion, draft, nonce, self.clock.now()) {
             waiting @ (Decision::Nothing(_) | Decision::Record { .. } | Decision::Later { .. }) => {
-                self.without_sending(run, waiting, &versions, drafts.expires_at).await
+                self.without_sending(of, waiting, &versions, drafts.expires_at).await
             }
             Decision::Send { posting } => {
-                match self.store(run, &versions, posting.clone(), drafts.expires_at).await {
+                match self.store(of, &versions, posting.clone(), drafts.expires_at).await {
                     Ok(()) => {}
                     Err(CommitError::Conflict { .. }) => {
-                        self.look_again(run, Span::from_seconds(1)).await?;
+                        self.look_again(of, Span::from_seconds(1)).await?;
                         return Ok("later");
                     }
                     Err(error @ CommitError::Ledger(_)) => return Err(error.into()),
                 }
-                self.post(run, posting, drafts, &digest, thread_digest.as_deref()).await
+                self.post(of, posting, drafts, &digest, thread_digest.as_deref()).await
             }
         }
     }
@@ -268,21 +330,21 @@ impl<L: Ledger, Q: Queues, S: Slack, C: Clock> Summarize<L, Q, S, C> {
     /// Nothing is posted now; perhaps somebody is to look again.
     async fn without_sending(
         &self,
-        run: &RunId,
+        of: &Subject,
         decision: Decision,
         versions: &Versions,
         expires_at: Timestamp,
     ) -> Result<&'static str, Failure> {
         match decision {
             Decision::Later { posting, delay } => {
-                match self.store(run, versions, posting, expires_at).await {
+                match self.store(of, versions, posting, expires_at).await {
                     // After a conflict, too: whoever was first may have promised nothing.
-                    Ok(()) | Err(CommitError::Conflict { .. }) => self.look_again(run, delay).await?,
+                    Ok(()) | Err(CommitError::Conflict { .. }) => self.look_again(of, delay).await?,
                     Err(error @ CommitError::Ledger(_)) => return Err(error.into()),
                 }
                 Ok("later")
             }
-            Decision::Record { posting } => match self.store(run, versions, posting, expires_at).await {
+            Decision::Record { posting } => match self.store(of, versions, posting, expires_at).await {
                 // Whoever was first looks for himself.
                 Ok(()) | Err(CommitError::Conflict { .. }) => Ok("up to date"),
                 Err(error @ CommitError::Ledger(_)) => Err(error.into()),
@@ -299,7 +361,7 @@ impl<L: Ledger, Q: Queues, S: Slack, C: Clock> Summarize<L, Q, S, C> {
     /// Talks to Slack, with the lease held, and stores what it answered.
     async fn post(
         &self,
-        run: &RunId,
+        of: &Subject,
         mut posting: Posting,
         drafts: &Drafts,
         digest: &str,
@@ -309,7 +371,7 @@ impl<L: Ledger, Q: Queues, S: Slack, C: Clock> Summarize<L, Q, S, C> {
         let details = drafts.thread.as_ref().zip(thread_digest).filter(|_| posting.thread_refused.is_none());
         if let (Ok(()), Some((payload, digest))) = (&done, details) {
             // The first message's place is stored before anything else may fail.
-            self.store_own(run, posting.clone(), drafts).await?;
+            self.store_own(of, posting.clone(), drafts).await?;
             done = match self.post_thread(&mut posting, drafts, payload, digest).await {
                 Err(SlackError::Refused { code }) => {
                     tracing::error!(code, "Slack refused the details for good");
@@ -324,22 +386,22 @@ impl<L: Ledger, Q: Queues, S: Slack, C: Clock> Summarize<L, Q, S, C> {
             Ok(()) => {
                 let shown = Some(drafts.occasion.version);
                 let compared_at = if drafts.occasion.is_final { Some(drafts.as_of) } else { released.compared_at };
-                self.store_own(run, Posting { shown, compared_at, ..released }, drafts).await?;
+                self.store_own(of, Posting { shown, compared_at, ..released }, drafts).await?;
                 // What changed meanwhile found the lease taken, and may have nobody else to show it.
-                self.look_again(run, edit_every(drafts.occasion.targets)).await.map(|()| "posted")
+                self.look_again(of, edit_every(drafts.occasion.targets)).await.map(|()| "posted")
             }
             Err(SlackError::RateLimited { retry_after }) => {
                 tracing::warn!(%retry_after, "Slack asks to wait");
-                self.store_own(run, released, drafts).await?;
-                self.look_again(run, retry_after).await.map(|()| "rate limited")
+                self.store_own(of, released, drafts).await?;
+                self.look_again(of, retry_after).await.map(|()| "rate limited")
             }
             Err(SlackError::Refused { code }) => {
                 tracing::error!(code, "Slack refused this run's summary for good");
-                self.store_own(run, Posting { refused: Some(code), ..released }, drafts).await?;
+                self.store_own(of, Posting { refused: Some(code), ..released }, drafts).await?;
                 Ok("refused")
             }
             Err(error @ SlackError::Unavailable { .. }) => {
-                self.store_own(run, released, drafts).await?;
+                self.store_own(of, released, drafts).await?;
                 Err(error.into())
             }
         }
@@ -390,24 +452,24 @@ impl<L: Ledger, Q: Queues, S: Slack, C: Clock> Summarize<L, Q, S, C> {
 
     async fn store(
         &self,
-        run: &RunId,
+        of: &Subject,
         versions: &Versions,
         posting: Posting,
         expires_at: Timestamp,
     ) -> Result<(), CommitError> {
-        let write = versions.write(Key::Summary(run.clone()), Item::Summary(posting), Some(expires_at));
+        let write = versions.write(Key::Summary(of.run.clone()), Item::Summary(posting), Some(expires_at));
         self.ledger.commit(Commit { writes: vec![write], nonce: self.clock.nonce() }).await
     }
 
     /// Stores what Slack answered. The lease is ours, so only a promise to look again can have come between. And nobody
     /// else knows the answer: a ledger that refuses for now is asked again as often as one that another writer was
     /// faster at, for a first message whose place is forgotten is posted once more.
-    async fn store_own(&self, run: &RunId, posting: Posting, drafts: &Drafts) -> Result<(), Failure> {
-        let mut failure = Failure::from(RunError::Contended { run: run.clone() });
+    async fn store_own(&self, of: &Subject, posting: Posting, drafts: &Drafts) -> Result<(), Failure> {
+        let mut failure = Failure::from(RunError::Contended { run: of.run.clone() });
         for _ in 0..TRIES {
-            failure = match self.store_over(run, posting.clone(), drafts.expires_at).await {
+            failure = match self.store_over(of, posting.clone(), drafts.expires_at).await {
                 Ok(()) => return Ok(()),
-                Err(CommitError::Conflict { .. }) => RunError::Contended { run: run.clone() }.into(),
+                Err(CommitError::Conflict { .. }) => RunError::Contended { run: of.run.clone() }.into(),
                 Err(CommitError::Ledger(error @ LedgerError::Unavailable(_))) => error.into(),
                 Err(CommitError::Ledger(error @ (LedgerError::Refused(_) | LedgerError::Unreadable { .. }))) => {
                     return Err(error.into());
@@ -418,19 +480,19 @@ impl<L: Ledger, Q: Queues, S: Slack, C: Clock> Summarize<L, Q, S, C> {
     }
 
     /// Stores over what stands there, but for the promise in it.
-    async fn store_over(&self, run: &RunId, posting: Posting, expires_at: Timestamp) -> Result<(), CommitError> {
-        let key = Key::Summary(run.clone());
+    async fn store_over(&self, of: &Subject, posting: Posting, expires_at: Timestamp) -> Result<(), CommitError> {
+        let key = Key::Summary(of.run.clone());
         let record = self.ledger.get(std::slice::from_ref(&key)).await?.pop().flatten();
         let mut versions = Versions::default();
         if let Some(record) = &record {
             versions.note(key, record.version);
         }
         let promised_at = runs::posting_of(record).promised_at;
-        self.store(run, &versions, Posting { promised_at, ..posting }, expires_at).await
+        self.store(of, &versions, Posting { promised_at, ..posting }, expires_at).await
     }
 
-    async fn look_again(&self, run: &RunId, delay: Span) -> Result<(), Failure> {
-        let payload = Payload::Summarize { run: run.clone() };
+    async fn look_again(&self, of: &Subject, delay: Span) -> Result<(), Failure> {
+        let payload = of.again();
         self.queues.send(vec![Outgoing { queue: Queue::Summarize, payload, delay }]).await?;
         Ok(())
     }
@@ -438,13 +500,14 @@ impl<L: Ledger, Q: Queues, S: Slack, C: Clock> Summarize<L, Q, S, C> {
 
 /// What a message asks to be told.
 enum Body {
-    Run(RunId),
+    Of(Subject),
     Notice(Box<Notice>),
 }
 
 fn read(body: &str) -> Result<Body, Failure> {
     match Message::decode(body)?.payload {
-        Payload::Summarize { run } => Ok(Body::Run(run)),
+        Payload::Summarize { run } => Ok(Body::Of(Subject { run, is_check: false })),
+        Payload::Drift(Note::Tell { check }) => Ok(Body::Of(Subject { run: check, is_check: true })),
         Payload::Notify { notice } => Ok(Body::Notice(notice)),
         Payload::Start { .. }
         | Payload::Explain { .. }

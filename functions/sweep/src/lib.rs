@@ -10,6 +10,8 @@
 //! function that does it when nothing is lost. Messages are sent before it notes that it looked, so a sweep that dies
 //! says things twice rather than never; and two sweeps at once say them twice, which changes nothing.
 
+mod drift;
+
 use std::collections::VecDeque;
 
 use manifold_core::checkup::{Answer, Misunderstood, Question};
@@ -97,12 +99,13 @@ impl<L: Ledger, O: OpenRuns, Q: Queues, C: Clock> Sweep<L, O, Q, C> {
     /// The open runs can't be listed. What goes wrong with one run is logged and counted, and keeps none of the others.
     pub async fn tick(&self, deadline: Timestamp) -> Result<Tick, LedgerError> {
         let mut tick = Tick::default();
-        let mut open = Vec::new();
+        let (mut open, mut checks) = (Vec::new(), Vec::new());
         let listed = self.open_runs.open_runs().await?;
         tick.open = listed.len();
         for record in listed {
             match record {
                 Ok(Record { version, nonce, item: Item::Open(run) }) => open.push((run, version, nonce)),
+                Ok(Record { version, nonce, item: Item::OpenCheck(check) }) => checks.push((check, version, nonce)),
                 Ok(Record { item, .. }) => {
                     tick.failed += 1;
                     tracing::warn!(?item, "an item among the open runs is none");
@@ -113,6 +116,7 @@ impl<L: Ledger, O: OpenRuns, Q: Queues, C: Clock> Sweep<L, O, Q, C> {
                 }
             }
         }
+        drift::look_at_checks(self, checks, deadline, &mut tick).await;
         open.sort_by_key(|(run, ..)| run.looked_at);
         open.truncate(MOST_RUNS);
         let mut watched = self.look_at_runs(&open, deadline, &mut tick).await;

@@ -32,6 +32,22 @@ pub struct Operator {
     pub iam: Vec<String>,
 }
 
+/// Whether somebody may do what only operators may; whoever may send to the queues may, on the command line, if there are
+/// none.
+///
+/// # Errors
+/// They may not; why, in words.
+pub fn may_operate(operators: &[Operator], who: &Who) -> Result<(), String> {
+    match who.via {
+        Via::Manifold => Ok(()),
+        Via::Cli if operators.is_empty() => Ok(()),
+        Via::Cli | Via::Slack | Via::Pipeline => match who.among(operators) {
+            Some(_) => Ok(()),
+            None => Err(who.is_none_of(operators)),
+        },
+    }
+}
+
 /// Where a decision comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

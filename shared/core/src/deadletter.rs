@@ -232,6 +232,7 @@ impl Letter {
                 event::Event::Pipeline(_)
                 | event::Event::Stage(_)
                 | event::Event::Action(_)
+                | event::Event::Drift(_)
                 | event::Event::Scheduled { .. }
                 | event::Event::Other { .. } => None,
             },
@@ -268,15 +269,16 @@ impl Content {
     /// As the queue's function reads it.
     fn read(inbox: Inbox, body: &str) -> Self {
         match inbox {
-            Inbox::Dispatch => Self::event(body),
-            Inbox::Collect if !Message::is_ours(body) => Self::event(body),
-            Inbox::Deploy | Inbox::Collect | Inbox::Summarize | Inbox::Inspect => match Message::decode(body) {
-                Ok(message) => Self::Message(message.payload),
-                Err(MessageError::TooNew { found }) => Self::TooNew(found),
-                Err(MessageError::Malformed(reason)) => {
-                    Self::Unreadable(format!("not a message of ours: {}", words(&reason)))
+            Inbox::Dispatch | Inbox::Collect if !Message::is_ours(body) => Self::event(body),
+            Inbox::Dispatch | Inbox::Deploy | Inbox::Collect | Inbox::Summarize | Inbox::Inspect => {
+                match Message::decode(body) {
+                    Ok(message) => Self::Message(message.payload),
+                    Err(MessageError::TooNew { found }) => Self::TooNew(found),
+                    Err(MessageError::Malformed(reason)) => {
+                        Self::Unreadable(format!("not a message of ours: {}", words(&reason)))
+                    }
                 }
-            },
+            }
         }
     }
 

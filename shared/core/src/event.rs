@@ -8,6 +8,7 @@
 //!
 //! Every text that is kept is kept whole and is untrusted: whoever shows it escapes and cuts it.
 
+mod drift;
 mod error;
 mod fields;
 mod job;
@@ -18,6 +19,7 @@ mod state;
 
 use serde_json::Value;
 
+pub use self::drift::DriftEvent;
 pub use self::error::DecodeError;
 use self::fields::Fields;
 pub use self::job::Job;
@@ -60,6 +62,8 @@ pub enum Event {
     Stage(StageEvent),
     /// An action of a stage changed its state.
     Action(ActionEvent),
+    /// A drift detection of a stack began or ended.
+    Drift(DriftEvent),
     /// A rule on a schedule fired. (Schedules of EventBridge Scheduler have no envelope: [`ScheduleTick`].)
     Scheduled {
         /// The rule's name.
@@ -105,7 +109,7 @@ impl Event {
             Self::Pipeline(event) => Some(&event.execution),
             Self::Stage(event) => Some(&event.execution),
             Self::Action(event) => Some(&event.execution),
-            Self::Scheduled { .. } | Self::Other { .. } => None,
+            Self::Drift(_) | Self::Scheduled { .. } | Self::Other { .. } => None,
         }
     }
 
@@ -125,6 +129,9 @@ impl Event {
             }
             ("aws.codepipeline", "CodePipeline Action Execution State Change") => {
                 ActionEvent::decode(envelope).map(Self::Action)
+            }
+            ("aws.cloudformation", "CloudFormation Drift Detection Status Change") => {
+                DriftEvent::decode(envelope).map(Self::Drift)
             }
             ("aws.events", "Scheduled Event") => Ok(Self::Scheduled { rule: schedule::rule(envelope) }),
             _ => Ok(Self::Other { source, detail_type }),

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::control::{Operator, Via, Who};
+use crate::control::{self, Operator, Who};
 use crate::drift::Looks;
 use crate::ids::{PipelineName, RoleArn, TargetKey};
 use crate::release::Release;
@@ -56,14 +56,7 @@ impl Policy {
     /// # Errors
     /// They may not; why, in words.
     pub fn may_operate(&self, who: &Who) -> Result<(), String> {
-        match who.via {
-            Via::Manifold => Ok(()),
-            Via::Cli if self.operators.is_empty() => Ok(()),
-            Via::Cli | Via::Slack | Via::Pipeline => match who.among(&self.operators) {
-                Some(_) => Ok(()),
-                None => Err(who.is_none_of(&self.operators)),
-            },
-        }
+        control::may_operate(&self.operators, who)
     }
 }
 

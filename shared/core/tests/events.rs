@@ -8,9 +8,9 @@ use std::fs;
 use std::path::Path;
 
 use manifold_core::event::{
-    ActionEvent, ActionState, BatchResponse, DecodeError, Envelope, Event, ExecutionResult, ExecutionTrigger,
-    FailedAction, GitTrigger, Input, PipelineEvent, PipelineState, ScheduleTick, SqsBatch, SqsRecord, StageEvent,
-    decode_batch, decode_event, decode_event_value, decode_input, decode_input_str,
+    ActionEvent, ActionState, BatchResponse, DecodeError, DriftEvent, Envelope, Event, ExecutionResult,
+    ExecutionTrigger, FailedAction, GitTrigger, Input, PipelineEvent, PipelineState, ScheduleTick, SqsBatch, SqsRecord,
+    StageEvent, decode_batch, decode_event, decode_event_value, decode_input, decode_input_str,
 };
 use manifold_core::ids::RunId;
 use proptest::prelude::*;
@@ -51,7 +51,8 @@ fn fixture(folder: &str, name: &str) -> Fixture {
 
 /// What a function would get: the events of the sequence one by one, every other file as it is.
 fn inputs() -> Vec<Fixture> {
-    let single = ["codepipeline", "schedule", "codepipeline_job", "sqs"].into_iter().flat_map(fixtures);
+    let single =
+        ["cloudformation", "codepipeline", "schedule", "codepipeline_job", "sqs"].into_iter().flat_map(fixtures);
     let (sequences, single): (Vec<_>, Vec<_>) =
         single.filter(|fixture| !fixture.name.contains("_response_")).partition(|fixture| fixture.json().is_array());
     let split = |sequence: Fixture| {
@@ -76,6 +77,9 @@ fn show_envelope(envelope: &Envelope) -> String {
         Event::Pipeline(event) => show_pipeline(event),
         Event::Stage(event) => show_stage(event),
         Event::Action(event) => show_action(event),
+        Event::Drift(DriftEvent { detection, is_under_way }) => {
+            format!("drift detection {detection:?}{}", if *is_under_way { " goes on" } else { " has ended" })
+        }
         Event::Scheduled { rule } => format!("scheduled by {rule:?}"),
         Event::Other { source, detail_type } => format!("other: {detail_type:?} from {source:?}"),
     };
@@ -261,7 +265,7 @@ fn what_decides_is_what_the_raw_event_carries() {
             Event::Pipeline(event) => (&event.pipeline, event.state.to_string(), event.attempt),
             Event::Stage(event) => (&event.pipeline, event.state.to_string(), event.attempt),
             Event::Action(event) => (&event.pipeline, event.state.to_string(), event.attempt),
-            Event::Scheduled { .. } | Event::Other { .. } => panic!("{}: {decoded:?}", input.name),
+            Event::Drift(_) | Event::Scheduled { .. } | Event::Other { .. } => panic!("{}: {decoded:?}", input.name),
         };
         let detail = &raw["detail"];
         let target = decoded.execution().unwrap();

@@ -330,7 +330,7 @@ fn a_rule_fits_a_target() {
     insta::assert_snapshot!(told(&format!("ignore:\n  - {}", rules.join("\n  - "))), @r#"
     fleet.yaml:69:21: apps.web.drift.ignore[0].target: "prod" fits no target of app web; the app's targets are dev/us-east-1, prod/us-east-1, dev/ca-central-1 and 7 more; did you mean "prod/*"?
     fleet.yaml:70:21: apps.web.drift.ignore[1].target: "prod/eu-west-2" fits no target of app web; the app's targets are dev/us-east-1, prod/us-east-1, dev/ca-central-1 and 7 more; did you mean "prod/eu-west-1"?
-    fleet.yaml:71:21: apps.web.drift.ignore[2].target: "prd/*" fits no target of app web; the app's targets are dev/us-east-1, prod/us-east-1, dev/ca-central-1 and 7 more
+    fleet.yaml:71:21: apps.web.drift.ignore[2].target: "prd/*" fits no target of app web; the app's targets are dev/us-east-1, prod/us-east-1, dev/ca-central-1 and 7 more; did you mean "prod/*"?
     "#);
 }
 

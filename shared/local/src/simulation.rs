@@ -162,6 +162,13 @@ impl Simulation {
         Ok(())
     }
 
+    /// Has the schedule of drift checks tick after some time.
+    pub fn tick_drift(&self, delay: Span) {
+        let due = self.world.now().plus(delay);
+        let tick = serde_json::json!({ "kind": "drift-check", "scheduledTime": due.to_string() });
+        self.world.deliver(Inbox::Dispatch, tick.to_string(), delay);
+    }
+
     /// Has the release pipeline know of an execution what its event will tell.
     fn announce(&self, event: &str) -> Result<(), SimulationError> {
         let envelope = decode_event(event)?;
@@ -219,6 +226,10 @@ impl Simulation {
         if self.tasks.is_empty() && self.world.is_settled() {
             return Ok(None);
         }
+        self.go_on()
+    }
+
+    fn go_on(&mut self) -> Result<Option<Timestamp>, SimulationError> {
         match self.world.next() {
             Next::Nothing => return Ok(None),
             Next::Task(task) => self.poll(task),
@@ -234,7 +245,7 @@ impl Simulation {
     /// The simulation goes on for ever.
     pub fn pass_until(&mut self, until: Timestamp) -> Result<(), SimulationError> {
         while self.world.next_at().is_some_and(|next| next <= until) {
-            self.step()?;
+            self.go_on()?;
         }
         self.world.pass_until(until);
         Ok(())
@@ -345,6 +356,7 @@ fn check_release<'a>(fleet: &Fleet, envelope: &'a Envelope) -> Result<&'a Pipeli
         event::Event::Pipeline(told) => told,
         event::Event::Stage(_)
         | event::Event::Action(_)
+        | event::Event::Drift(_)
         | event::Event::Scheduled { .. }
         | event::Event::Other { .. } => {
             return Err(SimulationError::NoRelease(

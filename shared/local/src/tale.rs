@@ -71,7 +71,9 @@ pub(crate) fn written(item: &Item) -> String {
         Item::Decision(decision) => format!("records: {}, by {}", decision.what, decision.who),
         Item::Known(known) => format!("notes that {} has what {} brought", known.target, known.current.run),
         Item::Opening(opening) => format!("notes that {} was opened", opening.run),
-        Item::Check(check) => format!("writes {}: {} of {} looked at, {:?}", check.run, check.looked, check.size, check.phase),
+        Item::Check(check) => {
+            format!("writes {}: {} of {} looked at, {:?}", check.run, check.looked, check.size, check.phase)
+        }
         Item::Looked(looked) => format!("writes what was seen of {}", looked.key),
         Item::Detection(of) => format!("notes detection {} of {}", of.detection.id, of.check),
         Item::Baseline(baseline) => format!("writes what is accepted of {}", baseline.target),

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
 use manifold_core::control::Decision;
+use manifold_core::drift::{Check, Looked, OpenCheck};
 use manifold_core::event::{PipelineState, decode_event};
 use manifold_core::ids::{Attempt, ExecutionId, ExecutionRef, Nonce, PipelineName, RunId, TargetKey};
 use manifold_core::known::Known;
@@ -211,12 +212,16 @@ struct Inner {
     tale: Option<Vec<Told>>,
     meters: BTreeMap<Lane, Meter>,
     delivered: u64,
+    /// Whether items are weighed.
+    weighs: bool,
 }
 
 /// An invocation of a function, as the world sees it.
 #[derive(Debug, Clone, Default)]
 struct Invocation {
     function: &'static str,
+    /// When it began.
+    began: Option<Timestamp>,
     /// How far its clock is off, in milliseconds.
     skew: i64,
     /// The run that it read last.
@@ -321,6 +326,7 @@ impl World {
             tale: None,
             meters: BTreeMap::new(),
             delivered: 0,
+            weighs: false,
         })));
         world.lock().at(now.plus(SWEEP_EVERY), Due::Tick);
         world
@@ -351,6 +357,13 @@ impl World {
     /// Has a target do something else when it is started next.
     pub fn set_behaviour(&self, target: TargetKey, behaviour: Behaviour) {
         self.lock().behaviours.set(target, behaviour);
+    }
+
+    /// Has other things go wrong from now on. The points at which they do are counted anew.
+    pub fn set_faults(&self, faults: Faults) {
+        let mut inner = self.lock();
+        inner.mishaps = Agenda::of(&faults.mishaps);
+        inner.faults = faults;
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -587,11 +600,23 @@ impl World {
         Next::Letters(letters)
     }
 
-    /// Whether nothing is left to happen but ticks that find nothing to do.
+    /// Whether nothing is looked after, and nothing is due: however much time passes, nothing happens.
+    pub(crate) fn is_asleep(&self) -> bool {
+        self.is_settled() && self.lock().of_partition(OPEN).next().is_none()
+    }
+
+    /// Whether nothing is left to happen but ticks that find nothing to do by now.
     pub(crate) fn is_settled(&self) -> bool {
         let inner = self.lock();
         let idle = inner.agenda.values().all(|due| matches!(due, Due::Tick));
-        idle && inner.of_partition(OPEN).next().is_none()
+        // A check that has ended is kept until its next one, which nobody opens here by itself.
+        let is_over = |run: &RunId| {
+            let key = Key::Check(run.clone());
+            let stored = inner.records.get(&(key.partition(), key.sort()));
+            stored.and_then(|record| record.item.get::<Check>()).is_none_or(|check| check.closed().is_some())
+        };
+        let mut open = inner.of_partition(OPEN);
+        idle && open.all(|record| record.item.get::<OpenCheck>().is_some_and(|open| is_over(&open.check)))
     }
 
     /// Every decision that was recorded, of all runs.
@@ -606,6 +631,23 @@ impl World {
     pub fn known(&self) -> Vec<Known> {
         let inner = self.lock();
         inner.records.values().filter_map(|record| record.item.get::<Known>().cloned()).collect()
+    }
+
+    /// The drift checks that were opened, oldest first.
+    #[must_use]
+    pub fn checks(&self) -> Vec<Check> {
+        let inner = self.lock();
+        let mut checks: Vec<Check> =
+            inner.records.values().filter_map(|record| record.item.get::<Check>().cloned()).collect();
+        checks.sort_by_key(|check| check.opened_at);
+        checks
+    }
+
+    /// What was seen of a check's targets.
+    #[must_use]
+    pub fn looked(&self, check: &RunId) -> Vec<Looked> {
+        let records = self.listed(&Listing::Looked(check.clone()));
+        records.into_iter().filter_map(|record| record.item.take()).collect()
     }
 
     /// A run's plan, for an onlooker: it takes no time.
@@ -669,7 +711,7 @@ impl World {
     /// When something is due next; nothing is, but ticks of the schedule that find nothing to do, if there is none.
     #[must_use]
     pub fn next_at(&self) -> Option<Timestamp> {
-        if self.is_settled() {
+        if self.is_asleep() {
             return None;
         }
         self.lock().agenda.first_key_value().map(|((at, _), _)| *at)
@@ -686,7 +728,8 @@ impl World {
         let mut inner = self.lock();
         let most = inner.faults.skew.as_millis();
         let skew = if most > 0 { inner.random.i64(-most..=most) } else { 0 };
-        inner.invocations.insert(task, Invocation { function, skew, ..Invocation::default() });
+        let began = Some(inner.now);
+        inner.invocations.insert(task, Invocation { function, began, skew, ..Invocation::default() });
     }
 
     /// Says which task is polled from now on.
@@ -701,7 +744,13 @@ impl World {
 
     /// A task has ended.
     pub(crate) fn end(&self, task: u64) {
-        self.lock().invocations.remove(&task);
+        let mut inner = self.lock();
+        let Some(Invocation { began: Some(began), .. }) = inner.invocations.remove(&task) else { return };
+        if inner.weighs {
+            let took = u64::try_from(inner.now.since(began).as_millis()).unwrap_or(0);
+            *inner.calls.entry("lambda.invocations").or_default() += 1;
+            *inner.calls.entry("lambda.millis").or_default() += took;
+        }
     }
 
     /// Adds a line about a task to the tale.
@@ -901,6 +950,13 @@ impl World {
 
     pub(crate) fn count(&self, what: &'static str) {
         *self.lock().calls.entry(what).or_default() += 1;
+    }
+
+    /// Has what costs money counted from now on, among [`World::calls`]: DynamoDB's units, for which every item is weighed
+    /// that is read or written, as `units.read` and `units.write`; messages and requests of SQS as `sqs.messages` and
+    /// `sqs.requests`; `lambda.invocations`, and their virtual time as `lambda.millis`.
+    pub fn weigh(&self) {
+        self.lock().weighs = true;
     }
 }
 
@@ -1183,7 +1239,10 @@ impl Ledger for World {
         if let Some(run) = keys.iter().find_map(Key::run) {
             inner.works_on(run);
         }
-        Ok(keys.iter().map(|key| inner.records.get(&(key.partition(), key.sort())).cloned()).collect())
+        let found: Vec<Option<Record>> =
+            keys.iter().map(|key| inner.records.get(&(key.partition(), key.sort())).cloned()).collect();
+        inner.weigh_read(found.iter().map(Option::as_ref), true);
+        Ok(found)
     }
 
     async fn targets(&self, run: &RunId) -> Result<Vec<Target>, LedgerError> {
@@ -1214,6 +1273,7 @@ impl Ledger for World {
                     (!holds).then(|| (write.key.clone(), stored.cloned()))
                 })
                 .collect();
+            inner.weigh_written(&commit.writes);
             if blocking.is_empty() {
                 for write in commit.writes {
                     inner.store(write.key, write.item, write.expect, commit.nonce.clone());
@@ -1239,7 +1299,9 @@ impl Listings for World {
     async fn list(&self, listing: &Listing) -> Result<Vec<Record>, LedgerError> {
         self.count("ledger.list");
         self.ask("ledger.list", 5, 20).await?;
-        Ok(self.listed(listing))
+        let found = self.listed(listing);
+        self.lock().weigh_read(found.iter().map(Some), false);
+        Ok(found)
     }
 }
 
@@ -1268,6 +1330,36 @@ impl OpenRuns for World {
         self.ask("ledger.forget/after", 1, 6).await?;
         Ok(forgotten)
     }
+}
+
+/// DynamoDB's units, all reads consistent ("Amazon DynamoDB read/write capacity", on-demand): one for each 4 KB read, and one
+/// for each KB written, twice that in a transaction. A query counts its items together, a batch each of them.
+impl Inner {
+    fn weigh_read<'a>(&mut self, records: impl Iterator<Item = Option<&'a Record>>, each: bool) {
+        if !self.weighs {
+            return;
+        }
+        let weights: Vec<u64> = records.map(|record| record.map_or(0, |record| weight(&record.item))).collect();
+        let units: u64 = match each {
+            true => weights.into_iter().map(|weight| weight.div_ceil(4096).max(1)).sum(),
+            false => weights.into_iter().sum::<u64>().div_ceil(4096).max(1),
+        };
+        *self.calls.entry("units.read").or_default() += units;
+    }
+
+    fn weigh_written(&mut self, writes: &[manifold_core::ledger::Write]) {
+        if !self.weighs {
+            return;
+        }
+        let units: u64 = writes.iter().map(|write| weight(&write.item).div_ceil(1024).max(1)).sum();
+        let times = if writes.len() > 1 { 2 } else { 1 };
+        *self.calls.entry("units.write").or_default() += units * times;
+    }
+}
+
+/// An item's size, as its JSON has: DynamoDB's own form, without quotes and braces, is a little smaller.
+fn weight(item: &Item) -> u64 {
+    serde_json::to_string(item).map_or(0, |text| u64::try_from(text.len()).unwrap_or(u64::MAX))
 }
 
 impl Inner {
@@ -1302,6 +1394,10 @@ impl Queues for World {
         };
         {
             let mut inner = self.lock();
+            if inner.weighs {
+                *inner.calls.entry("sqs.messages").or_default() += u64::try_from(accepted).unwrap_or(0);
+                *inner.calls.entry("sqs.requests").or_default() += u64::try_from(accepted.div_ceil(10)).unwrap_or(0);
+            }
             for message in messages.into_iter().take(accepted) {
                 let inbox = Inbox::of(message.queue);
                 // A run that is played again opens no other one.

@@ -276,6 +276,7 @@ fn event_in_words(envelope: &Envelope) -> String {
             let (action, state) = (words(&told.action), words(told.state.as_str()));
             format!("{state} of action {action} of {} in {place}, execution {}", told.pipeline, told.execution)
         }
+        Happened::Drift(told) => format!("drift detection {} in {place}", words(&told.detection)),
         Happened::Scheduled { .. } => format!("tick of a schedule in {place}"),
         Happened::Other { source, detail_type } => format!("{} of {} in {place}", words(detail_type), words(source)),
     }

@@ -20,6 +20,8 @@ use crate::time::{Span, Timestamp};
 
 /// What counts as found for all reasons why nothing was.
 const UNKNOWN: &str = "unknown";
+/// How long a message may be on its way, and a look take.
+const PATIENCE: Span = Span::from_seconds(60);
 /// How many gone targets are named.
 const MOST_GONE: usize = 20;
 
@@ -114,7 +116,7 @@ pub fn settle(facts: Facts<'_>, now: Timestamp) -> Settled {
         }
         Phase::Closed(closed) => Settled::Ended(after(check, closed)),
         Phase::Looking | Phase::Confirming { .. } if !check.is_complete() && !is_due => {
-            Settled::Waits(missing(facts, Span::from_millis(0)))
+            Settled::Waits(missing(facts, now))
         }
         Phase::Looking => match check.policy.confirm.filter(|_| !is_due) {
             Some(delay) => {
@@ -142,10 +144,12 @@ fn is_overdue(facts: Facts<'_>, now: Timestamp) -> bool {
         && overdue_from(check).is_some_and(|from| now >= from)
 }
 
-/// The messages for looks that are not in. What is looked at twice is known the second time.
+/// The messages for looks that are not in, and whose own messages should have brought them by now. What is looked at twice is
+/// known the second time.
 #[must_use]
-pub fn missing(facts: Facts<'_>, delay: Span) -> Vec<Outgoing> {
+pub fn missing(facts: Facts<'_>, now: Timestamp) -> Vec<Outgoing> {
     let Facts { check, plan, looked, .. } = facts;
+    let delay = Span::from_millis(0);
     let by_index: BTreeMap<u32, &Looked> = looked.iter().map(|looked| (looked.index, looked)).collect();
     let mut messages = Vec::new();
     let unseen = |planned: &&PlannedTarget| !by_index.contains_key(&planned.index);
@@ -164,7 +168,10 @@ pub fn missing(facts: Facts<'_>, delay: Span) -> Vec<Outgoing> {
             messages.push(check.inspect(look, targets, delay));
         }
     }
-    if let Phase::Confirming { since, .. } = &check.phase {
+    if let Phase::Confirming { since, .. } = &check.phase
+        // Before that, a second look would not be one: whatever goes by itself has had no time to.
+        && now >= since.plus(check.policy.confirm.unwrap_or(delay)).plus(PATIENCE)
+    {
         let unconfirmed: Vec<&PlannedTarget> = suspects(facts, *since)
             .into_iter()
             .filter(|planned| by_index.get(&planned.index).is_some_and(|looked| looked.second.is_none()))

@@ -116,6 +116,7 @@ impl Observation {
             }
             event::Event::Action(_)
             | event::Event::Stage(_)
+            | event::Event::Drift(_)
             | event::Event::Scheduled { .. }
             | event::Event::Other { .. } => None,
         }

@@ -453,6 +453,8 @@ fn a_target_knows_its_last_good_release_and_the_one_before() {
         run: run_id(run),
         release: release(run, released_at()),
         fingerprint: fingerprint.to_owned(),
+        execution: None,
+        pinned: None,
         at: Timestamp::from_millis(minute * 60_000),
     };
     let at = |minute: i64| Timestamp::from_millis(minute * 60_000);

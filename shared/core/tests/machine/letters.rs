@@ -62,6 +62,16 @@ impl<'a> Table<'a> {
             | Key::Known(..)
             | Key::Opening(..)
             | Key::Open(_)
+            | Key::Check(_)
+            | Key::Looked(..)
+            | Key::Detection(..)
+            | Key::Baseline(..)
+            | Key::Standing(..)
+            | Key::Ignore(..)
+            | Key::Checked(..)
+            | Key::LastCheck(_)
+            | Key::Definition(..)
+            | Key::OpenCheck(_)
             | Key::Pace(_) => None,
         };
         let nonce = "somebody".parse().unwrap();

@@ -370,11 +370,13 @@ impl<'c, 'f> AppCheck<'c, 'f> {
                 if out.may_suggest() {
                     let all: Vec<String> =
                         places.iter().map(|place| common.grid.target(place.account, place.region)).collect();
-                    let whole = Ignore { target: format!("{}/*", rule.target), ..rule.clone() };
-                    let meant = if covers(&whole) { Some(whole.target.as_str()) } else { None };
+                    let accounts = all.iter().filter_map(|target| Some(format!("{}/*", target.split_once('/')?.0)));
+                    let accounts: BTreeSet<String> = accounts.collect();
+                    let whole = Some(format!("{}/*", rule.target)).filter(|whole| accounts.contains(whole));
+                    let names = all.iter().chain(&accounts).map(String::as_str);
                     draft = draft
                         .help(format!("the app's targets are {}", some_of(&all)))
-                        .suggest(meant.or_else(|| closest(&rule.target, all.iter().map(String::as_str))));
+                        .suggest(whole.as_deref().or_else(|| closest(&rule.target, names)));
                 }
                 block.report_target(*index, draft, &path, out);
             }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
 use manifold_core::drift::Aspect;
-use manifold_core::time::Timestamp;
+use manifold_core::time::{Span, Timestamp};
 
 #[cfg(feature = "aws")]
 use super::super::options::Place;
@@ -216,7 +216,7 @@ pub(crate) struct Ignore {
     /// Why, for the record
     #[arg(long, value_name = "TEXT")]
     pub(crate) why: String,
-    /// Until when: a day in UTC, such as 2026-12-31, or a time, such as 2026-12-31T18:00:00Z. Then it counts again
+    /// Until when: a day, to its end in UTC, such as 2026-12-31, or a time, such as 2026-12-31T18:00:00Z
     #[arg(long, value_name = "DATE", value_parser = time)]
     pub(crate) until: Timestamp,
     /// The app [default: the only one of the fleet file]
@@ -246,9 +246,9 @@ fn aspect() -> impl TypedValueParser<Value = Aspect> {
         .try_map(|name| Aspect::of_name(&name).ok_or("expected the name of a comparison"))
 }
 
-/// A day begins at midnight, in UTC.
+/// A day counts to its end in UTC, as in the fleet file.
 fn time(text: &str) -> Result<Timestamp, String> {
-    let day = || Timestamp::parse_rfc3339(&format!("{text}T00:00:00Z"));
+    let day = || Some(Timestamp::parse_rfc3339(&format!("{text}T00:00:00Z"))?.plus(Span::from_minutes(60 * 24)));
     Timestamp::parse_rfc3339(text)
         .or_else(day)
         .ok_or_else(|| "expected a day, such as 2026-12-31, or a time, such as 2026-12-31T18:00:00Z".to_owned())
@@ -259,8 +259,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_day_begins_at_midnight_and_a_time_is_itself() {
-        assert_eq!(time("2026-12-31").unwrap().to_string(), "2026-12-31T00:00:00Z");
+    fn a_day_counts_to_its_end_and_a_time_is_itself() {
+        assert_eq!(time("2026-12-31").unwrap().to_string(), "2027-01-01T00:00:00Z");
         assert_eq!(time("2026-12-31T18:00:00+01:00").unwrap().to_string(), "2026-12-31T17:00:00Z");
         for wrong in ["", "soon", "31.12.2026", "2026-13-01", "2026-12-31T18:00"] {
             assert!(time(wrong).is_err(), "{wrong}");

@@ -344,11 +344,11 @@ impl Group<'_> {
         self.clusters.iter().map(|cluster| cluster.places.len()).sum()
     }
 
-    /// `definition: differs from its baseline`, of at most so many words' texts.
-    pub(super) fn title(&self, most: usize) -> String {
+    /// `definition: differs from its baseline`.
+    pub(super) fn title(&self) -> String {
         let aspects: Vec<&str> = self.aspects.iter().map(|aspect| aspect.name()).collect();
-        let mut words = self.words.iter().take(most).map(String::as_str).collect::<Vec<_>>().join("; ");
-        if let more @ 1.. = self.words.len().saturating_sub(most) {
+        let mut words = self.words.iter().take(MOST_WORDS).map(String::as_str).collect::<Vec<_>>().join("; ");
+        if let more @ 1.. = self.words.len().saturating_sub(MOST_WORDS) {
             words.push_str(&format!("; +{} more findings", number(more)));
         }
         let aspects = aspects.join(", ");
@@ -393,7 +393,7 @@ impl Place<'_> {
                 let was = if was.is_empty() { "not in sync" } else { was.as_str() };
                 words.extend([said(", since "), Word::At(*since), said(format!(" it was: {was}"))]);
             }
-            Some(Change::Persisting { since }) => words.extend([said(", since "), Word::At(*since)]),
+            Some(Change::Persisting { since }) => words.extend([said(", stands since "), Word::At(*since)]),
             Some(Change::Resolved { since, .. }) => {
                 words.extend([said(", it had not been since "), Word::At(*since)]);
             }
@@ -422,10 +422,10 @@ impl<'a> Blame<'a> {
         blames.first().copied().filter(|_| blames.len() == 1)
     }
 
-    /// `, by jane, 2026-11-28T06:00:00Z`.
+    /// `, by jane, at 2026-11-28T06:00:00Z`.
     pub(super) fn words(self) -> Words {
         let by = self.by.map(|by| said(format!(", by {by}")));
-        let at = self.at.into_iter().flat_map(|at| [said(", "), Word::At(at)]);
+        let at = self.at.into_iter().flat_map(|at| [said(", at "), Word::At(at)]);
         by.into_iter().chain(at).collect()
     }
 }
@@ -433,6 +433,14 @@ impl<'a> Blame<'a> {
 /// Words that are not of one target alone.
 fn shared(words: &str, key: &TargetKey) -> String {
     definition::spelled(words, key)
+}
+
+/// How many of a group's words its title tells.
+const MOST_WORDS: usize = 3;
+
+/// Whether a finding says what should be there, or what is.
+fn has_values(finding: &Finding) -> bool {
+    finding.expected.is_some() || finding.found.is_some()
 }
 
 /// Whether a finding only says that there are more.
@@ -465,8 +473,8 @@ fn words_of(line: &AspectLine, spell: impl Fn(&str) -> String) -> Vec<String> {
 type Sense<'a> = (Vec<(&'a str, Option<&'a str>, Option<&'a str>, Option<&'a str>)>, Option<Vec<Option<Blame<'a>>>>);
 
 fn sense(line: &AspectLine) -> Sense<'_> {
-    // Of an unknown comparison the words say all, and they may name the target.
-    let findings = line.findings.iter().filter(|_| line.value == Answer::Drifted);
+    // Of an unknown comparison the words say why, and they may name the target.
+    let findings = line.findings.iter().filter(|finding| line.value == Answer::Drifted || has_values(finding));
     let senses =
         findings.map(|f| (f.words.as_str(), f.path.as_deref(), f.expected.as_deref(), f.found.as_deref())).collect();
     let blames: Vec<Option<Blame<'_>>> = line.findings.iter().map(Blame::of).collect();
@@ -523,17 +531,37 @@ fn clusters(places: Vec<Place<'_>>) -> Vec<Cluster<'_>> {
 }
 
 impl Cluster<'_> {
-    /// What a finding is shown with besides its path and values: its words, if they are not those of the group.
+    /// What a finding is shown with besides its path and values: its words, if the group's words do not tell them.
     pub(super) fn words_of<'f>(&self, group: &Group<'_>, finding: &'f Finding) -> Option<&'f str> {
-        let is_told = group.words.len() == 1 && group.words.first() == Some(&finding.words);
+        let is_told = match group.words.as_slice() {
+            [only] => *only == finding.words,
+            // Path and values say which of them it is.
+            several => has_values(finding) && several.iter().take(MOST_WORDS).any(|words| *words == finding.words),
+        };
         (!is_told).then_some(finding.words.as_str())
     }
 
     /// The findings that say more than the group's words.
     pub(super) fn shown(&self, group: &Group<'_>) -> Vec<&Finding> {
-        let says_more = |finding: &&&Finding| {
-            group.value == Answer::Drifted && (finding.path.is_some() || self.words_of(group, finding).is_some())
+        let says_more = |finding: &&&Finding| match group.value {
+            Answer::Drifted => finding.path.is_some() || self.words_of(group, finding).is_some(),
+            // Why something is not known the group's words say.
+            Answer::Unknown | Answer::InSync => has_values(finding),
         };
         self.findings.iter().filter(says_more).copied().collect()
+    }
+}
+
+impl Group<'_> {
+    /// What a finding found where, each already as its renderer spells it: `30 → 60`.
+    pub(super) fn values(&self, expected: Option<String>, found: Option<String>) -> Option<String> {
+        match (expected, found) {
+            (None, None) => None,
+            // Which execution it is; none was expected.
+            (None, Some(found)) if self.aspects.contains(&Aspect::Health) => Some(found),
+            (None, Some(found)) => Some(format!("(nothing) → {found}")),
+            (Some(expected), None) => Some(format!("{expected} → (nothing)")),
+            (Some(expected), Some(found)) => Some(format!("{expected} → {found}")),
+        }
     }
 }

@@ -17,6 +17,8 @@ use crate::summary::{Payload, clean};
 const NAME: usize = 48;
 /// What somebody else said.
 const WORDS: usize = 200;
+/// What a group has in common.
+const TITLE: usize = 360;
 /// A path.
 const PATH: usize = 120;
 /// A value.
@@ -192,7 +194,7 @@ fn part_lines(report: &Report, part: Part, groups: &[Group<'_>], room: usize) ->
 }
 
 fn head(group: &Group<'_>) -> String {
-    format!("{} *{}*: {}", symbol(group.value.into()), prose(&group.title(3), WORDS), targets(group.size()))
+    format!("{} *{}*: {}", symbol(group.value.into()), prose(&group.title(), TITLE), targets(group.size()))
 }
 
 /// A group in one line, with since when.
@@ -211,17 +213,22 @@ fn entry(group: &Group<'_>) -> String {
     let mut shown = 0;
     for cluster in group.clusters.iter().take(KINDS) {
         let most = (TARGETS / group.clusters.len().min(KINDS)).max(1);
-        lines.extend(cluster.places.iter().take(most).map(|place| here(place, cluster.blames_places)));
+        let places = cluster.places.iter().take(most).map(|place| here(place, cluster.blames_places));
+        let findings = finding_lines(group, cluster, FINDINGS);
         shown += cluster.places.len().min(most);
-        lines.extend(finding_lines(group, cluster, FINDINGS));
+        // What several targets have in common is said before them.
+        match cluster.places.len() {
+            0 | 1 => lines.extend(places.chain(findings)),
+            _ => lines.extend(findings.into_iter().chain(places)),
+        }
     }
     if let more @ 1.. = group.size().saturating_sub(shown) {
-        lines.push(format!("+{} more", targets(more)));
+        lines.push(format!("+{} more", number(more)));
     }
     let head = head(group);
     let total = lines.len();
     let list = List { separator: "\n", room: GROUP.saturating_sub(units(&head)), at_most: usize::MAX };
-    let lines = list.fit(lines, |shown| format!("+{} more lines", number(total - shown)));
+    let lines = list.fit(lines, |shown| format!("… {} more lines", number(total - shown)));
     std::iter::once(head).chain(lines).collect::<Vec<_>>().join("\n")
 }
 
@@ -237,7 +244,7 @@ fn finding_lines(group: &Group<'_>, cluster: &Cluster<'_>, most: usize) -> Vec<S
 
 /// One target with all that was found there.
 fn detail(group: &Group<'_>, cluster: &Cluster<'_>, place: &Place<'_>) -> String {
-    let words = prose(&group.title(3), WORDS);
+    let words = prose(&group.title(), TITLE);
     let head = format!("{} {}: *{words}*", symbol(group.value.into()), here(place, cluster.blames_places));
     std::iter::once(head).chain(finding_lines(group, cluster, usize::MAX)).take(22).collect::<Vec<_>>().join("\n")
 }
@@ -255,12 +262,7 @@ fn here(place: &Place<'_>, blames: bool) -> String {
 fn row(group: &Group<'_>, cluster: &Cluster<'_>, finding: &Finding) -> String {
     let path = finding.path.as_deref().and_then(|path| code(path, PATH));
     let value = |value: &Option<String>| value.as_deref().and_then(|value| code(value, VALUE));
-    let values = match (value(&finding.expected), value(&finding.found)) {
-        (None, None) => None,
-        (None, Some(found)) => Some(format!("(nothing) → {found}")),
-        (Some(expected), None) => Some(format!("{expected} → (nothing)")),
-        (Some(expected), Some(found)) => Some(format!("{expected} → {found}")),
-    };
+    let values = group.values(value(&finding.expected), value(&finding.found));
     let own = cluster.words_of(group, finding).map(|own| prose(own, WORDS));
     let parts: Vec<String> = [path, values, own].into_iter().flatten().collect();
     let blame = Blame::of(finding).filter(|_| !cluster.blames_places).map(Blame::words).unwrap_or_default();

@@ -15,14 +15,16 @@ const ROWS: usize = 12;
 const TARGETS: usize = 12;
 /// How many kinds of findings of a group.
 const KINDS: usize = 4;
-/// How many findings of a kind.
-const FINDINGS: usize = 20;
+/// How many findings of a group, over all kinds.
+const FINDINGS: usize = 24;
 /// How many expired rules, and gone targets.
 const NAMED: usize = 12;
 /// An account's name.
 const NAME: usize = 32;
 /// What somebody else said.
 const WORDS: usize = 200;
+/// What a group has in common.
+const TITLE: usize = 360;
 /// A path.
 const PATH: usize = 160;
 /// A value.
@@ -80,22 +82,30 @@ fn draw(out: &mut Page, report: &Report, part: Part) {
 }
 
 fn entry(group: &Group<'_>) -> Vec<String> {
-    let title = plain(&group.title(3), WORDS);
+    let title = plain(&group.title(), TITLE);
     let mut lines = vec![format!("  {} {title}: {}", symbol(group.value.into()), targets(group.size()))];
     let mut room = TARGETS;
     let mut shown = 0;
     for cluster in group.clusters.iter().take(KINDS) {
+        let mut places = Vec::new();
         for place in cluster.places.iter().take(room.clamp(1, TARGETS / 2)) {
-            lines.push(format!("    {}", here(place, cluster.blames_places)));
+            places.push(format!("    {}", here(place, cluster.blames_places)));
             let link = place.line.link.as_deref().filter(|link| console::is_console_link(link));
-            lines.extend(link.filter(|_| group.value == Answer::Drifted).map(|link| format!("      {link}")));
+            places.extend(link.filter(|_| group.value == Answer::Drifted).map(|link| format!("      {link}")));
             room = room.saturating_sub(1);
             shown += 1;
         }
         let findings = cluster.shown(group);
-        lines.extend(findings.iter().take(FINDINGS).map(|finding| format!("      {}", row(group, cluster, finding))));
-        if let more @ 1.. = findings.len().saturating_sub(FINDINGS) {
-            lines.push(format!("      +{} more", number(more)));
+        let most = FINDINGS / group.clusters.len().min(KINDS);
+        let mut rows: Vec<String> =
+            findings.iter().take(most).map(|finding| format!("      {}", row(group, cluster, finding))).collect();
+        if let more @ 1.. = findings.len().saturating_sub(most) {
+            rows.push(format!("      +{} more", number(more)));
+        }
+        // What several targets have in common is said before them.
+        match cluster.places.len() {
+            0 | 1 => lines.extend(places.into_iter().chain(rows)),
+            _ => lines.extend(rows.into_iter().chain(places)),
         }
     }
     if let more @ 1.. = group.size().saturating_sub(shown) {
@@ -115,12 +125,7 @@ fn row(group: &Group<'_>, cluster: &Cluster<'_>, finding: &Finding) -> String {
     let path = finding.path.as_deref().map(|path| plain(path, PATH));
     let value =
         |value: &Option<String>| value.as_deref().map(|value| plain(value, VALUE)).filter(|value| !value.is_empty());
-    let values = match (value(&finding.expected), value(&finding.found)) {
-        (None, None) => None,
-        (None, Some(found)) => Some(format!("(nothing) → {found}")),
-        (Some(expected), None) => Some(format!("{expected} → (nothing)")),
-        (Some(expected), Some(found)) => Some(format!("{expected} → {found}")),
-    };
+    let values = group.values(value(&finding.expected), value(&finding.found));
     let own = cluster.words_of(group, finding).map(|own| plain(own, WORDS));
     let parts: Vec<String> = [path, values, own].into_iter().flatten().collect();
     let blame = Blame::of(finding).filter(|_| !cluster.blames_places).map(Blame::words).unwrap_or_default();
