@@ -1,7 +1,7 @@
 //! One organisation on the local AWS: a hub, two member accounts, five Regions, ten target pipelines, a Slack
 //! workspace. Every story has its own, with accounts that no other has, so that stories run side by side.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,11 +13,13 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use manifold_aws::clients::Clients;
 use manifold_aws::clock::SystemClock;
 use manifold_aws::ledger::DynamoLedger;
+use manifold_core::drift::{Check, Last, Looked};
 use manifold_core::ids::{ExecutionRef, RunId, TargetKey};
-use manifold_core::ledger::{Item, Key};
+use manifold_core::ledger::{Item, Key, Listing};
+use manifold_core::plan::PlannedTarget;
 use manifold_core::summary::{Summary, text};
 use manifold_ports::clock::Clock;
-use manifold_ports::ledger::Ledger;
+use manifold_ports::ledger::{Ledger, Listings};
 use manifold_ports::runs;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -748,12 +750,16 @@ impl Organization {
 
     async fn ledger(&self) -> DynamoLedger {
         let config = self.server().root(&self.hub, HUB_REGION).await;
-        let stacks = aws_sdk_cloudformation::Client::new(&config);
+        DynamoLedger::new(Clients::new(config).dynamodb(), self.table().await)
+    }
+
+    /// The name of the ledger's table.
+    async fn table(&self) -> String {
+        let stacks = aws_sdk_cloudformation::Client::new(&self.server().root(&self.hub, HUB_REGION).await);
         let table =
             stacks.describe_stack_resource().stack_name(self.name("hub")).logical_resource_id("Ledger").send().await;
         let table = table.expect("the ledger's table").stack_resource_detail;
-        let table = table.and_then(|detail| detail.physical_resource_id).expect("the table's name");
-        DynamoLedger::new(Clients::new(config).dynamodb(), table)
+        table.and_then(|detail| detail.physical_resource_id).expect("the table's name")
     }
 
     /// A run's summary, derived from the ledger; none before the run is opened.
@@ -767,6 +773,56 @@ impl Organization {
         let plan = runs::plan(&ledger, run, head.size()).await.expect("a plan");
         let targets = ledger.targets(run).await.expect("targets");
         Some(Summary::of(&head, &plan, &targets))
+    }
+
+    /// The app's last drift check that has ended, with its plan and what was seen.
+    ///
+    /// # Panics
+    /// There is none, or the ledger does not answer.
+    pub async fn last_check(&self) -> (Check, Vec<PlannedTarget>, Vec<Looked>) {
+        let ledger = self.ledger().await;
+        let key = Key::LastCheck("web".parse().expect("a name"));
+        let last = ledger.get(&[key]).await.expect("the ledger answers").pop().flatten().expect("a check has ended");
+        let run = last.item.take::<Last>().expect("the last check").check;
+        let check = ledger.get(&[Key::Check(run.clone())]).await.expect("the ledger answers").pop().flatten();
+        let check = check.and_then(|record| record.item.take::<Check>()).expect("a check");
+        let plan = runs::plan(&ledger, &run, check.size).await.expect("a plan");
+        let looked = ledger.list(&Listing::Looked(run)).await.expect("the ledger answers");
+        (check, plan, looked.into_iter().filter_map(|record| record.item.take()).collect())
+    }
+
+    /// Tells of the drift detections that were started, and not told of before, that they have ended: the emulator does not.
+    ///
+    /// # Panics
+    /// The ledger does not answer.
+    pub async fn end_detections(&self, told: &mut BTreeSet<String>) {
+        let clients = Clients::new(self.server().root(&self.hub, HUB_REGION).await);
+        let found = clients.dynamodb().scan().table_name(self.table().await).into_paginator().items().send();
+        let found = found.try_collect().await.expect("the ledger answers");
+        for item in found {
+            let Some(key) = item.get("pk").and_then(|key| key.as_s().ok()) else { continue };
+            let Some([account, region, id]) = key.strip_prefix("detection#").map(|rest| {
+                let mut parts = rest.splitn(3, '#').map(str::to_owned);
+                [(); 3].map(|()| parts.next().unwrap_or_default())
+            }) else {
+                continue;
+            };
+            if !told.insert(key.clone()) {
+                continue;
+            }
+            let stack = format!("arn:aws:cloudformation:{region}:{account}:stack/svc/0");
+            self.put(&json!({
+                "version": "0", "id": key, "detail-type": "CloudFormation Drift Detection Status Change",
+                "source": "aws.cloudformation", "account": account, "region": region,
+                "time": SystemClock.now().to_string(), "resources": [stack],
+                "detail": {
+                    "stack-id": stack, "stack-drift-detection-id": id,
+                    "status-details": { "stack-drift-status": "IN_SYNC", "detection-status": "DETECTION_COMPLETE" },
+                    "drift-detection-details": { "drifted-stack-resource-count": 0 },
+                },
+            }))
+            .await;
+        }
     }
 
     /// Moves executions and delivers events until the run has its verdict, Slack shows it, and no queue holds a

@@ -6,6 +6,7 @@
 mod control;
 mod dead_letters;
 mod doctor;
+mod drift;
 mod faults;
 mod forwarding;
 mod install;
