@@ -95,48 +95,44 @@ CALLS = {
         "list_targets_by_rule": {"events:ListTargetsByRule"},
         "simulate_principal_policy": {"iam:SimulatePrincipalPolicy"},
     },
-}
-# What drift checks may call with the read-only role, whichever file does it: method of the SDK -> actions. These files are
-# found by what they implement.
-LOOKS = re.compile(r"\bWatch\s+for\b")
-LOOK_CALLS = {
-    "get_pipeline": {"codepipeline:GetPipeline"},
-    "get_pipeline_state": {"codepipeline:GetPipelineState"},
-    "get_pipeline_execution": {"codepipeline:GetPipelineExecution"},
-    "list_pipeline_executions": {"codepipeline:ListPipelineExecutions"},
-    "list_action_executions": {"codepipeline:ListActionExecutions"},
-}
-# The same, allowed only with DriftStacks. Detection is done with the rights of whoever starts it ("Detect unmanaged
-# configuration changes to stacks and resources", CloudFormation User Guide).
-STACK_CALLS = {
-    "describe_stacks": {"cloudformation:DescribeStacks"},
-    "list_stack_resources": {"cloudformation:ListStackResources"},
-    "detect_stack_drift": {
-        "cloudformation:DetectStackDrift",
-        "cloudformation:DetectStackResourceDrift",
-        "cloudformation:BatchDescribeTypeConfigurations",
+    # With the same role, in drift checks.
+    "watch/definition.rs": {"get_pipeline": {"codepipeline:GetPipeline"}},
+    "watch/pipeline.rs": {
+        "get_pipeline_state": {"codepipeline:GetPipelineState"},
+        "get_pipeline_execution": {"codepipeline:GetPipelineExecution"},
+        "list_pipeline_executions": {"codepipeline:ListPipelineExecutions"},
     },
-    "describe_stack_drift_detection_status": {"cloudformation:DescribeStackDriftDetectionStatus"},
-    "describe_stack_resource_drifts": {"cloudformation:DescribeStackResourceDrifts"},
+    # A detection is done with the rights of whoever starts it ("Detect unmanaged configuration changes to stacks and
+    # resources", CloudFormation User Guide).
+    "watch/stack.rs": {
+        "detect_stack_drift": {
+            "cloudformation:DetectStackDrift",
+            "cloudformation:DetectStackResourceDrift",
+            "cloudformation:BatchDescribeTypeConfigurations",
+        },
+        "describe_stack_drift_detection_status": {"cloudformation:DescribeStackDriftDetectionStatus"},
+        "describe_stack_resource_drifts": {"cloudformation:DescribeStackResourceDrifts"},
+        "list_stack_resources": {"cloudformation:ListStackResources"},
+    },
+    "watch/trail.rs": {"lookup_events": {"cloudtrail:LookupEvents"}},
 }
-# Only with DriftCloudTrail.
-TRAIL_CALLS = {"lookup_events": {"cloudtrail:LookupEvents"}}
+# The files of the looks that the read-only role always allows, and those that are asked for: with DriftStacks, and with
+# DriftCloudTrail.
+LOOKS = ("inspect/member.rs", "watch/definition.rs", "watch/pipeline.rs")
+STACK_LOOKS, TRAIL_LOOKS = "watch/stack.rs", "watch/trail.rs"
 # What looks although its name does not begin like it: nothing of the stack is changed.
 HARMLESS = {
     "cloudformation:DetectStackDrift",
     "cloudformation:DetectStackResourceDrift",
     "cloudformation:BatchDescribeTypeConfigurations",
 }
-# What prepares change sets with the target role, found by its first call; allowed only with DriftRevert.
-REVERTS = re.compile(r"\.create_change_set\(\)")
+# What prepares change sets with the target role, in the file that makes the first of these calls; allowed only with
+# DriftRevert.
 REVERT_CALLS = {
     "create_change_set": {"cloudformation:CreateChangeSet"},
     "describe_change_set": {"cloudformation:DescribeChangeSet"},
     "describe_stacks": {"cloudformation:DescribeStacks"},
 }
-
-# What a function's handler needs that its main.rs does not give it yet: adapters, queues that it sends to, variables.
-TO_BE_WIRED = {"inspect": ({"DynamoLedger", "SqsQueues"}, {"collect"}, {"TABLE"})}
 
 # Who may write what of the ledger, where it is not all: role -> the operator and the keys of its condition. A key is a word
 # of the code, found by this pattern in ledger.rs, and what follows it.
@@ -348,26 +344,23 @@ class Code:
         self.variables = {const: name for const, name, holds in found if "set by Lambda" not in holds}
         if len(found) != int(re.search(r"const ALL: \[Variable; (\d+)\]", env).group(1)):
             raise SystemExit("env.rs: not all variables were understood")
+        self.messages = rust(root / "shared/core/src/message.rs")
         self.functions = {path.parent.parent.name: rust(path) for path in root.glob("functions/*/src/main.rs")}
 
     def calls(self, adapter):
         """The SDK's methods that an adapter calls."""
         text = rust(self.aws / adapter)
         clients = "client|secrets_manager|ssm|codepipeline|events|iam|cloudformation|cloudtrail"
-        return set(re.findall(rf"\b(?:{clients})\s*\.\s*([a-z_]+)\(\)", text)) - {"clone"}
+        found = set(re.findall(rf"\b(?:{clients})\s*\.\s*([a-z_]+)\(\)", text))
+        # A list of events is called like the client.
+        return found - {"clone", "iter", "unwrap_or_default"}
 
-    def sent(self, adapter):
-        """The same, whatever the client is called there: a builder that is sent in the same breath."""
-        argument = r"\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)"
-        chain = rf"\.\s*([a-z]+(?:_[a-z]+)+)\(\)\s*(?:\.\s*\w+{argument}\s*)*?\.\s*(?:send|into_paginator)\(\)"
-        return set(re.findall(chain, rust(self.aws / adapter))) | self.calls(adapter)
-
-    def adapters(self, does):
-        """The adapters, with what belongs to them in a folder of their own, one of whose files matches a pattern."""
+    def unlisted(self):
+        """The files that call AWS and are not in the list above, with what they call."""
         for path in sorted(self.aws.glob("**/*.rs")):
-            if does.search(rust(path)):
-                yield str(path.relative_to(self.aws))
-                yield from (str(part.relative_to(self.aws)) for part in sorted(path.with_suffix("").glob("*.rs")))
+            adapter = str(path.relative_to(self.aws))
+            if adapter not in CALLS and self.calls(adapter):
+                yield adapter, self.calls(adapter)
 
     def handler(self, function):
         """What a function does: its sources without the wiring."""
@@ -380,17 +373,17 @@ class Code:
 
     def queues(self, function):
         """The queues that a function sends to."""
-        wired = re.search(r"SqsQueues::from_env\(.*?\[(.*?)\]", self.functions[function], re.S)
-        if not wired:
-            return TO_BE_WIRED.get(function, (set(), set()))[1]
-        return {name.lower() for name in re.findall(r"Queue::(\w+)", wired.group(1))}
+        wired = re.search(r"SqsQueues::from_env\((.*?)\)\?", self.functions[function], re.S)
+        named = re.findall(r"Queue::(\w+)", wired.group(1)) if wired else []
+        if named == ["ALL"]:
+            named = re.findall(r"Self::(\w+)", re.search(r"const ALL: \[Self; \d+\] = \[(.*?)\]", self.messages, re.S)[1])
+        return {name.lower() for name in named}
 
     def environment(self, function):
         """The variables that a function reads."""
         text = self.functions[function]
         used = {const for const in re.findall(r"env::([A-Z_]+)\b", text)}
         used |= {f"{queue.upper()}_QUEUE_URL" for queue in self.queues(function)}
-        used |= TO_BE_WIRED.get(function, (set(), set(), set()))[2]
         used |= {"FLEET"} if "env::fleet_path" in text else set()
         used |= {"SLACK_URL"} if "SlackClient::from_env" in text else set()
         used |= {"LOG"} if "lambda::serve" in text else set()
@@ -399,7 +392,6 @@ class Code:
     def actions(self, function):
         """The actions that a function's role needs."""
         text = self.functions[function]
-        text += "".join(f" {name}::" for name in TO_BE_WIRED.get(function, (set(),))[0])
         handler = self.handler(function)
         needed = LOGS | RECEIVES if self.reads_queue(function) else set(LOGS)
         for name, adapter in ADAPTERS.items():
@@ -553,16 +545,9 @@ def adapters(context):
             yield f"{adapter} calls {method}: which actions does that need?"
         for method in set(known) - called:
             yield f"{adapter} does not call {method} any more"
-    found = ((LOOKS, LOOK_CALLS | STACK_CALLS | TRAIL_CALLS), (REVERTS, REVERT_CALLS))
-    for does, known in found:
-        for adapter in context.code.adapters(does):
-            own = set(CALLS.get(adapter, {}))
-            for method in context.code.sent(adapter) - set(known) - own - {"into_paginator"}:
-                yield f"{adapter} calls {method}: which actions does that need?"
-    for name, (wired, _, _) in TO_BE_WIRED.items():
-        text = context.code.functions[name]
-        if all(f"{adapter}::" in text for adapter in wired):
-            yield f"{name} is wired, and need not be among TO_BE_WIRED any more"
+    for adapter, called in context.code.unlisted():
+        for method in called - (set(REVERT_CALLS) if "create_change_set" in called else set()):
+            yield f"{adapter} calls {method}: which actions does that need?"
 
 
 @check
@@ -639,8 +624,8 @@ def target_role(context):
     session = set(re.findall(r'"((?:codepipeline|cloudwatch|cloudformation):\w+)"', rust(context.code.aws / "credentials.rs")))
     called = {
         action
-        for adapter in context.code.adapters(REVERTS)
-        for method in context.code.sent(adapter)
+        for _, methods in context.code.unlisted()
+        for method in methods
         for action in REVERT_CALLS.get(method, set())
     }
     for action in (needed | called) - session:
@@ -659,9 +644,9 @@ def target_role(context):
 @check
 def read_only_role(context):
     """The read-only role allows what is looked at, can change nothing, and trusts the function that looks."""
-    always = set().union(*CALLS["inspect/member.rs"].values(), *LOOK_CALLS.values())
-    stacks = set().union(*STACK_CALLS.values())
-    asked = stacks.union(*TRAIL_CALLS.values())
+    always = set().union(*(actions for looks in LOOKS for actions in CALLS[looks].values()))
+    stacks = set().union(*CALLS[STACK_LOOKS].values())
+    asked = stacks.union(*CALLS[TRAIL_LOOKS].values())
     for template in context.templates:
         if template.name != "member-account.yaml":
             continue
@@ -1170,11 +1155,12 @@ MUTATIONS = [
     ("environment", HUB, "          MANIFOLD_INSPECT_QUEUE_URL: !Ref InspectQueue\n", ""),
     ("environment", HUB, "MANIFOLD_INSPECT_QUEUE_URL: !Ref InspectQueue", "MANIFOLD_INSPECT_QUEUE_URL: !Ref DeployQueue"),
     ("environment", "shared/aws/src/env.rs", '"MANIFOLD_INSPECT_QUEUE_URL"', '"MANIFOLD_LOOK_QUEUE_URL"'),
-    ("environment", "functions/sweep/src/main.rs", ", Queue::Inspect", ""),
+    ("environment", "functions/inspect/src/main.rs", "&[Queue::Collect]", "&[Queue::Collect, Queue::Summarize]"),
+    ("function_roles", "functions/inspect/src/main.rs", "DynamoLedger::new(", "OtherLedger::new("),
     ("environment", HUB, "          MANIFOLD_TABLE: !Ref Ledger\n          MANIFOLD_COLLECT_QUEUE_URL", "          MANIFOLD_COLLECT_QUEUE_URL"),
-    ("adapters", "shared/aws/src/inspect.rs", "use ", "impl Watch for Inspector { fn x(&self) { self.stacks().update_stack().stack_name(name(x)).send() } }\nuse "),
-    ("adapters", "shared/aws/src/inspect.rs", "use ", "fn x() { cloudformation.create_change_set(); cloudformation.execute_change_set() }\nuse "),
-    ("adapters", "functions/inspect/src/main.rs", "use ", "fn x() { DynamoLedger::new(); SqsQueues::new() }\nuse "),
+    ("adapters", "shared/aws/src/watch/stack.rs", "client.detect_stack_drift()", "client.delete_stack()"),
+    ("adapters", "shared/aws/src/watch/trail.rs", "client.lookup_events()", "client.stop_logging()"),
+    ("adapters", "shared/aws/src/look.rs", "use ", "fn x() { client.create_change_set(); client.execute_change_set() }\nuse "),
     ("ledger_writes", HUB, '                Condition:\n                  "ForAllValues:StringLike": { "dynamodb:LeadingKeys": ["definition#*"] }\n', ""),
     ("ledger_writes", HUB, '"dynamodb:LeadingKeys": ["definition#*"]', '"dynamodb:LeadingKeys": ["definition#*", "head#*"]'),
     ("ledger_writes", "shared/core/src/ledger.rs", 'format!("definition#{', 'format!("structure#{'),
@@ -1205,7 +1191,7 @@ MUTATIONS = [
     ("iam_actions", ACCOUNT, "!If [HasDriftRevertPolicies, !Ref DriftReadPolicyArns,", '!If [HasDriftRevertPolicies, ["arn:${AWS::Partition}:iam::aws:policy/AdministratorAccess"],'),
     ("target_role", ACCOUNT, "Action: [cloudformation:CreateChangeSet, ", "Action: [cloudformation:ExecuteChangeSet, cloudformation:CreateChangeSet, "),
     ("target_role", ACCOUNT, "              - !If\n                - HasDriftRevert\n                - Sid: PrepareToRevert\n", "              - !If\n                - HasDriftRevert\n                - Sid: Revert\n                  Effect: Allow\n                  Action: cloudformation:CreateChangeSet\n                  Resource: !Sub \"arn:${AWS::Partition}:cloudformation:*:${AWS::AccountId}:stack/*\"\n                - !Ref AWS::NoValue\n              - !If\n                - HasDriftRevert\n                - Sid: PrepareToRevert\n"),
-    ("target_role", "shared/aws/src/inspect.rs", "use ", "fn x() { cloudformation.create_change_set() }\nuse "),
+    ("target_role", "shared/aws/src/look.rs", "use ", "fn x() { client.create_change_set() }\nuse "),
     ("target_role", "shared/aws/src/credentials.rs", '"cloudwatch:DescribeAlarms"', '["cloudwatch:DescribeAlarms", "cloudformation:ExecuteChangeSet"]'),
     ("read_only_role", ACCOUNT, "                    - cloudformation:DetectStackDrift\n", "                    - cloudformation:DetectStackDrift\n                    - cloudformation:UpdateStack\n"),
     ("read_only_role", ACCOUNT, "                    - cloudformation:ListStackResources\n", ""),
@@ -1245,8 +1231,9 @@ MUTATIONS = [
     ("alarms", HUB, "MetricName: Url5xxCount", "MetricName: Url4xxCount"),
     ("environment", HUB, "MANIFOLD_SIGNING_SECRET:", "MANIFOLD_SIGNING_SECERT:"),
     ("environment", HUB, "MANIFOLD_DISPATCH_QUEUE_URL: !Ref DispatchQueue", "MANIFOLD_DISPATCH_QUEUE_URL: !Ref CollectQueue"),
-    ("environment", "functions/sweep/src/main.rs", "Queue::Dispatch, ", ""),
-    ("function_roles", "functions/collect/src/main.rs", "Queue::Dispatch, ", ""),
+    ("environment", "functions/sweep/src/main.rs", "&Queue::ALL", "&[Queue::Deploy, Queue::Collect, Queue::Summarize, Queue::Inspect]"),
+    ("function_roles", "functions/collect/src/main.rs", "&Queue::ALL", "&[Queue::Deploy, Queue::Collect, Queue::Summarize, Queue::Inspect]"),
+    ("function_roles", "shared/core/src/message.rs", "Self::Summarize, Self::Inspect]", "Self::Summarize]"),
     ("function_roles", HUB, "[!GetAtt DispatchQueue.Arn, !GetAtt CollectQueue.Arn]", "[!GetAtt DispatchQueue.Arn, !GetAtt DeployQueue.Arn]"),
     ("function_roles", HUB, "                  Action: secretsmanager:GetSecretValue\n                  Resource: !Ref SlackSigningSecretArn", "                  Action: secretsmanager:PutSecretValue\n                  Resource: !Ref SlackSigningSecretArn"),
     ("function_roles", "functions/respond/src/main.rs", "queues: SqsQueues", "ledger: DynamoLedger::new(clients.dynamodb(), table),\n            queues: SqsQueues"),

@@ -6,11 +6,13 @@
 //! | [`invariants`] | what must hold after every step, and at the end |
 //! | [`coverage`] | which fault met which state |
 //! | [`small`] | small worlds, explored whole |
+//! | [`drift`] | drift checks, and what must hold of each |
 //!
 //! A seed is a story: [`play`] tells it, and stops at the first law that does not hold. [`Failure::of`] leaves out whatever
 //! is not needed for that, and [`Failure`] tells what is left so that a person can read it.
 
 pub mod coverage;
+pub mod drift;
 pub mod invariants;
 pub mod scenario;
 pub mod small;

@@ -143,7 +143,9 @@ fn a_message_of_a_newer_version_is_kept_for_it_and_keeps_nobody_from_going_on() 
         {
             let data = match inbox {
                 Inbox::Deploy => format!(r#"{{"run":"{run}","index":0,"attempt":1}}"#),
-                Inbox::Dispatch | Inbox::Collect | Inbox::Summarize | Inbox::Job => format!(r#"{{"run":"{run}"}}"#),
+                Inbox::Dispatch | Inbox::Collect | Inbox::Summarize | Inbox::Inspect | Inbox::Job => {
+                    format!(r#"{{"run":"{run}"}}"#)
+                }
             };
             let body = newer(&format!(r#"{{"schema":{SCHEMA},"payload":{{"type":"{payload}","data":{data}}}}}"#));
             simulation.world().deliver(inbox, body.clone(), Span::from_seconds(1));

@@ -174,7 +174,7 @@ struct World {
 impl World {
     fn new(example: &Example) -> Self {
         let mut queues = BTreeMap::new();
-        for function in ["dispatch", "deploy", "collect", "summarize"] {
+        for function in ["dispatch", "deploy", "collect", "summarize", "inspect"] {
             queues.insert(format!("manifold-{function}"), Vec::new());
             queues.insert(format!("manifold-{function}-dead"), Vec::new());
         }
@@ -312,9 +312,13 @@ impl World {
                 format!("<member><OutputKey>{key}</OutputKey><OutputValue>{value}</OutputValue></member>")
             };
             let mut outputs = output("LedgerName", "manifold-ledger");
-            for (name, queue) in
-                [("Dispatch", "dispatch"), ("Deploy", "deploy"), ("Collect", "collect"), ("Summarize", "summarize")]
-            {
+            for (name, queue) in [
+                ("Dispatch", "dispatch"),
+                ("Deploy", "deploy"),
+                ("Collect", "collect"),
+                ("Summarize", "summarize"),
+                ("Inspect", "inspect"),
+            ] {
                 outputs += &output(&format!("{name}QueueUrl"), &format!("http://sqs/{HUB}/manifold-{queue}"));
                 outputs += &output(&format!("{name}DeadQueueUrl"), &format!("http://sqs/{HUB}/manifold-{queue}-dead"));
             }

@@ -36,6 +36,8 @@ struct Stack {
 struct Aws {
     stacks: BTreeMap<String, Stack>,
     calls: Vec<String>,
+    /// Of each stack that was planned.
+    parameters: BTreeMap<String, BTreeMap<String, String>>,
     /// How often IAM does not know the hub's role yet.
     unknown_role: usize,
     /// Change sets are never done until one of them is deleted.
@@ -176,6 +178,11 @@ impl Respond for Stage {
                 refused("AlreadyExistsException", "ChangeSet manifold-install already exists")
             }
             "CreateChangeSet" => {
+                let given = (1..).map(|index| format!("Parameters.member.{index}.Parameter"));
+                let given =
+                    given.map_while(|at| Some((form.get(&format!("{at}Key"))?, form.get(&format!("{at}Value")))));
+                let given = given.map(|(name, value)| (name.clone(), value.cloned().unwrap_or_default())).collect();
+                aws.parameters.insert(place.clone(), given);
                 aws.stacks
                     .insert(place, Stack { status: "REVIEW_IN_PROGRESS", has_change_set: true, ..Stack::default() });
                 done(format!(
@@ -230,8 +237,13 @@ impl Respond for Stage {
     }
 }
 
-/// The zips of all functions, as `deploy/package` makes them of the demo's fleet file.
-fn package(name: &str) -> PathBuf {
+/// The demo's fleet file.
+fn fleet() -> String {
+    std::fs::read_to_string(root().join("deploy/examples/fleet.yaml")).unwrap()
+}
+
+/// A fleet file, and the zips of all functions as `deploy/package` makes them of it.
+fn package(name: &str, fleet: &str) -> PathBuf {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("install").join(name);
     std::fs::create_dir_all(&directory).unwrap();
     let mut program = b"\x7fELF\x02\x01".to_vec();
@@ -243,10 +255,11 @@ fn package(name: &str) -> PathBuf {
         zip.write_all(&program).unwrap();
         if function == "dispatch" {
             zip.start_file("fleet.yaml", SimpleFileOptions::default()).unwrap();
-            zip.write_all(&std::fs::read(root().join("deploy/examples/fleet.yaml")).unwrap()).unwrap();
+            zip.write_all(fleet.as_bytes()).unwrap();
         }
         zip.finish().unwrap();
     }
+    std::fs::write(directory.join("fleet.yaml"), fleet).unwrap();
     directory
 }
 
@@ -260,6 +273,10 @@ struct Story {
 
 impl Story {
     fn of(name: &str, aws: Aws) -> Self {
+        Self::of_fleet(name, aws, &fleet())
+    }
+
+    fn of_fleet(name: &str, aws: Aws, fleet: &str) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let cloud = Arc::new(Cloud { aws: Mutex::new(aws), called: Condvar::new() });
         let server = runtime.block_on(async {
@@ -267,12 +284,14 @@ impl Story {
             Mock::given(any()).respond_with(Stage(Arc::clone(&cloud))).mount(&server).await;
             server
         });
-        Self { cloud, package: package(name), server, _runtime: runtime }
+        Self { cloud, package: package(name, fleet), server, _runtime: runtime }
     }
 
     fn start(&self, args: &[&str]) -> Child {
         Command::new(env!("CARGO_BIN_EXE_manifold"))
-            .args(["install", "--fleet", "deploy/examples/fleet.yaml", "--only", "dev", "--package"])
+            .args(["install", "--only", "dev", "--fleet"])
+            .arg(self.package.join("fleet.yaml"))
+            .arg("--package")
             .arg(&self.package)
             .args(args)
             .current_dir(root())
@@ -348,4 +367,33 @@ fn what_was_begun_and_can_not_be_followed_is_left_to_cloudformation() {
     assert_eq!(story.cloud.calls("DeleteStack us-east-1 manifold-member"), 0);
     // Its Regions were not begun, and their plans go.
     assert_eq!(story.cloud.litter(), [""; 0]);
+}
+
+/// What drift checks look at follows from the fleet file; what reads it, and what may be prepared, from options.
+#[test]
+fn what_drift_checks_may_do_reaches_the_accounts_and_regions_that_have_stacks() {
+    let stacks = "      every: 1h\n      stacks: web\n      who: true\n";
+    let story = Story::of_fleet("drift", Aws::default(), &fleet().replacen("      every: 1h\n", stacks, 1));
+    let policy = "arn:aws:iam::{account}:policy/reads";
+    let output = story.run(&["--plan", "--drift-read-policies", policy, "--drift-revert", "true"]);
+    assert_eq!(output.status.code(), Some(3), "{}", told(&output));
+    let parameters = story.cloud.aws.lock().unwrap().parameters.clone();
+    let drift = |place: &str| -> Vec<String> {
+        let own = parameters[place].iter().filter(|(name, _)| name.starts_with("Drift"));
+        own.map(|(name, value)| format!("{name}={value}")).collect()
+    };
+    let read = format!("DriftReadPolicyArns=arn:aws:iam::{DEV}:policy/reads");
+    let member = ["DriftCloudTrail=true", read.as_str(), "DriftRevert=true", "DriftStacks=web"];
+    assert_eq!(drift("us-east-1 manifold-member"), member);
+    assert_eq!(drift("eu-west-1 manifold-region"), ["DriftStacks=web"]);
+    assert!(told(&output).contains("may prepare, not execute, change sets of: web"), "{}", told(&output));
+}
+
+#[test]
+fn rights_for_stacks_that_nobody_looks_at_are_not_given() {
+    let story = Story::of("no-stacks", Aws::default());
+    let output = story.run(&["--plan", "--drift-revert", "true"]);
+    assert_eq!(output.status.code(), Some(2), "{}", told(&output));
+    assert!(told(&output).contains("--drift-revert: the fleet file names no stacks"), "{}", told(&output));
+    assert_eq!(story.cloud.calls("CreateChangeSet"), 0);
 }

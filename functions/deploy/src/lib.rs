@@ -11,14 +11,17 @@
 //! Every call takes its turn (`manifold_ports::pace`). A turn that lies ahead is waited for in the queue: the attempt is put
 //! back, and was certainly not started meanwhile.
 //!
-//! It is the only function that may assume a role in a target account, so it also asks why an execution failed, and how
-//! one stands whose events are overdue, and tries for a checkup whether a rollout could work at all.
+//! It is the only function that may assume a role in a target account that does more than look, so it also asks why an
+//! execution failed, and how one stands whose events are overdue, tries for a checkup whether a rollout could work at
+//! all, and prepares what an operator may take a drifted stack back with.
 
 mod control;
+mod drift;
 
 use futures::future::join_all;
 use futures::{StreamExt, stream};
 use manifold_core::checkup::{AccessSeen, Answer, Misunderstood, Question};
+use manifold_core::drift::Note;
 use manifold_core::event::{BatchResponse, DecodeError, SqsRecord, decode_batch};
 use manifold_core::ids::{Attempt, ExecutionId, ExecutionRef, RunId, TargetKey};
 use manifold_core::ledger::{Item, Key, Link, LinkOwner, RUN_RETENTION};
@@ -30,8 +33,9 @@ use manifold_core::time::{Span, Timestamp};
 use manifold_ports::batch::{self, OutOfTime, Report};
 use manifold_ports::checkup::{AT_ONCE, Access, out_of_time};
 use manifold_ports::clock::Clock;
+use manifold_ports::drift::Revert;
 use manifold_ports::engine::{Engine, Order};
-use manifold_ports::ledger::{Ledger, LedgerError};
+use manifold_ports::ledger::{CommitError, Ledger, LedgerError};
 use manifold_ports::pace::{self, Known, Paced, Paces};
 use manifold_ports::queues::Queues;
 use manifold_ports::runs::{self, RunError, Stepped};
@@ -76,6 +80,8 @@ enum Failure {
     Held { until: Timestamp },
     #[error("the engine could not be asked: {0}")]
     Asked(String),
+    #[error("failed to record what came of it")]
+    Record(#[from] CommitError),
     #[error(transparent)]
     OutOfTime(#[from] OutOfTime),
 }
@@ -104,7 +110,7 @@ impl<L, P, Q, E: Access, C: Clock> Deploy<L, P, Q, E, C> {
     }
 }
 
-impl<L: Ledger, P: Paces, Q: Queues, E: Engine, C: Clock> Deploy<L, P, Q, E, C> {
+impl<L: Ledger, P: Paces, Q: Queues, E: Engine + Revert, C: Clock> Deploy<L, P, Q, E, C> {
     /// Handles one SQS batch. `deadline` is when Lambda ends the invocation.
     ///
     /// # Errors
@@ -155,6 +161,10 @@ impl<L: Ledger, P: Paces, Q: Queues, E: Engine, C: Clock> Deploy<L, P, Q, E, C> 
                 let span = tracing::info_span!("alarms", %run, wave, from);
                 self.alarms(&run, wave, began, from).instrument(span).await
             }
+            Payload::Drift(Note::Revert { check, index, stack, command, at }) => {
+                let span = tracing::info_span!("revert", %check, index, stack);
+                self.revert(&check, index, &stack, &command, at).instrument(span).await
+            }
             Payload::Drift(note) => Err(Failure::Misplaced(note.name())),
             Payload::Summarize { .. } => Err(Failure::Misplaced("summarize")),
             Payload::Notify { .. } => Err(Failure::Misplaced("notify")),
@@ -165,7 +175,9 @@ impl<L: Ledger, P: Paces, Q: Queues, E: Engine, C: Clock> Deploy<L, P, Q, E, C> 
             Payload::Deadline { .. } => Err(Failure::Misplaced("deadline")),
         }
     }
+}
 
+impl<L: Ledger, P: Paces, Q: Queues, E: Engine, C: Clock> Deploy<L, P, Q, E, C> {
     async fn start(&self, run: &RunId, planned: &PlannedTarget, attempt: Attempt) -> Result<&'static str, Failure> {
         let nonce = self.clock.nonce();
         let paces = pace::keys(&planned.key);

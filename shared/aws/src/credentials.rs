@@ -77,6 +77,37 @@ impl Purpose {
         }
     }
 
+    /// To prepare change sets of one stack. CloudFormation reads what is there with the caller's permissions ("Using
+    /// drift-aware change sets"), whatever the stack is made of: so that is left to the role, and what the session may do
+    /// with CloudFormation is narrowed, and with pipelines forbidden.
+    #[cfg(feature = "revert")]
+    pub(crate) fn revert(check: &RunId, planned: &PlannedTarget, stack: &str) -> Self {
+        let key = &planned.key;
+        let partition = key.region.partition().as_str();
+        let policy = serde_json::json!({
+            "Version": "2012-10-17",
+            "Statement": [{
+                "Effect": "Allow",
+                "Action": [
+                    "cloudformation:CreateChangeSet",
+                    "cloudformation:DescribeChangeSet",
+                    "cloudformation:DescribeStacks",
+                ],
+                "Resource": format!("arn:{partition}:cloudformation:{}:{}:stack/{stack}/*", key.region, key.account),
+            }, {
+                "Effect": "Allow",
+                "NotAction": ["cloudformation:*", "codepipeline:*", "sts:*"],
+                "Resource": "*",
+            }],
+        });
+        Self {
+            role: planned.role.clone(),
+            external_id: planned.external_id.clone(),
+            session: check.session_name(),
+            policy: Some(policy.to_string()),
+        }
+    }
+
     /// To look, with the role of an account that can only read, by its name or path/name: nothing is left to narrow.
     #[cfg(feature = "inspect")]
     pub(crate) fn inspection(

@@ -4,6 +4,9 @@
 //! CodePipeline does not say for how long it remembers a token; the claim in the ledger and [`Engine::find`] cover
 //! what lies beyond.
 
+#[cfg(feature = "revert")]
+mod revert;
+
 use std::future::Future;
 use std::ops::ControlFlow;
 

@@ -7,6 +7,7 @@
 //! | [`pace`] | [`manifold_ports::pace::Paces`] | DynamoDB |
 //! | [`queues`] | [`manifold_ports::queues::Queues`] | SQS |
 //! | [`engine`] | [`manifold_ports::engine::Engine`], [`manifold_ports::checkup::Access`] | CodePipeline in the target accounts |
+//! | `engine` (with the Cargo feature `revert`) | [`manifold_ports::drift::Revert`] | CloudFormation in the target accounts |
 //! | [`releases`] | [`manifold_ports::releases::Releases`] | CodePipeline in the hub account |
 //! | [`slack`] | [`manifold_ports::slack::Slack`], [`manifold_ports::checkup::LookAtSlack`] | Slack's Web API and incoming webhooks |
 //! | `inspect` (a Cargo feature) | [`manifold_ports::checkup::Inspect`] | EventBridge, CodePipeline and IAM |

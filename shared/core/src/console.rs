@@ -42,6 +42,15 @@ pub fn stack_drift(target: &TargetKey, arn: &str) -> Option<String> {
     Some(format!("https://{region}.{host}/cloudformation/home?region={region}#/stacks/drifts?stackId={}", encode(arn)))
 }
 
+/// The page of a change set, by the ARNs of its stack and its own.
+#[must_use]
+pub fn change_set(region: &Region, stack: &str, change_set: &str) -> Option<String> {
+    let host = host(region.partition())?;
+    let (stack, change_set) = (encode(stack), encode(change_set));
+    let page = format!("https://{region}.{host}/cloudformation/home?region={region}#/stacks/changesets/changes");
+    Some(format!("{page}?stackId={stack}&changeSetId={change_set}"))
+}
+
 fn pipelines(region: &Region) -> Option<String> {
     host(region.partition()).map(|host| format!("https://{region}.{host}/codesuite/codepipeline/pipelines"))
 }

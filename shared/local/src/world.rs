@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
 use manifold_core::control::Decision;
+use manifold_core::drift::check::Telling;
 use manifold_core::drift::{Check, Looked, OpenCheck};
 use manifold_core::event::{PipelineState, decode_event};
 use manifold_core::ids::{Attempt, ExecutionId, ExecutionRef, Nonce, PipelineName, RunId, TargetKey};
@@ -18,6 +19,7 @@ use manifold_core::message::{Message, Outgoing, Payload, Queue};
 use manifold_core::pace::{Api, Lane};
 use manifold_core::plan::{Channel, PlannedTarget};
 use manifold_core::release::{Release, Revision, Trigger};
+use manifold_core::run::posting::Posting;
 use manifold_core::run::sweep::OpenRun;
 use manifold_core::run::{Head, Observation, Outcome, Phase, Reason, ReasonSource, Refusal, Standing, Target};
 use manifold_core::summary;
@@ -212,12 +214,16 @@ struct Inner {
     tale: Option<Vec<Told>>,
     meters: BTreeMap<Lane, Meter>,
     delivered: u64,
+    /// Whether items are weighed.
+    weighs: bool,
 }
 
 /// An invocation of a function, as the world sees it.
 #[derive(Debug, Clone, Default)]
 struct Invocation {
     function: &'static str,
+    /// When it began.
+    began: Option<Timestamp>,
     /// How far its clock is off, in milliseconds.
     skew: i64,
     /// The run that it read last.
@@ -322,6 +328,7 @@ impl World {
             tale: None,
             meters: BTreeMap::new(),
             delivered: 0,
+            weighs: false,
         })));
         world.lock().at(now.plus(SWEEP_EVERY), Due::Tick);
         world
@@ -604,11 +611,17 @@ impl World {
     pub(crate) fn is_settled(&self) -> bool {
         let inner = self.lock();
         let idle = inner.agenda.values().all(|due| matches!(due, Due::Tick));
-        // A check that has ended is kept until its next one, which nobody opens here by itself.
+        // A check that has ended and is told is kept until its next one, which nobody opens here by itself.
+        let stored = |key: &Key| inner.records.get(&(key.partition(), key.sort())).map(|record| &record.item);
         let is_over = |run: &RunId| {
-            let key = Key::Check(run.clone());
-            let stored = inner.records.get(&(key.partition(), key.sort()));
-            stored.and_then(|record| record.item.get::<Check>()).is_none_or(|check| check.closed().is_some())
+            let check = stored(&Key::Check(run.clone())).and_then(Item::get::<Check>);
+            let posting = stored(&Key::Summary(run.clone())).and_then(Item::get::<Posting>);
+            let is_told = posting.is_some_and(|posting| posting.shown.is_some() && posting.lease.is_none());
+            check.is_none_or(|check| match check.closed().map(|closed| &closed.telling) {
+                None => false,
+                Some(Telling::Post) => is_told,
+                Some(Telling::Again { .. } | Telling::Silent) => true,
+            })
         };
         let mut open = inner.of_partition(OPEN);
         idle && open.all(|record| record.item.get::<OpenCheck>().is_some_and(|open| is_over(&open.check)))
@@ -723,7 +736,8 @@ impl World {
         let mut inner = self.lock();
         let most = inner.faults.skew.as_millis();
         let skew = if most > 0 { inner.random.i64(-most..=most) } else { 0 };
-        inner.invocations.insert(task, Invocation { function, skew, ..Invocation::default() });
+        let began = Some(inner.now);
+        inner.invocations.insert(task, Invocation { function, began, skew, ..Invocation::default() });
     }
 
     /// Says which task is polled from now on.
@@ -738,7 +752,13 @@ impl World {
 
     /// A task has ended.
     pub(crate) fn end(&self, task: u64) {
-        self.lock().invocations.remove(&task);
+        let mut inner = self.lock();
+        let Some(Invocation { began: Some(began), .. }) = inner.invocations.remove(&task) else { return };
+        if inner.weighs {
+            let took = u64::try_from(inner.now.since(began).as_millis()).unwrap_or(0);
+            *inner.calls.entry("lambda.invocations").or_default() += 1;
+            *inner.calls.entry("lambda.millis").or_default() += took;
+        }
     }
 
     /// Adds a line about a task to the tale.
@@ -938,6 +958,13 @@ impl World {
 
     pub(crate) fn count(&self, what: &'static str) {
         *self.lock().calls.entry(what).or_default() += 1;
+    }
+
+    /// Has what costs money counted from now on, among [`World::calls`]: DynamoDB's units, for which every item is weighed
+    /// that is read or written, as `units.read` and `units.write`; messages and requests of SQS as `sqs.messages` and
+    /// `sqs.requests`; `lambda.invocations`, and their virtual time as `lambda.millis`.
+    pub fn weigh(&self) {
+        self.lock().weighs = true;
     }
 }
 
@@ -1220,7 +1247,10 @@ impl Ledger for World {
         if let Some(run) = keys.iter().find_map(Key::run) {
             inner.works_on(run);
         }
-        Ok(keys.iter().map(|key| inner.records.get(&(key.partition(), key.sort())).cloned()).collect())
+        let found: Vec<Option<Record>> =
+            keys.iter().map(|key| inner.records.get(&(key.partition(), key.sort())).cloned()).collect();
+        inner.weigh_read(found.iter().map(Option::as_ref), true);
+        Ok(found)
     }
 
     async fn targets(&self, run: &RunId) -> Result<Vec<Target>, LedgerError> {
@@ -1251,6 +1281,7 @@ impl Ledger for World {
                     (!holds).then(|| (write.key.clone(), stored.cloned()))
                 })
                 .collect();
+            inner.weigh_written(&commit.writes);
             if blocking.is_empty() {
                 for write in commit.writes {
                     inner.store(write.key, write.item, write.expect, commit.nonce.clone());
@@ -1276,7 +1307,9 @@ impl Listings for World {
     async fn list(&self, listing: &Listing) -> Result<Vec<Record>, LedgerError> {
         self.count("ledger.list");
         self.ask("ledger.list", 5, 20).await?;
-        Ok(self.listed(listing))
+        let found = self.listed(listing);
+        self.lock().weigh_read(found.iter().map(Some), false);
+        Ok(found)
     }
 }
 
@@ -1305,6 +1338,36 @@ impl OpenRuns for World {
         self.ask("ledger.forget/after", 1, 6).await?;
         Ok(forgotten)
     }
+}
+
+/// DynamoDB's units, all reads consistent ("Amazon DynamoDB read/write capacity", on-demand): one for each 4 KB read, and one
+/// for each KB written, twice that in a transaction. A query counts its items together, a batch each of them.
+impl Inner {
+    fn weigh_read<'a>(&mut self, records: impl Iterator<Item = Option<&'a Record>>, each: bool) {
+        if !self.weighs {
+            return;
+        }
+        let weights: Vec<u64> = records.map(|record| record.map_or(0, |record| weight(&record.item))).collect();
+        let units: u64 = match each {
+            true => weights.into_iter().map(|weight| weight.div_ceil(4096).max(1)).sum(),
+            false => weights.into_iter().sum::<u64>().div_ceil(4096).max(1),
+        };
+        *self.calls.entry("units.read").or_default() += units;
+    }
+
+    fn weigh_written(&mut self, writes: &[manifold_core::ledger::Write]) {
+        if !self.weighs {
+            return;
+        }
+        let units: u64 = writes.iter().map(|write| weight(&write.item).div_ceil(1024).max(1)).sum();
+        let times = if writes.len() > 1 { 2 } else { 1 };
+        *self.calls.entry("units.write").or_default() += units * times;
+    }
+}
+
+/// An item's size, as its JSON has: DynamoDB's own form, without quotes and braces, is a little smaller.
+fn weight(item: &Item) -> u64 {
+    serde_json::to_string(item).map_or(0, |text| u64::try_from(text.len()).unwrap_or(u64::MAX))
 }
 
 impl Inner {
@@ -1339,6 +1402,10 @@ impl Queues for World {
         };
         {
             let mut inner = self.lock();
+            if inner.weighs {
+                *inner.calls.entry("sqs.messages").or_default() += u64::try_from(accepted).unwrap_or(0);
+                *inner.calls.entry("sqs.requests").or_default() += u64::try_from(accepted.div_ceil(10)).unwrap_or(0);
+            }
             for message in messages.into_iter().take(accepted) {
                 let inbox = Inbox::of(message.queue);
                 // A run that is played again opens no other one.

@@ -1,12 +1,14 @@
-//! Looking at targets for a drift check, with a role that can only read.
+//! Looking at targets for a drift check, with a role that can only read; and preparing, on request, what takes a stack back
+//! to its template.
 
 use std::future::Future;
 
+use manifold_core::checkup::Tried;
 use manifold_core::drift::definition::Normal;
 use manifold_core::drift::message::{Detection, Look};
 use manifold_core::drift::sight::StackSight;
 use manifold_core::drift::{Looks, Sight};
-use manifold_core::ids::RunId;
+use manifold_core::ids::{Nonce, RunId};
 use manifold_core::plan::PlannedTarget;
 use manifold_core::time::Timestamp;
 
@@ -57,5 +59,50 @@ impl<T: Watch> Watch for &T {
         deadline: Timestamp,
     ) -> impl Future<Output = Vec<StackSight>> + Send {
         (**self).detected(asked, detections, deadline)
+    }
+}
+
+/// A stack that somebody wants taken back to its template.
+#[derive(Debug, Clone, Copy)]
+pub struct ToRevert<'a> {
+    /// The check that found it drifted.
+    pub check: &'a RunId,
+    /// The target, as planned.
+    pub planned: &'a PlannedTarget,
+    /// The stack's name.
+    pub stack: &'a str,
+    /// The command that wants it.
+    pub command: &'a Nonce,
+}
+
+impl ToRevert<'_> {
+    /// The name of the change set: the same for every delivery of the command. "`[a-zA-Z][-a-zA-Z0-9]*`", at most 128
+    /// characters (`CreateChangeSet`, `ChangeSetName`).
+    #[must_use]
+    pub fn name(&self) -> String {
+        let command = self.command.as_str().chars();
+        let plain = command.map(|c| if c.is_ascii_alphanumeric() { c } else { '-' });
+        format!("manifold-{}", plain.collect::<String>())
+    }
+}
+
+/// A change set that was created, for a person to execute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prepared {
+    /// Its name.
+    pub name: String,
+    /// Its page in the console; `None` in a partition without one.
+    pub link: Option<String>,
+}
+
+/// Prepares change sets that take stacks back to their templates, with a role that is assumed in the target account.
+pub trait Revert: Send + Sync {
+    /// Creates the change set, and executes nothing. Called again with the same command, it creates nothing more.
+    fn prepare(&self, revert: ToRevert<'_>) -> impl Future<Output = Tried<Prepared>> + Send;
+}
+
+impl<T: Revert> Revert for &T {
+    fn prepare(&self, revert: ToRevert<'_>) -> impl Future<Output = Tried<Prepared>> + Send {
+        (**self).prepare(revert)
     }
 }

@@ -27,6 +27,9 @@ struct Options {
     /// Tell one seed's story in full, as it is, whether it breaks a law or not.
     #[arg(long, conflicts_with_all = ["seeds", "from"])]
     seed: Option<u64>,
+    /// Stories of drift checks instead of rollouts.
+    #[arg(long)]
+    drift: bool,
     /// How many at once; as many as there are cores if it is not told.
     #[arg(long)]
     threads: Option<usize>,
@@ -34,6 +37,9 @@ struct Options {
 
 fn main() -> ExitCode {
     let options = Options::parse();
+    if options.drift {
+        return drift(options.seed.map_or(options.from, |seed| seed), options.seed.map_or(options.seeds, |_| 1));
+    }
     if let Some(seed) = options.seed {
         return tell(seed);
     }
@@ -112,4 +118,38 @@ fn tell(seed: u64) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Plays stories of drift checks, on all cores.
+fn drift(from: u64, seeds: u64) -> ExitCode {
+    let began = Instant::now();
+    let (next, points) = (AtomicU64::new(from), AtomicU64::new(0));
+    let end = from.saturating_add(seeds);
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let failed: Vec<(u64, String)> = std::thread::scope(|scope| {
+        let part = || {
+            loop {
+                let seed = next.fetch_add(1, Ordering::Relaxed);
+                if seed >= end {
+                    return None;
+                }
+                match manifold_tests::simulation::drift::play(seed) {
+                    Ok(passed) => points.fetch_add(passed, Ordering::Relaxed),
+                    Err(broken) => return Some((seed, broken)),
+                };
+            }
+        };
+        let parts: Vec<_> = (0..cores).map(|_| scope.spawn(part)).collect();
+        parts.into_iter().filter_map(|part| part.join().ok().flatten()).collect()
+    });
+    for (seed, broken) in &failed {
+        println!("seed {seed}: {broken}");
+    }
+    println!(
+        "{} stories of drift checks, {} points passed, in {:.1?}",
+        next.load(Ordering::Relaxed).min(end) - from,
+        points.load(Ordering::Relaxed),
+        began.elapsed()
+    );
+    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use manifold_core::ids::{AccountId, Region};
+use manifold_core::ids::{AccountId, Region, TargetKey};
 use manifold_core::plan::{Channel, SecretRef};
 use manifold_core::wildcard::fits;
 use manifold_fleet::{Account, Fleet};
@@ -40,6 +40,19 @@ pub(crate) struct Code {
     /// The processor that they are for.
     pub(crate) architecture: Architecture,
 }
+
+/// What drift checks look at in one place, as the fleet file says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Watched {
+    /// The names of CloudFormation stacks.
+    stacks: BTreeSet<String>,
+    /// Whether CloudTrail is asked who did it.
+    who: bool,
+}
+
+/// So many names fit into a role's policy, and into a parameter, as they are (IAM: 10,240 characters for all inline policies
+/// of a role; CloudFormation: 4,096 bytes for a parameter). An ARN of one has up to 170 characters.
+const MOST_STACK_NAMES: usize = 24;
 
 /// What the fleet file's secrets are called in policies.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -205,6 +218,7 @@ impl Plan<'_> {
             ("TargetRole".to_owned(), self.target_role()),
             ("ReleasePipelines".to_owned(), pattern.clone()),
             ("ReleasesElsewhere".to_owned(), (!elsewhere.is_empty()).to_string()),
+            ("DriftTickState".to_owned(), drift_tick_state(fleet).to_owned()),
             ("CodeBucket".to_owned(), code.bucket.clone()),
             ("Architecture".to_owned(), code.architecture.to_string()),
         ]);
@@ -253,6 +267,8 @@ impl Plan<'_> {
             prefix => format!("{prefix}-forward"),
         };
         let bus = bus_arn(fleet, &options.prefix);
+        let watched = drift_stacks(fleet);
+        self.unused_drift_options(&watched);
         let mut regional = Vec::new();
         for account in fleet.accounts() {
             let Some((regions, pipelines)) = places.get(account.id()) else { continue };
@@ -270,6 +286,17 @@ impl Plan<'_> {
                 parameters.insert(name.clone(), hub_role_arn(fleet, &options.prefix, &name));
             }
             parameters.extend(options.organization.as_ref().map(|id| ("OrganizationId".to_owned(), id.clone())));
+            let here = |key: &TargetKey| key.account == *account.id();
+            let looks = || watched.iter().filter(|(key, _)| here(key)).map(|(_, looks)| looks);
+            let names: BTreeSet<&str> = looks().flat_map(|looks| looks.stacks.iter().map(String::as_str)).collect();
+            let stacks = self.stack_patterns(account.name(), &names);
+            parameters.insert("DriftStacks".to_owned(), stacks.clone());
+            parameters.insert("DriftCloudTrail".to_owned(), looks().any(|looks| looks.who).to_string());
+            let policies = options.drift_read_policies.as_ref();
+            let policies = policies.map(|arns| arns.replace("{account}", account.id().as_str()));
+            parameters.extend(policies.map(|arns| ("DriftReadPolicyArns".to_owned(), arns)));
+            let reverts = options.drift_revert.map(|reverts| reverts.to_string());
+            parameters.extend(reverts.map(|reverts| ("DriftRevert".to_owned(), reverts)));
             match account.external_id() {
                 Some(id) => drop(parameters.insert("ExternalId".to_owned(), id.to_owned())),
                 None => self.problem(
@@ -282,9 +309,13 @@ impl Plan<'_> {
             }
             self.stack(Kind::Member, "member", place, fleet.hub().region(), parameters);
             for region in fleet.regions().iter().filter(|region| regions.contains(region)) {
+                let is_watched =
+                    watched.iter().any(|(key, looks)| here(key) && key.region == *region && !looks.stacks.is_empty());
+                let stacks = if is_watched { stacks.clone() } else { String::new() };
                 let parameters = Parameters::from([
                     ("HubBusArn".to_owned(), bus.clone()),
                     ("TargetPipelines".to_owned(), pattern.clone()),
+                    ("DriftStacks".to_owned(), stacks),
                     ("ForwardRoleName".to_owned(), forward_role.clone()),
                     ("Prefix".to_owned(), options.prefix.clone()),
                 ]);
@@ -368,6 +399,59 @@ impl Plan<'_> {
         }
     }
 
+    /// What the role may look at in an account, whose targets name these stacks: what was given if it fits all of them, else
+    /// the names themselves, or the narrowest pattern if they are too many.
+    fn stack_patterns(&mut self, account: &str, names: &BTreeSet<&str>) -> String {
+        let given = &self.options.drift_stacks;
+        if names.is_empty() {
+            return String::new();
+        }
+        if !given.is_empty() {
+            if let Some(name) = names.iter().find(|name| !given.iter().any(|pattern| fits(pattern, name))) {
+                self.problem(
+                    &format!("--drift-stacks '{}' does not fit the stack {name} of the fleet file", given.join(",")),
+                    "give a pattern for it too, or leave the option out",
+                );
+            }
+            return given.join(",");
+        }
+        if names.len() <= MOST_STACK_NAMES {
+            return names.iter().copied().collect::<Vec<_>>().join(",");
+        }
+        covering(names.iter().copied()).unwrap_or_else(|| {
+            self.problem(
+                &format!(
+                    "account {account} has {} stacks to look at, and their names have neither beginning nor end in common",
+                    names.len()
+                ),
+                &format!(
+                    "a role's policy has room for {MOST_STACK_NAMES} names: name them alike, or give patterns that fit all of \
+                     them, such as --drift-stacks 'svc-*' --drift-stacks 'data-*'"
+                ),
+            );
+            String::new()
+        })
+    }
+
+    /// What is given for stacks while the fleet file names none.
+    fn unused_drift_options(&mut self, watched: &BTreeMap<TargetKey, Watched>) {
+        if watched.values().any(|looks| !looks.stacks.is_empty()) {
+            return;
+        }
+        let reads = self.options.drift_read_policies.as_ref().is_some_and(|arns| !arns.is_empty());
+        let given = [
+            ("--drift-stacks", !self.options.drift_stacks.is_empty()),
+            ("--drift-read-policies", reads),
+            ("--drift-revert", self.options.drift_revert == Some(true)),
+        ];
+        for (option, _) in given.into_iter().filter(|(_, is_given)| *is_given) {
+            self.problem(
+                &format!("{option}: the fleet file names no stacks"),
+                "name them under drift.stacks of an app, or leave the option out",
+            );
+        }
+    }
+
     /// One name for all accounts, path included: the hub's policy has one.
     fn target_role(&mut self) -> String {
         let mut accounts: BTreeMap<String, Vec<&str>> = BTreeMap::new();
@@ -413,6 +497,27 @@ impl Plan<'_> {
                 })
         };
         self.stacks.retain(wanted);
+    }
+}
+
+/// What drift checks look at, by account and Region.
+fn drift_stacks(fleet: &Fleet) -> BTreeMap<TargetKey, Watched> {
+    let mut watched: BTreeMap<TargetKey, Watched> = BTreeMap::new();
+    for planned in fleet.apps().flat_map(|app| app.plan_check(None)) {
+        if let Some(looks) = planned.looks {
+            let place = watched.entry(planned.key).or_default();
+            place.stacks.extend(looks.stacks);
+            place.who |= looks.who;
+        }
+    }
+    watched
+}
+
+/// Whether the hub's clock of drift checks ticks: only when an app is checked by itself.
+fn drift_tick_state(fleet: &Fleet) -> &'static str {
+    match fleet.apps().any(|app| app.drift().every.is_some()) {
+        true => "ENABLED",
+        false => "DISABLED",
     }
 }
 
@@ -518,6 +623,50 @@ mod tests {
         assert!(told.contains("ReleasesElsewhere=true"), "{told}");
         assert!(told.contains("manifold-releases in hub (111122223333) eu-west-1"), "{told}");
         assert!(told.contains("ForwardRoleName=manifold-forward-releases"), "{told}");
+    }
+
+    /// The fleet file with stacks to look at: `web-` everywhere, and another one of its Region's in each.
+    fn watching() -> String {
+        FLEET.replace(
+            "      every: 1h\n",
+            "      checks: [revision, stack]\n      stacks: [web, \"web-data-{{ region }}\"]\n      who: true\n",
+        )
+    }
+
+    #[test]
+    fn stacks_of_the_fleet_file_are_what_may_be_looked_at() {
+        let args =
+            ["--only", "dev", "--drift-read-policies", "arn:aws:iam::{account}:policy/reads", "--drift-revert", "true"];
+        assert_snapshot!(told(&watching(), &args));
+    }
+
+    #[test]
+    fn the_clock_ticks_only_for_apps_that_are_checked_by_themselves() {
+        let hub = |text: &str| told(text, &["--only", "hub"]);
+        assert!(hub(FLEET).contains("DriftTickState=ENABLED"));
+        assert!(hub(&watching()).contains("DriftTickState=DISABLED"));
+    }
+
+    #[test]
+    fn patterns_for_stacks_fit_all_of_them_and_many_stacks_need_one() {
+        let many: Vec<String> = (0..9).map(|index| format!("\"web-{index}-{{{{ region }}}}\"")).collect();
+        let many = watching().replace("web, \"web-data-{{ region }}\"", &many.join(", "));
+        assert!(
+            told(&many, &["--only", "prod"]).contains("DriftStacks=web-*\n"),
+            "{}",
+            told(&many, &["--only", "prod"])
+        );
+        let odd = many.replace("web-0", "{{ region }}");
+        let given = told(&watching(), &["--only", "prod", "--drift-stacks", "web", "--drift-stacks", "web-*"]);
+        assert!(given.contains("DriftStacks=web,web-*\n"), "{given}");
+        let problems = [
+            told(&watching(), &["--drift-stacks", "web-*"]),
+            told(&odd, &[]),
+            told(FLEET, &["--drift-stacks", "web-*", "--drift-read-policies", "arn", "--drift-revert", "true"]),
+        ];
+        assert_snapshot!(problems.join("\n\n"));
+        let nothing = told(FLEET, &["--drift-read-policies", "", "--drift-revert", "false"]);
+        assert!(nothing.contains("DriftRevert=false") && nothing.contains("DriftReadPolicyArns=\n"), "{nothing}");
     }
 
     #[test]

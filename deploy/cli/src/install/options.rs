@@ -18,9 +18,10 @@ Examples:
   manifold install --fleet fleet.yaml --package package --plan --output json
 
 What an option does not say stays as it is in a stack that is there already: --set,
---alarm-topic, --slack-url and --organization need to be given again only when an account or a
-Region joins, --slack-signing-secret and --slack-signing-parameter never, and an empty value
-takes them away. --release-pipelines and --target-pipelines need to be given each time.
+--alarm-topic, --slack-url, --organization, --drift-read-policies and --drift-revert need to be
+given again only when an account or a Region joins, --slack-signing-secret and
+--slack-signing-parameter never, and an empty value takes them away (--drift-revert false).
+--release-pipelines, --target-pipelines and --drift-stacks need to be given each time.
 
 Exit status:
     0  nothing to do, or everything was deployed
@@ -77,6 +78,18 @@ pub(crate) struct Install {
     /// The parameter in Parameter Store that holds it instead, by name or ARN
     #[arg(long, value_name = "NAME")]
     pub(crate) slack_signing_parameter: Option<String>,
+    /// The CloudFormation stacks whose drift may be looked for in the member accounts, such as 'svc-*'. May be given more
+    /// than once [default: those that the fleet file names, in each account]
+    #[arg(long = "drift-stacks", value_name = "PATTERN", value_parser = stacks)]
+    pub(crate) drift_stacks: Vec<String>,
+    /// The managed policies that let CloudFormation read what these stacks hold, by their ARNs, separated by commas; without
+    /// them most of it stays unknown. {account} stands for the account's id
+    #[arg(long, value_name = "ARN,…")]
+    pub(crate) drift_read_policies: Option<String>,
+    /// Whether change sets that take these stacks back to their templates may be prepared there. Nobody but a person
+    /// executes them
+    #[arg(long, value_name = "BOOL")]
+    pub(crate) drift_revert: Option<bool>,
     /// Any other parameter of a template (hub, member or region), such as hub:LogLevel=debug; {account} and {region} stand
     /// for the stack's own. May be given more than once
     #[arg(long = "set", value_name = "STACK:PARAMETER=VALUE")]
@@ -205,6 +218,16 @@ fn pattern(text: &str) -> Result<String, String> {
     Err("expected a pipeline's name, in which * stands for any text, such as 'svc-*'".to_owned())
 }
 
+/// As the templates demand it of `DriftStacks`.
+fn stacks(text: &str) -> Result<String, String> {
+    let known = |c: char| c.is_ascii_alphanumeric() || "*-".contains(c);
+    let begins = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '*');
+    if begins && text.len() <= 128 && !text.contains("**") && text.chars().all(known) {
+        return Ok(text.to_owned());
+    }
+    Err("expected a stack's name, in which * stands for any text, such as 'svc-*'".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -229,5 +252,11 @@ mod tests {
         assert!(pattern("svc-*").is_ok());
         assert!(pattern("svc-**").is_err());
         assert!(pattern("svc deploy").is_err());
+        for good in ["*", "svc-*", "Svc1", "*-data"] {
+            assert!(stacks(good).is_ok(), "{good}");
+        }
+        for bad in ["", "1svc", "-svc", "svc-**", "svc_a", "svc-a,svc-b", &"a".repeat(129)] {
+            assert!(stacks(bad).is_err(), "{bad}");
+        }
     }
 }

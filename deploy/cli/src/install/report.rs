@@ -127,17 +127,29 @@ pub(crate) fn plan(out: &mut dyn Write, entries: &[Entry]) -> io::Result<()> {
     })
 }
 
-/// The pipelines that a stack lets Manifold start, or listens to: whoever says yes says it to these.
+/// The pipelines that a stack lets Manifold start, or listens to, and what drift checks may do: whoever says yes says it to
+/// these.
 fn powers(out: &mut dyn Write, desired: &Desired) -> io::Result<()> {
-    let (words, parameter) = match desired.kind {
-        Kind::Hub => ("releases of", "ReleasePipelines"),
-        Kind::Member => ("may start", "TargetPipelines"),
-        Kind::Region => return Ok(()),
-    };
-    match desired.parameters.get(parameter) {
-        Some(pattern) => writeln!(out, "      {words}: {pattern}"),
-        None => Ok(()),
+    let given = |name: &str| desired.parameters.get(name).map(String::as_str).filter(|value| !value.is_empty());
+    let is_on = |name: &str| given(name) == Some("true");
+    let mut powers = Vec::new();
+    match desired.kind {
+        Kind::Hub => powers.push(("releases of", given("ReleasePipelines"))),
+        Kind::Member => {
+            let stacks = given("DriftStacks");
+            let whole = Some("all management events of the account, in CloudTrail");
+            powers.push(("may start", given("TargetPipelines")));
+            powers.push(("may detect drift of", stacks));
+            powers.push(("may read, to do so", stacks.and(given("DriftReadPolicyArns"))));
+            powers.push(("may prepare, not execute, change sets of", stacks.filter(|_| is_on("DriftRevert"))));
+            powers.push(("may look up", whole.filter(|_| is_on("DriftCloudTrail"))));
+        }
+        Kind::Region => {}
     }
+    powers.into_iter().try_for_each(|(words, what)| match what {
+        Some(what) => writeln!(out, "      {words}: {what}"),
+        None => Ok(()),
+    })
 }
 
 /// The accounts that the hub knows and the fleet file no longer names.
@@ -323,6 +335,28 @@ mod tests {
         let mut out = Vec::new();
         buttons(&mut out, &[entry(outcome)]).unwrap();
         String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn what_drift_checks_may_do_is_told_before_anybody_says_yes() {
+        let powers = |parameters: &[(&str, &str)]| {
+            let parameters = parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            let mut out = Vec::new();
+            powers(&mut out, &Desired { kind: Kind::Member, parameters, ..entry(None).desired }).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let start = ("TargetPipelines", "svc-*");
+        let none = [start, ("DriftStacks", ""), ("DriftRevert", "true"), ("DriftReadPolicyArns", "arn:x")];
+        assert_eq!(powers(&none), "      may start: svc-*\n");
+        let all = [start, ("DriftStacks", "web"), ("DriftRevert", "true"), ("DriftReadPolicyArns", "arn:x")];
+        let told = powers(&[all.as_slice(), &[("DriftCloudTrail", "true")]].concat());
+        insta::assert_snapshot!(told, @r"
+              may start: svc-*
+              may detect drift of: web
+              may read, to do so: arn:x
+              may prepare, not execute, change sets of: web
+              may look up: all management events of the account, in CloudTrail
+        ");
     }
 
     #[test]

@@ -18,6 +18,8 @@ mod open_runs;
 mod pace;
 mod queues;
 mod releases;
+#[cfg(feature = "revert")]
+mod revert;
 mod samples;
 mod secrets;
 mod slack;

@@ -6,6 +6,7 @@ use super::{Ask, Order, Sight};
 use crate::control::Command;
 use crate::ids::{Nonce, RunId, TargetKey};
 use crate::message::Queue;
+use crate::time::Timestamp;
 
 /// A message about a check. As every message it is a hint: what it means is read from the ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +62,8 @@ pub enum Note {
         stack: String,
         /// The command that wants it; it names the change set.
         command: Nonce,
+        /// When it was given.
+        at: Timestamp,
     },
 }
 
@@ -92,7 +95,7 @@ pub struct Detection {
     /// CloudFormation's id of the detection.
     pub id: String,
     /// When it was started.
-    pub since: crate::time::Timestamp,
+    pub since: Timestamp,
 }
 
 /// What was seen of a target.

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use manifold_core::checkup::Tried;
+use manifold_core::console;
 use manifold_core::drift::definition::Normal;
 use manifold_core::drift::message::Detection;
 use manifold_core::drift::sight::{
@@ -14,7 +15,7 @@ use manifold_core::drift::{Aspect, Looks};
 use manifold_core::event::PipelineState;
 use manifold_core::ids::{PipelineName, TargetKey};
 use manifold_core::time::{Span, Timestamp};
-use manifold_ports::drift::{Asked, Seen, Watch};
+use manifold_ports::drift::{Asked, Prepared, Revert, Seen, ToRevert, Watch};
 use serde_json::{Value, json};
 
 use super::{Inbox, Inner, Unwilling, World};
@@ -337,6 +338,21 @@ impl World {
             stacks.push(StackSight { name: stack.clone(), seen });
         }
         stacks
+    }
+}
+
+impl Revert for World {
+    async fn prepare(&self, revert: ToRevert<'_>) -> Tried<Prepared> {
+        let (key, stack, name) = (&revert.planned.key, revert.stack, revert.name());
+        self.watched("engine.revert", |inner| {
+            inner.tell(|| format!("change set {name} is prepared for stack {stack} in {key}"));
+            let arn = |kind: &str, name: &str| {
+                format!("arn:aws:cloudformation:{}:{}:{kind}/{name}/1", key.region, key.account)
+            };
+            let link = console::change_set(&key.region, &arn("stack", stack), &arn("changeSet", &name));
+            Prepared { name: name.clone(), link }
+        })
+        .await
     }
 }
 
