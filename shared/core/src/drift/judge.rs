@@ -340,7 +340,12 @@ impl Judge<'_> {
                 ),
             },
             Some(good) if carries(last, good) => match self.check.releases.common() {
-                Some((common, _)) if common != carried(&good.release) && self.looked.expected.rollout.is_none() => {
+                // What came since the check was opened its siblings, counted before, could not have.
+                Some((common, _))
+                    if common != carried(&good.release)
+                        && self.looked.expected.rollout.is_none()
+                        && good.at < self.check.opened_at =>
+                {
                     let own = release_words(&good.release);
                     let words = format!("has its own last good release {own}, and most of the others have another one");
                     Found::drifted(vec![Finding {
