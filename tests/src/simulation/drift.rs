@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use manifold_core::drift::check::Telling;
-use manifold_core::drift::{Aspect, Check, Standing, Value};
+use manifold_core::drift::{Aspect, Check, Standing, Value, slot};
 use manifold_core::ids::TargetKey;
 use manifold_core::ledger::Key;
 use manifold_core::run::posting::Posting;
@@ -58,7 +58,7 @@ pub fn fleet(more: &str) -> String {
 /// The simulation does not settle, or there is another number of checks than one more.
 pub fn check(simulation: &mut Simulation) -> Result<Check, String> {
     let known = simulation.world().checks().len();
-    let hour = simulation.world().now().plus(Span::from_minutes(61));
+    let hour = slot(simulation.world().now(), Span::from_minutes(60)).plus(Span::from_minutes(61));
     simulation.pass_until(hour).map_err(|error| error.to_string())?;
     simulation.tick_drift(Span::from_millis(0));
     simulation.tick_drift(Span::from_minutes(1));
@@ -76,19 +76,34 @@ struct Truth {
     drifted: BTreeSet<(TargetKey, Aspect)>,
     /// They can't be seen.
     hidden: BTreeSet<TargetKey>,
+    /// How often somebody started them by hand: the last one is the revision's drift, the others are the health's.
+    started: BTreeMap<TargetKey, u32>,
 }
 
 impl Truth {
     fn tamper(&mut self, target: &TargetKey, what: &Tampering) {
         let mut drifts = |aspect| self.drifted.insert((target.clone(), aspect));
         match what {
-            Tampering::Start { .. } => drifts(Aspect::Revision),
+            Tampering::Start { .. } => {
+                let times = self.started.entry(target.clone()).or_default();
+                *times += 1;
+                if *times > 1 {
+                    drifts(Aspect::Health);
+                }
+                drifts(Aspect::Revision)
+            }
             Tampering::Edit { .. } => drifts(Aspect::Definition),
             Tampering::Disable { .. } => drifts(Aspect::Health),
             Tampering::Change { .. } => drifts(Aspect::Stack),
             Tampering::RemoveRole => self.hidden.insert(target.clone()),
             Tampering::Repair => {
-                self.drifted.retain(|(key, aspect)| key != target || *aspect == Aspect::Revision);
+                let started = self.started.get(target).copied().unwrap_or(0);
+                let stays = |aspect: Aspect| match aspect {
+                    Aspect::Revision => true,
+                    Aspect::Health => started > 1,
+                    Aspect::Definition | Aspect::Stack => false,
+                };
+                self.drifted.retain(|(key, aspect)| key != target || stays(*aspect));
                 self.hidden.remove(target)
             }
         };

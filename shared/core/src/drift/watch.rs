@@ -70,10 +70,14 @@ impl OpenCheck {
     ) -> Watch {
         let Some(closed) = check.closed() else {
             let settle = Outgoing::from(Payload::from(Note::Settle { check: check.run.clone() }));
-            let wake = now.plus(self.pause);
-            // What is asked for just before the end must not keep the end waiting.
-            self.asleep_until = if now < check.due_at { wake.min(check.due_at) } else { wake };
-            self.pause = self.pause.plus(self.pause).min(LONGEST);
+            if now < check.due_at {
+                // What is asked for just before the end must not keep the end waiting.
+                self.asleep_until = now.plus(self.pause).min(check.due_at);
+                self.pause = self.pause.plus(self.pause).min(LONGEST);
+            } else {
+                // Until it is done, at nearly every tick: the message may be lost again.
+                self.asleep_until = now.plus(FIRST);
+            }
             return Watch::Open { open: self, messages: vec![settle] };
         };
         let is_silent = check.channel == crate::plan::Channel::Silent;
