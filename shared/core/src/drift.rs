@@ -178,7 +178,8 @@ impl Ignore {
             || wildcard::fits(&self.target, &key.to_string())
     }
 
-    /// Whether the rule hides a finding at a path, now.
+    /// Whether the rule hides a finding at a path, now. Why something is not known it hides only if it names a path
+    /// ([`judge::judge`]): a rule about a whole target does not make in sync what nobody looked at.
     #[must_use]
     pub fn hides(&self, aspect: Aspect, path: Option<&str>, now: Timestamp) -> bool {
         now < self.until
@@ -351,12 +352,32 @@ pub struct Last {
     pub check: RunId,
     /// When it was opened.
     pub opened_at: Timestamp,
+    /// The one that a schedule opened last: whose successor may be overdue, whatever operators asked for since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turn: Option<Turn>,
     /// The check whose message stands last in Slack.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub posted: Option<RunId>,
     /// When all that stands was told last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest_at: Option<Timestamp>,
+}
+
+impl Last {
+    /// Whether a check is the one that a schedule opened last.
+    #[must_use]
+    pub fn is_turn_of(&self, check: &RunId) -> bool {
+        self.turn.as_ref().is_some_and(|turn| turn.check == *check)
+    }
+}
+
+/// A check that a schedule opened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Turn {
+    /// Which.
+    pub check: RunId,
+    /// The beginning of its slot.
+    pub slot: Timestamp,
 }
 
 /// The text of a definition, under its digest: written once, and shared by all targets that have it.

@@ -419,6 +419,7 @@ fn hostile(text: &str) -> Finding {
         found: Some(text.to_owned()),
         by: Some(text.to_owned()),
         at: Some(at("2026-11-28T06:30:00Z")),
+        is_unseen: false,
     }
 }
 
@@ -620,7 +621,7 @@ proptest! {
         }];
         let since = at("2026-11-20T06:00:00Z");
         let finding = Finding {
-            words, path: Some(path), expected: Some(expected), found: Some(found), by: Some(by), at: Some(since),
+            words, path: Some(path), expected: Some(expected), found: Some(found), by: Some(by), at: Some(since), is_unseen: false,
         };
         let mut report = concluded(&mut story, |index| {
             let (aspect, value, change) = kinds[index % kinds.len()];

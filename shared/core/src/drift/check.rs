@@ -50,7 +50,7 @@ pub struct Check {
     pub channel: Channel,
     /// How many targets were looked at.
     pub looked: u32,
-    /// How often the last good release was met, by its source execution.
+    /// How often the last good release was met, by its revision; by its source execution if it has none.
     #[serde(default)]
     pub releases: Tally,
     /// How often a deployed revision was met.
@@ -204,7 +204,8 @@ pub struct Looked {
     /// The second one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub second: Option<Sight>,
-    /// What it is compared with, as it was known at the first look.
+    /// What it is compared with, as it was known at the first look; the last good release, and the rollout that is under
+    /// way, as they were at the last one.
     pub expected: Expected,
     /// What came of it, if it is not in sync, or was not before. Written once, as the check ends.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -381,6 +382,9 @@ impl Check {
                     },
                     unseen @ None => {
                         *unseen = Some((*seen.sight).clone());
+                        // A rollout may have come or gone between the looks.
+                        looked.expected.known = read.known.map(Box::new);
+                        looked.expected.rollout = read.rollout;
                         detections(&seen.sight)
                     }
                 };
@@ -397,7 +401,7 @@ impl Check {
     fn first(&mut self, seen: &SeenAt, read: Read, now: Timestamp) -> Folded {
         let sight = (*seen.sight).clone();
         if let Some(known) = &read.known {
-            self.releases.count(&known.current.release.source.to_string());
+            self.releases.count(&super::judge::carried(&known.current.release));
         }
         let accepted = read.baseline.map(|baseline| baseline.accepted).unwrap_or_default();
         if let Some(deployed) = super::judge::deployed_revision(&sight) {

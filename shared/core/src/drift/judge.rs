@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use super::check::{Check, Looked};
 use super::definition::differences;
 use super::sight::{ExecutionSeen, PipelineSeen, ResourceDrift, Sight, StackDrift, StackSeen, StateSeen, Trace};
-use super::{Aspect, Looks};
+use super::{Aspect, Ignore, Looks};
 use crate::checkup::Tried;
 use crate::control::Via;
 use crate::ids::RunId;
@@ -45,19 +45,44 @@ impl Value {
             Self::Drifted(findings) | Self::Unknown(findings) => findings,
         }
     }
+}
 
-    fn unknown(words: impl Into<String>) -> Self {
-        Self::Unknown(vec![Finding::of(words)])
+/// What one look found in a comparison. Nothing of either: it is in sync.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Found {
+    /// What is not as it should be.
+    drifted: Vec<Finding>,
+    /// Why the rest is not known.
+    unseen: Vec<Finding>,
+}
+
+impl Found {
+    fn drifted(drifted: Vec<Finding>) -> Self {
+        Self { drifted, unseen: Vec::new() }
     }
 
-    fn of(drifted: Vec<Finding>, unseen: Vec<Finding>) -> Self {
-        match (drifted.is_empty(), unseen.is_empty()) {
-            (true, true) => Self::InSync,
-            (true, false) => Self::Unknown(unseen),
-            (false, _) => Self::Drifted(drifted.into_iter().chain(unseen).collect()),
+    fn unknown(words: impl Into<String>) -> Self {
+        Self { drifted: Vec::new(), unseen: vec![Finding::of(words)] }
+    }
+
+    fn is_in_sync(&self) -> bool {
+        self.drifted.is_empty() && self.unseen.is_empty()
+    }
+
+    fn into_value(self) -> Value {
+        match (self.drifted.is_empty(), self.unseen.is_empty()) {
+            (true, true) => Value::InSync,
+            (true, false) => Value::Unknown(self.unseen),
+            (false, _) => {
+                let unseen = self.unseen.into_iter().map(|finding| Finding { is_unseen: true, ..finding });
+                Value::Drifted(self.drifted.into_iter().chain(unseen).collect())
+            }
         }
     }
 }
+
+/// Words, path, and what was expected and found.
+type Sense<'a> = (&'a str, Option<&'a str>, Option<&'a str>, Option<&'a str>);
 
 /// One thing that is not as it should be, or the reason why that is not known.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,11 +104,14 @@ pub struct Finding {
     /// When.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Timestamp>,
+    /// Among the findings of a drift: that it is none, but the reason why something else is not known.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_unseen: bool,
 }
 
 impl Finding {
     pub(super) fn of(words: impl Into<String>) -> Self {
-        Self { words: words.into(), path: None, expected: None, found: None, by: None, at: None }
+        Self { words: words.into(), path: None, expected: None, found: None, by: None, at: None, is_unseen: false }
     }
 
     fn at_path(path: impl Into<String>, words: impl Into<String>) -> Self {
@@ -91,15 +119,16 @@ impl Finding {
     }
 
     /// What makes it the same finding at another look.
-    fn sense(&self) -> (&str, Option<&str>, Option<&str>, Option<&str>) {
+    fn sense(&self) -> Sense<'_> {
         (&self.words, self.path.as_deref(), self.expected.as_deref(), self.found.as_deref())
     }
 }
 
-/// A digest of findings, whoever is to blame for them and when: the same ones have the same.
+/// A digest of findings, whoever is to blame for them and when, and whatever else could not be seen: the same ones have the
+/// same.
 #[must_use]
 pub fn fingerprint(findings: &[Finding]) -> String {
-    let senses: BTreeSet<_> = findings.iter().map(Finding::sense).collect();
+    let senses: BTreeSet<_> = findings.iter().filter(|finding| !finding.is_unseen).map(Finding::sense).collect();
     let digest = Sha256::digest(format!("{senses:?}").as_bytes());
     digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
@@ -130,60 +159,58 @@ pub fn judge(
         let one = |sight: &Sight| Judge { check, looks, looked, sight, texts }.aspect(*aspect);
         let (first, second) = (one(&looked.first), looked.second.as_ref().map(one));
         let acceptable = second.as_ref().unwrap_or(&first).1.clone();
-        let value = match second {
+        let found = match second {
             Some((second, _)) => confirmed(first.0, second),
             None => first.0,
         };
         let rules: Vec<_> = check.policy.ignore.iter().filter(|rule| rule.covers(account_name, &looked.key)).collect();
-        let is_hidden = |finding: &Finding| rules.iter().any(|rule| rule.hides(*aspect, finding.path.as_deref(), now));
-        let split = |findings: Vec<Finding>| findings.into_iter().partition::<Vec<_>, _>(is_hidden);
-        let (value, hidden) = match value {
-            Value::InSync => (Value::InSync, Vec::new()),
-            Value::Drifted(findings) => {
-                let (hidden, left) = split(findings);
-                (Value::of(left, Vec::new()), hidden)
-            }
-            Value::Unknown(findings) => {
-                let (hidden, left) = split(findings);
-                (Value::of(Vec::new(), left), hidden)
-            }
-        };
-        (*aspect, Judged { value, hidden, acceptable })
+        let hides = |rule: &Ignore, finding: &Finding| rule.hides(*aspect, finding.path.as_deref(), now);
+        let (mut hidden, drifted): (Vec<Finding>, Vec<Finding>) =
+            found.drifted.into_iter().partition(|finding| rules.iter().any(|rule| hides(rule, finding)));
+        // What nobody could see is not known and meant, unless the rule names it.
+        let (known, unseen): (Vec<Finding>, Vec<Finding>) = found
+            .unseen
+            .into_iter()
+            .partition(|finding| rules.iter().any(|rule| rule.path.is_some() && hides(rule, finding)));
+        hidden.extend(known);
+        (*aspect, Judged { value: Found { drifted, unseen }.into_value(), hidden, acceptable })
     });
     judged.collect()
 }
 
 /// Two looks at the same.
-fn confirmed(first: Value, second: Value) -> Value {
-    match (first, second) {
-        (_, Value::InSync) => Value::InSync,
-        (first, Value::Drifted(second)) => {
-            let before: BTreeSet<_> = first.findings().iter().map(Finding::sense).collect();
-            let (both, once): (Vec<Finding>, Vec<Finding>) =
-                second.into_iter().partition(|finding| before.contains(&finding.sense()));
-            match (both.is_empty(), &first) {
-                (false, Value::Drifted(_)) => Value::Drifted(both),
-                (true | false, _) => {
-                    let unconfirmed = |finding: Finding| Finding {
-                        words: format!("seen at one of two looks only: {}", finding.words),
-                        ..finding
-                    };
-                    Value::Unknown(both.into_iter().chain(once).map(unconfirmed).collect())
-                }
-            }
-        }
-        // It was seen to be in order; that it could not be seen once more is no news of it.
-        (Value::InSync, Value::Unknown(_)) => Value::InSync,
-        (Value::Unknown(_), Value::Unknown(second)) => Value::Unknown(second),
-        (Value::Drifted(first), Value::Unknown(second)) => {
-            let why = second.first().map(|finding| finding.words.clone()).unwrap_or_default();
-            let unconfirmed = |finding: Finding| Finding {
-                words: format!("{}; it could not be looked at again: {why}", finding.words),
-                ..finding
-            };
-            Value::Unknown(first.into_iter().map(unconfirmed).collect())
-        }
+fn confirmed(first: Found, second: Found) -> Found {
+    fn senses<'a>(findings: &'a [Finding]) -> BTreeSet<Sense<'a>> {
+        findings.iter().map(Finding::sense).collect()
     }
+    let unconfirmed = |finding: Finding, words: String| Finding { words, ..finding };
+    // What the second one finds in order is in order; so is what the first one did and the second one could not see.
+    if second.is_in_sync() || (second.drifted.is_empty() && first.is_in_sync()) {
+        return Found::default();
+    }
+    if second.drifted.is_empty() {
+        // Whatever kept the second one from seeing may be what hides the drift: unless the first one saw it all the same.
+        if first.drifted.is_empty() || senses(&second.unseen).is_subset(&senses(&first.unseen)) {
+            return second;
+        }
+        let why = second.unseen.first().map(|finding| finding.words.clone()).unwrap_or_default();
+        let again = |finding: Finding| {
+            let words = format!("{}; it could not be looked at again: {why}", finding.words);
+            unconfirmed(finding, words)
+        };
+        return Found { drifted: Vec::new(), unseen: first.drifted.into_iter().map(again).collect() };
+    }
+    let before = senses(&first.drifted);
+    let (both, once): (Vec<Finding>, Vec<Finding>) =
+        second.drifted.into_iter().partition(|finding| before.contains(&finding.sense()));
+    if !both.is_empty() {
+        return Found { drifted: both, unseen: second.unseen };
+    }
+    let once = once.into_iter().map(|finding| {
+        let words = format!("seen at one of two looks only: {}", finding.words);
+        unconfirmed(finding, words)
+    });
+    Found { drifted: Vec::new(), unseen: once.chain(second.unseen).collect() }
 }
 
 /// The revisions of the execution that was deployed last, as one text.
@@ -241,27 +268,26 @@ struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    fn aspect(&self, aspect: Aspect) -> (Value, Option<String>) {
+    fn aspect(&self, aspect: Aspect) -> (Found, Option<String>) {
         if let Some(why) = unseen(&self.sight.assumed) {
-            return (Value::unknown(why), None);
+            return (Found::unknown(why), None);
         }
-        let (value, acceptable) = match aspect {
+        let (found, acceptable) = match aspect {
             Aspect::Revision => self.revision(),
             Aspect::Definition => self.definition(),
             Aspect::Health => self.health(),
             Aspect::Stack => self.stack(),
         };
-        let accepted = self.looked.expected.accepted.get(&aspect);
-        match (value, &acceptable, accepted) {
-            // A rollout that came after the acceptance goes before it.
-            (Value::Drifted(_), Some(found), Some(accepted))
-                if accepted.fingerprint == *found
-                    && accepted.by.via != Via::Manifold
-                    && (aspect != Aspect::Revision || self.good().is_none_or(|good| good.at < accepted.at)) =>
-            {
-                (Value::InSync, acceptable)
-            }
-            (value, _, _) => (value, acceptable),
+        let accepted = self.looked.expected.accepted.get(&aspect).filter(|accepted| {
+            acceptable.as_ref() == Some(&accepted.fingerprint)
+                && accepted.by.via != Via::Manifold
+                // A rollout that came after the acceptance goes before it.
+                && (aspect != Aspect::Revision || self.good().is_none_or(|good| good.at < accepted.at))
+        });
+        match accepted {
+            // What could not be seen nobody has accepted.
+            Some(_) => (Found { drifted: Vec::new(), ..found }, acceptable),
+            None => (found, acceptable),
         }
     }
 
@@ -269,7 +295,7 @@ impl Judge<'_> {
         self.looked.expected.known.as_ref().map(|known| &known.current)
     }
 
-    fn revision(&self) -> (Value, Option<String>) {
+    fn revision(&self) -> (Found, Option<String>) {
         let (deployed, executions, pipeline) =
             match (&self.sight.deployed, &self.sight.executions, &self.sight.pipeline) {
                 (Some(Tried::Done(deployed)), Some(Tried::Done(executions)), Some(Tried::Done(pipeline))) => {
@@ -282,59 +308,56 @@ impl Judge<'_> {
                         deployed.as_ref().and_then(unseen),
                     ];
                     let why = why.into_iter().flatten().next();
-                    return (Value::unknown(why.unwrap_or_else(|| "it was not looked at".to_owned())), None);
+                    return (Found::unknown(why.unwrap_or_else(|| "it was not looked at".to_owned())), None);
                 }
             };
         let stage = &pipeline.deploy_stage;
         let Some(last) = deployed.first() else {
             // "Filter for executions that have succeeded in a stage" has data since 2024-02-01 only (API reference,
             // `SucceededInStageFilter`).
-            return (Value::unknown(format!("no execution is listed that succeeded in stage {stage}")), None);
+            return (Found::unknown(format!("no execution is listed that succeeded in stage {stage}")), None);
         };
         let acceptable = Some(last.id.to_string());
         if let Some(why) = unsettled(last, deployed, executions, pipeline) {
-            return (Value::unknown(why), acceptable);
+            return (Found { drifted: Vec::new(), unseen: vec![why] }, acceptable);
         }
         let by = |finding: Finding| Finding { by: starter(last), at: last.started_at, ..finding };
         let runs = last.revisions.values().next().map_or_else(|| last.id.to_string(), |id| short(id).to_owned());
         let value = match self.good() {
             None => match (self.check.deployed.common(), deployed_revision(self.sight)) {
-                (Some((common, _)), Some(own)) if common == own => Value::InSync,
-                (Some((common, count)), Some(_)) => Value::Drifted(vec![by(Finding {
-                    expected: Some(shortened(common)),
+                (Some((common, _)), Some(own)) if common == own => Found::default(),
+                // How many they are is no part of it: that changes, and the finding would be another one.
+                (Some((common, _)), Some(_)) => Found::drifted(vec![by(Finding {
+                    expected: Some(shortened(short(common))),
                     found: Some(shortened(&runs)),
                     ..Finding::at_path(
                         "/deployed",
-                        format!("runs {runs}, and {count} of the others run {}", short(common)),
+                        format!("runs {runs}, and most of the others run {}", short(common)),
                     )
                 })]),
-                (None, _) | (_, None) => Value::unknown(
+                (None, _) | (_, None) => Found::unknown(
                     "no rollout has reached it yet, and the others have no revision in common to compare it with",
                 ),
             },
             Some(good) if carries(last, good) => match self.check.releases.common() {
-                Some((common, count))
-                    if common != good.release.source.to_string() && self.looked.expected.rollout.is_none() =>
-                {
-                    let words = format!(
-                        "has its own last good release {}, and {count} of the others have another one",
-                        release_words(&good.release)
-                    );
-                    Value::Drifted(vec![Finding {
-                        expected: Some(common.rsplit('/').next().unwrap_or(common).to_owned()),
-                        found: Some(good.release.source.id.to_string()),
+                Some((common, _)) if common != carried(&good.release) && self.looked.expected.rollout.is_none() => {
+                    let own = release_words(&good.release);
+                    let words = format!("has its own last good release {own}, and most of the others have another one");
+                    Found::drifted(vec![Finding {
+                        expected: Some(short(common.rsplit('/').next().unwrap_or(common)).to_owned()),
+                        found: Some(own),
                         ..Finding::at_path("/release", words)
                     }])
                 }
-                Some(_) | None => Value::InSync,
+                Some(_) | None => Found::default(),
             },
             Some(good) => match &self.looked.expected.rollout {
-                Some(run) => Value::unknown(format!("rollout {run} is under way")),
+                Some(run) => Found::unknown(format!("rollout {run} is under way")),
                 None => {
                     let should = release_words(&good.release);
                     let how = if last.is_rollback { "was rolled back to" } else { "runs" };
                     let words = format!("{how} {runs} instead of {should}, which run {} brought", good.run);
-                    Value::Drifted(vec![by(Finding {
+                    Found::drifted(vec![by(Finding {
                         expected: Some(shortened(&should)),
                         found: Some(shortened(&runs)),
                         ..Finding::at_path("/deployed", words)
@@ -345,11 +368,11 @@ impl Judge<'_> {
         (value, acceptable)
     }
 
-    fn definition(&self) -> (Value, Option<String>) {
+    fn definition(&self) -> (Found, Option<String>) {
         let pipeline = match &self.sight.pipeline {
             Some(Tried::Done(pipeline)) => pipeline,
-            Some(other) => return (Value::unknown(unseen(other).unwrap_or_default()), None),
-            None => return (Value::unknown("it was not looked at"), None),
+            Some(other) => return (Found::unknown(unseen(other).unwrap_or_default()), None),
+            None => return (Found::unknown("it was not looked at"), None),
         };
         let digest = &pipeline.digest;
         let acceptable = Some(digest.clone());
@@ -359,22 +382,20 @@ impl Judge<'_> {
                 self.differs(&accepted.fingerprint, "differs from its baseline", pipeline)
             }
             // Somebody said so, for this target.
-            (Some(accepted), _) if accepted.by.via != Via::Manifold => Value::InSync,
-            (_, Some((common, count))) => {
-                self.differs(common, &format!("differs from what {count} of the others have"), pipeline)
-            }
-            (Some(_), None) => Value::InSync,
-            (None, None) if self.check.definitions.common().is_some() => Value::InSync,
+            (Some(accepted), _) if accepted.by.via != Via::Manifold => Found::default(),
+            (_, Some((common, _))) => self.differs(common, "differs from what most of the others have", pipeline),
+            (Some(_), None) => Found::default(),
+            (None, None) if self.check.definitions.common().is_some() => Found::default(),
             (None, None) => {
                 let words = "its definition is recorded as the baseline from now on; there was none to compare it with";
-                Value::unknown(words)
+                Found::unknown(words)
             }
         };
         (value, acceptable)
     }
 
     /// The findings of a definition that is not as it should be: a place each, as far as the texts are known.
-    fn differs(&self, expected: &str, words: &str, pipeline: &PipelineSeen) -> Value {
+    fn differs(&self, expected: &str, words: &str, pipeline: &PipelineSeen) -> Found {
         let trace = self.trace(|trace| trace.event.ends_with("Pipeline"));
         let blamed = |finding: Finding| Finding {
             by: trace.map(|trace| trace.by.clone()),
@@ -401,10 +422,10 @@ impl Judge<'_> {
         if findings.is_empty() {
             findings.push(blamed(Finding::at_path("/", format!("{words}; the texts are not kept"))));
         }
-        Value::Drifted(findings)
+        Found::drifted(findings)
     }
 
-    fn health(&self) -> (Value, Option<String>) {
+    fn health(&self) -> (Found, Option<String>) {
         let mut unknown = Vec::new();
         let mut drifted = Vec::new();
         match &self.sight.state {
@@ -424,7 +445,7 @@ impl Judge<'_> {
             None => unknown.push(Finding::of("it was not looked at")),
         }
         let acceptable = (!drifted.is_empty()).then(|| fingerprint(&drifted));
-        (Value::of(drifted, unknown), acceptable)
+        (Found { drifted, unseen: unknown }, acceptable)
     }
 
     fn state(&self, state: &StateSeen) -> Vec<Finding> {
@@ -470,7 +491,7 @@ impl Judge<'_> {
         }
         // Before its first rollout whoever works there works there.
         let Some(good) = self.good() else { return findings };
-        let told = self.looks.aspects.contains(&Aspect::Revision) && matches!(self.revision().0, Value::Drifted(_));
+        let told = self.looks.aspects.contains(&Aspect::Revision) && !self.revision().0.drifted.is_empty();
         let last = self.sight.deployed.as_ref().and_then(Tried::done).and_then(|deployed| deployed.first());
         let foreign = executions.iter().filter(|execution| {
             execution.started_at.is_some_and(|at| at > good.at)
@@ -487,7 +508,7 @@ impl Judge<'_> {
         findings
     }
 
-    fn stack(&self) -> (Value, Option<String>) {
+    fn stack(&self) -> (Found, Option<String>) {
         let (mut drifted, mut unknown) = (Vec::new(), Vec::new());
         for stack in &self.sight.stacks {
             let name = &stack.name;
@@ -502,11 +523,19 @@ impl Judge<'_> {
                 ),
             }
         }
-        if self.sight.stacks.is_empty() {
+        let unlooked = |name: &&String| !self.sight.stacks.iter().any(|stack| stack.name == **name);
+        unknown.extend(
+            self.looks
+                .stacks
+                .iter()
+                .filter(unlooked)
+                .map(|name| Finding::at_path(format!("/{name}"), format!("stack {name}: it was not looked at"))),
+        );
+        if self.sight.stacks.is_empty() && unknown.is_empty() {
             unknown.push(Finding::of("no stack was looked at"));
         }
         let acceptable = (!drifted.is_empty()).then(|| fingerprint(&drifted));
-        (Value::of(drifted, unknown), acceptable)
+        (Found { drifted, unseen: unknown }, acceptable)
     }
 
     fn detected(&self, name: &str, found: &StackDrift, drifted: &mut Vec<Finding>, unknown: &mut Vec<Finding>) {
@@ -588,6 +617,14 @@ impl Judge<'_> {
     }
 }
 
+/// What a release carries, so that the same revision is the same whatever execution released it.
+pub(super) fn carried(release: &Release) -> String {
+    match &release.revision {
+        Some(revision) => revision.id.clone(),
+        None => release.source.to_string(),
+    }
+}
+
 /// Whether an execution deployed what the ledger knows.
 fn carries(execution: &ExecutionSeen, good: &Good) -> bool {
     let pinned = good.pinned.as_deref();
@@ -604,21 +641,31 @@ fn unsettled(
     deployed: &[ExecutionSeen],
     executions: &[ExecutionSeen],
     pipeline: &PipelineSeen,
-) -> Option<String> {
+) -> Option<Finding> {
     if pipeline.is_parallel {
         // A later start is no later deploy there ("How pipeline executions work", PARALLEL mode).
         let latest = deployed.iter().max_by_key(|execution| execution.updated_at);
         if latest.is_some_and(|latest| latest.id != last.id && latest.revisions != last.revisions) {
-            return Some("executions run in PARALLEL: it can't be told which one was deployed last".to_owned());
+            let words = "executions run in PARALLEL: it can't be told which one was deployed last";
+            return Some(Finding::of(words));
         }
     }
     let later = executions.iter().filter(|other| other.id != last.id && other.started_at > last.started_at);
-    later.into_iter().find_map(|other| match other.status.as_str() {
-        "InProgress" | "Stopping" => Some("another execution is under way".to_owned()),
-        // "Abandon" leaves the provider's work running ("Stop a pipeline execution").
-        "Stopped" => {
-            Some(format!("execution {} was stopped later: whether it had deployed anything can't be told", other.id))
-        }
-        _ => None,
+    later.into_iter().find_map(|other| {
+        let (path, words) = match other.status.as_str() {
+            "InProgress" | "Stopping" => ("/executions/running", "another execution is under way".to_owned()),
+            // "Abandon" leaves the provider's work running ("Stop a pipeline execution").
+            "Stopped" => (
+                "/executions/stopped",
+                "an execution was stopped later: whether it had deployed anything can't be told".to_owned(),
+            ),
+            "Succeeded" | "Failed" | "Superseded" | "Cancelled" => return None,
+            // `PipelineExecutionStatus` of the CodePipeline API has no others.
+            unheard => {
+                let words = "a later execution is in a state that this version does not know";
+                ("/executions/unheard", format!("{words}: {}", shortened(unheard)))
+            }
+        };
+        Some(Finding { found: Some(other.id.to_string()), ..Finding::at_path(path, words) })
     })
 }

@@ -10,7 +10,7 @@ use super::check::{Again, Change, Check, Closed, Concluded, Counts, Looked, News
 use super::judge::{Judged, Value, fingerprint, judge};
 use super::message::{Look, Note, ToInspect};
 use super::watch::overdue_from;
-use super::{Aspect, Cause, Last, Looks, Quiet, Response, Sight, Stand, Standing, by_account, slot};
+use super::{Aspect, Cause, Last, Looks, Quiet, Response, Sight, Stand, Standing, Turn, by_account, slot};
 use crate::checkup::Tried;
 use crate::control::{Command, Request, Who};
 use crate::ids::{Nonce, TargetKey};
@@ -120,7 +120,7 @@ pub fn settle(facts: Facts<'_>, now: Timestamp) -> Settled {
         }
         Phase::Looking => match check.policy.confirm.filter(|_| !is_due) {
             Some(delay) => {
-                let suspects: Vec<&PlannedTarget> = suspects(facts, now);
+                let suspects: Vec<&PlannedTarget> = suspects(facts);
                 if suspects.is_empty() {
                     return end(facts, now);
                 }
@@ -140,7 +140,7 @@ pub fn settle(facts: Facts<'_>, now: Timestamp) -> Settled {
 fn is_overdue(facts: Facts<'_>, now: Timestamp) -> bool {
     let Facts { check, last, .. } = facts;
     check.overdue_at.is_none()
-        && last.is_some_and(|last| last.check == check.run)
+        && last.is_some_and(|last| last.is_turn_of(&check.run))
         && overdue_from(check).is_some_and(|from| now >= from)
 }
 
@@ -172,7 +172,7 @@ pub fn missing(facts: Facts<'_>, now: Timestamp) -> Vec<Outgoing> {
         // Before that, a second look would not be one: whatever goes by itself has had no time to.
         && now >= since.plus(check.policy.confirm.unwrap_or(delay)).plus(PATIENCE)
     {
-        let unconfirmed: Vec<&PlannedTarget> = suspects(facts, *since)
+        let unconfirmed: Vec<&PlannedTarget> = suspects(facts)
             .into_iter()
             .filter(|planned| by_index.get(&planned.index).is_some_and(|looked| looked.second.is_none()))
             .collect();
@@ -201,21 +201,28 @@ fn looks_of(planned: &PlannedTarget) -> Looks {
 }
 
 /// The targets whose first look found something that is not in sync.
-fn suspects<'a>(facts: Facts<'a>, now: Timestamp) -> Vec<&'a PlannedTarget> {
+fn suspects(facts: Facts<'_>) -> Vec<&PlannedTarget> {
     let by_index: BTreeMap<u32, &Looked> = facts.looked.iter().map(|looked| (looked.index, looked)).collect();
     let is_suspect = |planned: &&PlannedTarget| {
         let Some(looked) = by_index.get(&planned.index) else { return false };
         let first = Looked { second: None, ..(*looked).clone() };
-        let judged = judge(facts.check, &planned.account_name, &looks_of(planned), &first, facts.texts, now);
+        let judged = judged(facts, planned, &first);
         judged.values().any(|judged| judged.value != Value::InSync)
     };
     facts.plan.iter().filter(is_suspect).collect()
 }
 
+/// What was seen of a target, judged. Rules hold or not as of the check's opening, whenever it is judged: one that expires
+/// midway would have what it hid count without a second look.
+fn judged(facts: Facts<'_>, planned: &PlannedTarget, looked: &Looked) -> BTreeMap<Aspect, Judged> {
+    let Facts { check, texts, .. } = facts;
+    judge(check, &planned.account_name, &looks_of(planned), looked, texts, check.opened_at)
+}
+
 /// How the comparisons of a target came out, at the end.
 #[must_use]
-pub fn values(facts: Facts<'_>, planned: &PlannedTarget, looked: &Looked, now: Timestamp) -> BTreeMap<Aspect, Judged> {
-    let mut judged = judge(facts.check, &planned.account_name, &looks_of(planned), looked, facts.texts, now);
+pub fn values(facts: Facts<'_>, planned: &PlannedTarget, looked: &Looked) -> BTreeMap<Aspect, Judged> {
+    let mut judged = judged(facts, planned, looked);
     if facts.check.policy.confirm.is_some() && looked.second.is_none() {
         // A finding that nobody confirmed in time is none.
         for judged in judged.values_mut() {
@@ -313,45 +320,51 @@ fn end(facts: Facts<'_>, now: Timestamp) -> Settled {
                 &missing
             }
         };
-        let judged = values(facts, planned, looked, now);
-        let has = |is: fn(&Value) -> bool| judged.values().any(|judged| is(&judged.value));
+        let values: BTreeMap<Aspect, Value> = match looked.concluded.is_empty() {
+            true => values(facts, planned, looked).into_iter().map(|(aspect, judged)| (aspect, judged.value)).collect(),
+            // A death midway: it was concluded together with what stands of it, and so it stays.
+            false => {
+                let concluded = |aspect: &Aspect| looked.concluded.get(aspect).map(|concluded| concluded.value.clone());
+                let looks = looks_of(planned).aspects.into_iter();
+                looks.map(|aspect| (aspect, concluded(&aspect).unwrap_or(Value::InSync))).collect()
+            }
+        };
+        let has = |is: fn(&Value) -> bool| values.values().any(is);
         let is_drifted = |value: &Value| matches!(value, Value::Drifted(_));
-        match (has(is_drifted), has(|value| matches!(value, Value::Unknown(_)))) {
+        match (has(is_drifted), has(|value| matches!(value, Value::Unknown(_))) || values.is_empty()) {
             (true, _) => counts.drifted += 1,
             (false, true) => counts.unknown += 1,
             (false, false) => counts.in_sync += 1,
         }
-        if is_safe_to_redeploy(&judged, looked) {
+        if is_safe_to_redeploy(&values, looked) {
             redeploys.push(planned.key.clone());
         }
         let concluded = match looked.concluded.is_empty() {
-            // A death midway: it was concluded together with what stands of it.
             false => looked.concluded.clone(),
             true => {
                 let before = by_key.get(&planned.key).copied();
                 let stand = |aspect: &Aspect| before.and_then(|before| before.stands.get(aspect));
-                let concluded: BTreeMap<Aspect, Concluded> = judged
+                let concluded: BTreeMap<Aspect, Concluded> = values
                     .iter()
-                    .filter_map(|(aspect, judged)| {
-                        let change = changed(&judged.value, stand(aspect))?;
-                        Some((*aspect, Concluded { value: judged.value.clone(), change }))
+                    .filter_map(|(aspect, value)| {
+                        let change = changed(value, stand(aspect))?;
+                        Some((*aspect, Concluded { value: value.clone(), change }))
                     })
                     .collect();
                 if !concluded.is_empty() {
                     targets.push(Looked { concluded: concluded.clone(), ..looked.clone() });
-                    if !is_late {
-                        let mut after = before.map(|before| before.stands.clone()).unwrap_or_default();
-                        for (aspect, judged) in &judged {
-                            match stands(check, &judged.value, stand(aspect), now) {
-                                Some(stand) => after.insert(*aspect, stand),
-                                None => after.remove(aspect),
-                            };
-                        }
+                    // A later check may have died before it could say that it was the last one.
+                    let is_known_better = before.is_some_and(|before| before.as_of > check.opened_at);
+                    if !is_late && !is_known_better {
+                        // What is not compared any more does not stand.
+                        let stands = values
+                            .iter()
+                            .filter_map(|(aspect, value)| Some((*aspect, stands(check, value, stand(aspect), now)?)));
                         stood.push(Standing {
                             target: planned.key.clone(),
                             account_name: planned.account_name.clone(),
                             as_of: check.opened_at,
-                            stands: after,
+                            stands: stands.collect(),
                         });
                     }
                 }
@@ -406,9 +419,11 @@ fn end(facts: Facts<'_>, now: Timestamp) -> Settled {
         Telling::Post | Telling::Silent => None,
     };
     let is_posted = closed.telling == Telling::Post;
+    let turn = turn(check, last);
     let last = match last.filter(|_| is_late) {
-        Some(last) => last.clone(),
+        Some(last) => Last { turn, ..last.clone() },
         None => Last {
+            turn,
             check: check.run.clone(),
             opened_at: check.opened_at,
             posted: if is_posted { Some(check.run.clone()) } else { last.and_then(|last| last.posted.clone()) },
@@ -423,6 +438,17 @@ fn end(facts: Facts<'_>, now: Timestamp) -> Settled {
     Settled::Ends(Box::new(Ending { targets, standing: stood, check, last, again, messages }))
 }
 
+/// The check that a schedule opened last, this one included.
+fn turn(check: &Check, last: Option<&Last>) -> Option<Turn> {
+    let before = last.and_then(|last| last.turn.clone());
+    match &check.cause {
+        Cause::Scheduled { slot, .. } if before.as_ref().is_none_or(|before| before.slot < *slot) => {
+            Some(Turn { check: check.run.clone(), slot: *slot })
+        }
+        Cause::Scheduled { .. } | Cause::Asked { .. } => before,
+    }
+}
+
 /// Whether the turn of a digest came since the last one.
 fn is_digest(check: &Check, last: Option<&Last>) -> bool {
     let (Some(every), Some(told)) = (check.policy.digest, last.and_then(|last| last.digest_at)) else { return false };
@@ -434,15 +460,19 @@ fn is_digest(check: &Check, last: Option<&Last>) -> bool {
     slot(at, every) > slot(told, every)
 }
 
-/// Whether nothing but the revision drifted, and what should be there is known.
-fn is_safe_to_redeploy(judged: &BTreeMap<Aspect, Judged>, looked: &Looked) -> bool {
-    let is_drifted =
-        |aspect: &Aspect| judged.get(aspect).is_some_and(|judged| matches!(judged.value, Value::Drifted(_)));
-    let was_deployed = judged.get(&Aspect::Revision).is_some_and(|judged| {
-        let at = |finding: &super::Finding| finding.path.as_deref() == Some("/deployed");
-        matches!(&judged.value, Value::Drifted(findings) if findings.iter().any(at))
-    });
-    was_deployed && looked.expected.known.is_some() && ![Aspect::Definition, Aspect::Stack].iter().any(is_drifted)
+/// Whether nothing but the revision drifted, and what should be there is known. Executions that somebody started or that
+/// failed come with such a drift; a disabled transition, or an approval that nobody gives, would stop a rollout as well.
+fn is_safe_to_redeploy(values: &BTreeMap<Aspect, Value>, looked: &Looked) -> bool {
+    let drift = |aspect: Aspect| match values.get(&aspect) {
+        Some(Value::Drifted(findings)) => findings.as_slice(),
+        Some(Value::InSync | Value::Unknown(_)) | None => &[],
+    };
+    let is_at = |finding: &super::Finding, path: &str| finding.path.as_deref().is_some_and(|own| own.starts_with(path));
+    drift(Aspect::Revision).iter().any(|finding| is_at(finding, "/deployed"))
+        && looked.expected.known.is_some()
+        && drift(Aspect::Definition).is_empty()
+        && drift(Aspect::Stack).is_empty()
+        && drift(Aspect::Health).iter().all(|finding| finding.is_unseen || is_at(finding, "/executions/"))
 }
 
 /// What follows from an end.

@@ -271,14 +271,18 @@ impl Sight {
         self.detections().next().is_none()
     }
 
-    /// Takes in what became of detections that were under way. Says whether anything changed.
+    /// Takes in what became of detections that were under way. Says whether anything changed. What was not answered has not
+    /// ended: it is asked for again until the check's time is up.
     pub fn finish(&mut self, stacks: &[StackSight]) -> bool {
         let mut changed = false;
         for told in stacks {
             let is_open = |stack: &&mut StackSight| {
                 stack.name == told.name && matches!(stack.seen, Tried::Done(StackSeen::Detecting { .. }))
             };
-            let ended = !matches!(told.seen, Tried::Done(StackSeen::Detecting { .. }));
+            let ended = match &told.seen {
+                Tried::Done(StackSeen::Detected(_)) | Tried::Refused { .. } => true,
+                Tried::Done(StackSeen::Detecting { .. }) | Tried::Unanswered { .. } | Tried::NotTried => false,
+            };
             if let Some(stack) = self.stacks.iter_mut().find(is_open).filter(|_| ended) {
                 stack.seen = told.seen.clone();
                 changed = true;

@@ -91,7 +91,7 @@ impl OpenCheck {
             self.asleep_until = now.plus(LONGEST);
             return Watch::Open { open: self, messages: vec![tell] };
         }
-        match overdue_from(check).filter(|_| last.is_some_and(|last| last.check == check.run)) {
+        match overdue_from(check).filter(|_| last.is_some_and(|last| last.is_turn_of(&check.run))) {
             None => Watch::Done { untold: false },
             Some(_) if check.overdue_at.is_some() => Watch::Done { untold: false },
             Some(from) if now < from => {

@@ -453,7 +453,7 @@ fn words_of(line: &AspectLine, spell: impl Fn(&str) -> String) -> Vec<String> {
     let mut words: Vec<String> = match &line.change {
         Some(Change::Resolved { was, .. }) => vec![spell(was)],
         Some(Change::New | Change::Other { .. } | Change::Persisting { .. }) | None => {
-            let own = line.findings.iter().filter(|finding| !is_rest(finding));
+            let own = line.findings.iter().filter(|finding| !is_rest(finding) && !finding.is_unseen);
             let own: Vec<String> = own.map(|finding| spell(&finding.words)).collect();
             match own.is_empty() {
                 true => line.findings.iter().map(|finding| spell(&finding.words)).collect(),
@@ -554,11 +554,11 @@ impl Cluster<'_> {
 
 impl Group<'_> {
     /// What a finding found where, each already as its renderer spells it: `30 → 60`.
-    pub(super) fn values(&self, expected: Option<String>, found: Option<String>) -> Option<String> {
+    pub(super) fn values(path: Option<&str>, expected: Option<String>, found: Option<String>) -> Option<String> {
         match (expected, found) {
             (None, None) => None,
             // Which execution it is; none was expected.
-            (None, Some(found)) if self.aspects.contains(&Aspect::Health) => Some(found),
+            (None, Some(found)) if path.is_some_and(|path| path.starts_with("/executions/")) => Some(found),
             (None, Some(found)) => Some(format!("(nothing) → {found}")),
             (Some(expected), None) => Some(format!("{expected} → (nothing)")),
             (Some(expected), Some(found)) => Some(format!("{expected} → {found}")),

@@ -262,7 +262,7 @@ fn here(place: &Place<'_>, blames: bool) -> String {
 fn row(group: &Group<'_>, cluster: &Cluster<'_>, finding: &Finding) -> String {
     let path = finding.path.as_deref().and_then(|path| code(path, PATH));
     let value = |value: &Option<String>| value.as_deref().and_then(|value| code(value, VALUE));
-    let values = group.values(value(&finding.expected), value(&finding.found));
+    let values = Group::values(finding.path.as_deref(), value(&finding.expected), value(&finding.found));
     let own = cluster.words_of(group, finding).map(|own| prose(own, WORDS));
     let parts: Vec<String> = [path, values, own].into_iter().flatten().collect();
     let blame = Blame::of(finding).filter(|_| !cluster.blames_places).map(Blame::words).unwrap_or_default();

@@ -125,7 +125,7 @@ fn row(group: &Group<'_>, cluster: &Cluster<'_>, finding: &Finding) -> String {
     let path = finding.path.as_deref().map(|path| plain(path, PATH));
     let value =
         |value: &Option<String>| value.as_deref().map(|value| plain(value, VALUE)).filter(|value| !value.is_empty());
-    let values = group.values(value(&finding.expected), value(&finding.found));
+    let values = Group::values(finding.path.as_deref(), value(&finding.expected), value(&finding.found));
     let own = cluster.words_of(group, finding).map(|own| plain(own, WORDS));
     let parts: Vec<String> = [path, values, own].into_iter().flatten().collect();
     let blame = Blame::of(finding).filter(|_| !cluster.blames_places).map(Blame::words).unwrap_or_default();
