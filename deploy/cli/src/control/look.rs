@@ -166,6 +166,11 @@ pub(super) fn told(decisions: &[Decision]) -> String {
     if decisions.is_empty() {
         return "  none yet\n".to_owned();
     }
+    // A link is longer than any column, and of no use when it is cut.
+    let parts = |decision: &Decision| match decision.what.rsplit_once(": ") {
+        Some((what, link)) if aws_console::is_console_link(link) => (what.to_owned(), Some(link.to_owned())),
+        Some(_) | None => (decision.what.clone(), None),
+    };
     let rows = decisions.iter().map(|decision| {
         let answer = match &decision.answer {
             Answer::Done => String::new(),
@@ -175,11 +180,16 @@ pub(super) fn told(decisions: &[Decision]) -> String {
         vec![
             format!("  {}", decision.at),
             text::plain(&decision.who.to_string(), 60),
-            text::plain(&decision.what, WORDS),
+            text::plain(&parts(decision).0, WORDS),
             [answer, why].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("  "),
         ]
     });
-    table(rows.collect())
+    let table = table(rows.collect());
+    let lines = table.lines().zip(decisions).map(|(line, decision)| {
+        let link = parts(decision).1.map_or_else(String::new, |link| format!("    {link}\n"));
+        format!("{line}\n{link}")
+    });
+    lines.collect()
 }
 
 pub(super) async fn why<S: Site>(options: &Why, desk: &mut Desk<'_, S>) -> Result<u8> {

@@ -117,14 +117,17 @@ fn asks(options: &Look, fleet: Option<&Fleet>) -> Result<Vec<Ask>> {
         has(&options.accounts, &|account| is_account(target, account))
             && has(&options.regions, &|region| target.key().region.as_str() == region)
     };
-    let asks: Vec<Ask> = apps
-        .iter()
-        .filter_map(|app| {
-            let targets: Vec<TargetKey> =
-                app.targets().iter().filter(is_meant).map(|target| target.key().clone()).collect();
-            (!targets.is_empty()).then(|| Ask { app: app.name().clone(), targets })
-        })
-        .collect();
+    let mut asks = Vec::with_capacity(apps.len());
+    for app in apps {
+        let targets = app.targets().iter().filter(is_meant).map(|target| target.key().clone());
+        let targets: Vec<TargetKey> = targets.collect();
+        if !targets.is_empty() {
+            asks.push(Ask { app: app.name().clone(), targets });
+        } else if !options.apps.is_empty() {
+            // It was named: that nothing of it is looked at must not pass for an answer.
+            return Err(advise(format!("no target of {} is there", app.name()), "leave out --account or --region"));
+        }
+    }
     match asks.is_empty() {
         false => Ok(asks),
         true => Err(advise("no target is in these accounts and in these Regions", "leave out --account or --region")),
