@@ -376,6 +376,7 @@ impl<L: Ledger + Listings, Q: Queues, C: Clock> Collect<L, Q, C> {
             index: planned.index,
             stack: stack.clone(),
             command: command.id.clone(),
+            at: command.at,
         });
         Ok(revert.map(|note| Outgoing::from(Payload::from(note))).into_iter().collect())
     }

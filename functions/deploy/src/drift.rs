@@ -2,6 +2,7 @@
 
 use manifold_core::checkup::Tried;
 use manifold_core::control::{Answer, Decision};
+use manifold_core::drift::change_set_of;
 use manifold_core::ids::{Nonce, RunId};
 use manifold_core::ledger::{CHECK_RETENTION, Commit, Expect, Item, Key, Write};
 use manifold_core::plan::PlannedTarget;
@@ -29,7 +30,7 @@ impl<L: Ledger, P, Q, E: Revert, C: Clock> Deploy<L, P, Q, E, C> {
             Err(RunError::NoTarget { .. }) => return Ok("stray"),
             Err(error) => return Err(error.into()),
         };
-        let id = format!("{command}-change-set");
+        let id = change_set_of(command);
         let key = Key::Decision(check.clone(), at, id.clone());
         if self.ledger.get(std::slice::from_ref(&key)).await?.iter().any(Option::is_some) {
             return Ok("nothing to do");

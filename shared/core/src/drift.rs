@@ -284,6 +284,12 @@ impl Order {
     }
 }
 
+/// Names the decision that records what came of an [`Order::Revert`]; the order's own says that it may be carried out.
+#[must_use]
+pub fn change_set_of(command: &Nonce) -> String {
+    format!("{command}-change-set")
+}
+
 /// A state that counts as in sync although it differs from what it is compared with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Accepted {

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
 use manifold_core::control::Decision;
+use manifold_core::drift::check::Telling;
 use manifold_core::drift::{Check, Looked, OpenCheck};
 use manifold_core::event::{PipelineState, decode_event};
 use manifold_core::ids::{Attempt, ExecutionId, ExecutionRef, Nonce, PipelineName, RunId, TargetKey};
@@ -18,6 +19,7 @@ use manifold_core::message::{Message, Outgoing, Payload, Queue};
 use manifold_core::pace::{Api, Lane};
 use manifold_core::plan::{Channel, PlannedTarget};
 use manifold_core::release::{Release, Revision, Trigger};
+use manifold_core::run::posting::Posting;
 use manifold_core::run::sweep::OpenRun;
 use manifold_core::run::{Head, Observation, Outcome, Phase, Reason, ReasonSource, Refusal, Standing, Target};
 use manifold_core::summary;
@@ -609,11 +611,17 @@ impl World {
     pub(crate) fn is_settled(&self) -> bool {
         let inner = self.lock();
         let idle = inner.agenda.values().all(|due| matches!(due, Due::Tick));
-        // A check that has ended is kept until its next one, which nobody opens here by itself.
+        // A check that has ended and is told is kept until its next one, which nobody opens here by itself.
+        let stored = |key: &Key| inner.records.get(&(key.partition(), key.sort())).map(|record| &record.item);
         let is_over = |run: &RunId| {
-            let key = Key::Check(run.clone());
-            let stored = inner.records.get(&(key.partition(), key.sort()));
-            stored.and_then(|record| record.item.get::<Check>()).is_none_or(|check| check.closed().is_some())
+            let check = stored(&Key::Check(run.clone())).and_then(Item::get::<Check>);
+            let posting = stored(&Key::Summary(run.clone())).and_then(Item::get::<Posting>);
+            let is_told = posting.is_some_and(|posting| posting.shown.is_some() && posting.lease.is_none());
+            check.is_none_or(|check| match check.closed().map(|closed| &closed.telling) {
+                None => false,
+                Some(Telling::Post) => is_told,
+                Some(Telling::Again { .. } | Telling::Silent) => true,
+            })
         };
         let mut open = inner.of_partition(OPEN);
         idle && open.all(|record| record.item.get::<OpenCheck>().is_some_and(|open| is_over(&open.check)))

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use manifold_core::drift::check::Telling;
-use manifold_core::drift::{Aspect, Check, Standing, Value};
+use manifold_core::drift::{Aspect, Check, Standing, Value, slot};
 use manifold_core::ids::TargetKey;
 use manifold_core::ledger::Key;
 use manifold_core::run::posting::Posting;
@@ -58,7 +58,7 @@ pub fn fleet(more: &str) -> String {
 /// The simulation does not settle, or there is another number of checks than one more.
 pub fn check(simulation: &mut Simulation) -> Result<Check, String> {
     let known = simulation.world().checks().len();
-    let hour = simulation.world().now().plus(Span::from_minutes(61));
+    let hour = slot(simulation.world().now(), Span::from_minutes(60)).plus(Span::from_minutes(61));
     simulation.pass_until(hour).map_err(|error| error.to_string())?;
     simulation.tick_drift(Span::from_millis(0));
     simulation.tick_drift(Span::from_minutes(1));

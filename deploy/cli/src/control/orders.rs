@@ -7,6 +7,7 @@ use manifold_core::ledger::Key;
 use manifold_core::message::{Outgoing, Payload};
 use manifold_core::run::{Head, Hold};
 use manifold_core::summary::text;
+use manifold_core::time::Timestamp;
 use serde_json::json;
 
 use super::options::{Abort, Approve, Common, Pause, Reject, Resume};
@@ -136,11 +137,14 @@ async fn give<S: Site>(
 
 /// What became of a command, once it is known.
 pub(super) async fn decided<S: Site, T>(site: &S, run: &RunId, command: &Command<T>) -> Result<Option<Decision>> {
-    let key = [Key::Decision(run.clone(), command.at, command.id.to_string())];
-    let until = command.at.plus(site.patience());
+    let key = Key::Decision(run.clone(), command.at, command.id.to_string());
+    recorded(site, key, command.at.plus(site.patience())).await
+}
+
+/// A decision, once it is recorded.
+pub(super) async fn recorded<S: Site>(site: &S, key: Key, until: Timestamp) -> Result<Option<Decision>> {
     loop {
-        let record = site.get(&key).await?.pop().flatten();
-        if let Some(decision) = record.and_then(|record| record.item.take()) {
+        if let Some(decision) = find::item(site, key.clone()).await? {
             return Ok(Some(decision));
         }
         if site.now() >= until {

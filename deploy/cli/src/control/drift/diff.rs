@@ -17,7 +17,6 @@ use manifold_core::time::Timestamp;
 use serde_json::json;
 use similar::{ChangeTag, TextDiff};
 
-use super::super::find as runs;
 use super::super::site::Site;
 use super::options::Diff;
 use super::{Desk, WORDS, find};
@@ -58,7 +57,7 @@ pub(super) async fn diff<S: Site>(options: &Diff, output: Output, desk: &mut Des
     };
     let facts = find::facts(desk.site, check).await?;
     let check = &facts.check;
-    let planned = runs::target(&facts.plan, &check.run, &options.target)?;
+    let planned = find::target(&facts, &options.target)?;
     let place = format!("{}/{}", planned.account_name, planned.key.region);
     let Some(looked) = facts.looked.iter().find(|looked| looked.index == planned.index) else {
         (desk.tell)(&match output {

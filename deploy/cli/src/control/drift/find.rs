@@ -10,7 +10,7 @@ use manifold_core::ids::{AppName, RunId};
 use manifold_core::ledger::{Key, Listing, Opening};
 use manifold_core::plan::PlannedTarget;
 
-use super::super::find::{by_beginning, item, items, listed, plan};
+use super::super::find::{by_beginning, item, items, listed, plan, some_of, target as by_name};
 use super::super::requests;
 use super::super::site::Site;
 use super::Desk;
@@ -30,6 +30,21 @@ impl Facts {
     /// What a person must know of it.
     pub(super) fn report(&self) -> Report {
         Report::of(&self.check, &self.plan, &self.looked)
+    }
+}
+
+/// The target of a check that is meant by `ACCOUNT/REGION`.
+///
+/// # Errors
+/// The check has none such; how to have it looked at, if it is a check of some targets only.
+pub(super) fn target<'a>(facts: &'a Facts, named: &str) -> Result<&'a PlannedTarget> {
+    let Facts { check, plan, .. } = facts;
+    match (by_name(plan, &check.run, named), named.split_once('/')) {
+        (Err(_), Some((account, region))) if !check.is_whole => Err(advise(
+            format!("{named} is no target of {}, which was of some targets only; it has {}", check.run, some_of(plan)),
+            format!("look at it first: manifold drift --app {} --account {account} --region {region}", check.app),
+        )),
+        (found, _) => found,
     }
 }
 

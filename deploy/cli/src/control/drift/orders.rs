@@ -2,15 +2,16 @@
 
 use anyhow::Result;
 use manifold_core::control::{Answer, Command, Decision};
-use manifold_core::drift::{Ignore as Rule, Note, Order};
+use manifold_core::drift::{Ignore as Rule, Note, Order, change_set_of};
 use manifold_core::ids::{RunId, TargetKey};
+use manifold_core::ledger::Key;
 use manifold_core::message::{Outgoing, Payload};
 use manifold_core::plan::PlannedTarget;
 use manifold_core::summary::text;
 use serde_json::json;
 
-use super::super::find::{self as runs, some_of};
-use super::super::orders::{agreed, decided, why};
+use super::super::find::some_of;
+use super::super::orders::{agreed, decided, recorded, why};
 use super::super::site::Site;
 use super::super::{EXIT_REFUSED, EXIT_UNKNOWN};
 use super::find::{self, Facts};
@@ -20,11 +21,14 @@ use crate::args::Output;
 use crate::input::advise;
 use crate::words::counted;
 
+/// How much is told of an order: targets and paths are in it, or a link with two ARNs.
+const MOST_TOLD: usize = 2_000;
+
 pub(super) async fn accept<S: Site>(options: &Accept, output: Output, desk: &mut Desk<'_, S>) -> Result<u8> {
     let facts = last(desk, options.app.as_deref()).await?;
     let run = &facts.check.run;
     let targets: Vec<&PlannedTarget> =
-        options.targets.iter().map(|named| target(&facts, named)).collect::<Result<_>>()?;
+        options.targets.iter().map(|named| find::target(&facts, named)).collect::<Result<_>>()?;
     if targets.is_empty() {
         let drifted = facts.check.closed().map_or(0, |closed| closed.counts.drifted);
         let question =
@@ -39,9 +43,12 @@ pub(super) async fn accept<S: Site>(options: &Accept, output: Output, desk: &mut
     let of = if names.is_empty() { "what drifted".to_owned() } else { names.join(", ") };
     let targets: Vec<TargetKey> = targets.into_iter().map(|planned| planned.key.clone()).collect();
     let order = Order::Accept { targets, aspects: options.aspects.clone() };
-    let told =
-        Told { done: format!("accepted {what} of {of}, as {run} found it"), refused: format!("accept {what} of {of}") };
-    give(desk, run, order, &options.why, told, output).await
+    let given = command(desk.site, order, &options.why).await?;
+    let answer = give(desk, run, &given).await?;
+    tell(desk, run, &given, answer, output, |answer| match answer {
+        Answered::Done { who, .. } => format!("accepted {what} of {of}, which {run} found, as {who}"),
+        Answered::Refused => format!("accept {what} of {of}"),
+    })
 }
 
 pub(super) async fn ignore<S: Site>(options: &Ignore, output: Output, desk: &mut Desk<'_, S>) -> Result<u8> {
@@ -71,16 +78,20 @@ pub(super) async fn ignore<S: Site>(options: &Ignore, output: Output, desk: &mut
     if let Some(path) = &rule.path {
         what.push_str(&format!(" at {path}"));
     }
-    let told = Told {
-        done: format!("ignored until {}: {what}; {} answers for it", rule.until, rule.owner),
-        refused: format!("ignore {what}"),
-    };
-    give(desk, &facts.check.run, Order::Ignore { rule }, &options.why, told, output).await
+    let order = Order::Ignore { rule: rule.clone() };
+    let (run, given) = (&facts.check.run, command(desk.site, order, &options.why).await?);
+    let answer = give(desk, run, &given).await?;
+    tell(desk, run, &given, answer, output, |answer| match answer {
+        Answered::Done { who, .. } => {
+            format!("ignored {what} until {}; {} answers for it, as {who}", rule.until, rule.owner)
+        }
+        Answered::Refused => format!("ignore {what}"),
+    })
 }
 
 pub(super) async fn revert<S: Site>(options: &Revert, output: Output, desk: &mut Desk<'_, S>) -> Result<u8> {
     let facts = last(desk, options.app.as_deref()).await?;
-    let planned = target(&facts, &options.target)?;
+    let planned = find::target(&facts, &options.target)?;
     let (place, stack) = (name(planned), &options.stack);
     let stacks = planned.looks.as_ref().map(|looks| looks.stacks.as_slice()).unwrap_or_default();
     if !stacks.contains(stack) {
@@ -91,11 +102,18 @@ pub(super) async fn revert<S: Site>(options: &Revert, output: Output, desk: &mut
         return Err(advise(format!("no stack {stack} of {place} is checked"), help));
     }
     let order = Order::Revert { target: planned.key.clone(), stack: stack.clone() };
-    let told = Told {
-        done: format!("a change set that takes stack {stack} in {place} back to its template is being prepared"),
-        refused: format!("prepare to revert stack {stack} in {place}"),
-    };
-    give(desk, &facts.check.run, order, &options.why, told, output).await
+    let (run, given) = (&facts.check.run, command(desk.site, order, &options.why).await?);
+    let mut answer = give(desk, run, &given).await?;
+    if let Some(Decision { answer: Answer::Done, .. }) = answer {
+        // Whether it may be is one thing; what came of it is another.
+        let key = Key::Decision(run.clone(), given.at, change_set_of(&given.id));
+        answer = recorded(desk.site, key, desk.site.now().plus(desk.site.patience())).await?;
+    }
+    tell(desk, run, &given, answer, output, |answer| match answer {
+        // What is recorded ends with a link.
+        Answered::Done { what, who } => format!("prepared, as {who}, for a person to execute: {what}"),
+        Answered::Refused => format!("prepare to revert stack {stack} in {place}"),
+    })
 }
 
 /// The app's last check.
@@ -104,37 +122,49 @@ async fn last<S: Site>(desk: &Desk<'_, S>, app: Option<&str>) -> Result<Facts> {
     find::facts(desk.site, find::last(desk.site, &app).await?).await
 }
 
-fn target<'a>(facts: &'a Facts, named: &str) -> Result<&'a PlannedTarget> {
-    runs::target(&facts.plan, &facts.check.run, named)
-}
-
 fn name(planned: &PlannedTarget) -> String {
     format!("{}/{}", planned.account_name, planned.key.region)
 }
 
-/// What is said of an order.
-struct Told {
-    done: String,
-    refused: String,
+async fn command<S: Site>(site: &S, what: Order, reason: &str) -> Result<Command<Order>> {
+    let who = site.who().await?;
+    Ok(Command { id: site.nonce(), at: site.now(), who, why: why(Some(reason)), what })
 }
 
-async fn give<S: Site>(
+/// Gives an order, and waits until it is decided.
+async fn give<S: Site>(desk: &Desk<'_, S>, check: &RunId, command: &Command<Order>) -> Result<Option<Decision>> {
+    let note = Note::Order { check: check.clone(), command: Box::new(command.clone()) };
+    desk.site.send(Outgoing::from(Payload::from(note))).await?;
+    decided(desk.site, check, command).await
+}
+
+/// How an order was answered.
+enum Answered<'a> {
+    Done {
+        /// What is recorded of it.
+        what: &'a str,
+        /// Who gave it.
+        who: &'a str,
+    },
+    Refused,
+}
+
+/// Tells what became of an order. `words` say what was done, or what it was refused to do.
+fn tell<S: Site>(
     desk: &mut Desk<'_, S>,
     check: &RunId,
-    order: Order,
-    reason: &str,
-    told: Told,
+    command: &Command<Order>,
+    decision: Option<Decision>,
     output: Output,
+    words: impl FnOnce(Answered<'_>) -> String,
 ) -> Result<u8> {
-    let site = desk.site;
-    let who = site.who().await?;
-    let command = Command { id: site.nonce(), at: site.now(), who, why: why(Some(reason)), what: order };
-    let note = Note::Order { check: check.clone(), command: Box::new(command.clone()) };
-    site.send(Outgoing::from(Payload::from(note))).await?;
-    let decision: Option<Decision> = decided(site, check, &command).await?;
-    let answer = decision.map(|decision| decision.answer);
-    match output {
-        Output::Json => {
+    let status = match decision.as_ref().map(|decision| &decision.answer) {
+        Some(Answer::Done) => 0,
+        Some(Answer::Refused { .. }) => EXIT_REFUSED,
+        None => EXIT_UNKNOWN,
+    };
+    let text = match (output, &decision) {
+        (Output::Json, _) => {
             let document = json!({
                 "check": check,
                 "order": command.what,
@@ -142,29 +172,24 @@ async fn give<S: Site>(
                 "at": command.at.to_string(),
                 "by": command.who,
                 "why": command.why,
-                "answer": answer,
+                "what": decision.as_ref().map(|decision| &decision.what),
+                "answer": decision.as_ref().map(|decision| &decision.answer),
             });
-            (desk.tell)(&format!("{document:#}\n"))?;
+            format!("{document:#}\n")
         }
-        Output::Text => {
-            let words = match &answer {
-                Some(Answer::Done) => {
-                    format!("✔ {}, as {}\n", told.done, text::plain(&command.who.to_string(), WORDS))
-                }
-                Some(Answer::Refused { because }) => {
-                    format!("✖ refused to {}: {}\n", told.refused, text::plain(because, WORDS))
-                }
-                None => format!(
-                    "? sent, and nothing has become of it yet\n  look again: manifold drift show {check} --decisions; if it \
-                     stays so: manifold dead-letters\n"
-                ),
-            };
-            (desk.tell)(&words)?;
+        (Output::Text, Some(Decision { answer: Answer::Done, what, .. })) => {
+            let done = words(Answered::Done { what, who: &command.who.to_string() });
+            format!("✔ {}\n", text::plain(&done, MOST_TOLD))
         }
-    }
-    Ok(match answer {
-        Some(Answer::Done) => 0,
-        Some(Answer::Refused { .. }) => EXIT_REFUSED,
-        None => EXIT_UNKNOWN,
-    })
+        (Output::Text, Some(Decision { answer: Answer::Refused { because }, .. })) => {
+            let refused = text::plain(&words(Answered::Refused), MOST_TOLD);
+            format!("✖ refused to {refused}: {}\n", text::plain(because, WORDS))
+        }
+        (Output::Text, None) => format!(
+            "? sent, and nothing has become of it yet\n  look again: manifold drift show {check} --decisions; if it stays \
+             so: manifold dead-letters\n"
+        ),
+    };
+    (desk.tell)(&text)?;
+    Ok(status)
 }
