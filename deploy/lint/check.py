@@ -83,6 +83,12 @@ CALLS = {
         "list_action_executions": {"codepipeline:ListActionExecutions"},
         "describe_alarms": {"cloudwatch:DescribeAlarms"},
     },
+    # With the same role, where DriftRevert lets it.
+    "engine/revert.rs": {
+        "describe_stacks": {"cloudformation:DescribeStacks"},
+        "create_change_set": {"cloudformation:CreateChangeSet"},
+        "describe_change_set": {"cloudformation:DescribeChangeSet"},
+    },
     "inspect.rs": {
         "describe_event_bus": {"events:DescribeEventBus"},
         "get_pipeline": {"codepipeline:GetPipeline"},
@@ -126,14 +132,6 @@ HARMLESS = {
     "cloudformation:DetectStackResourceDrift",
     "cloudformation:BatchDescribeTypeConfigurations",
 }
-# What prepares change sets with the target role, in the file that makes the first of these calls; allowed only with
-# DriftRevert.
-REVERT_CALLS = {
-    "create_change_set": {"cloudformation:CreateChangeSet"},
-    "describe_change_set": {"cloudformation:DescribeChangeSet"},
-    "describe_stacks": {"cloudformation:DescribeStacks"},
-}
-
 # Who may write what of the ledger, where it is not all: role -> the operator and the keys of its condition. A key is a word
 # of the code, found by this pattern in ledger.rs, and what follows it.
 PARTITIONS = {
@@ -546,7 +544,7 @@ def adapters(context):
         for method in set(known) - called:
             yield f"{adapter} does not call {method} any more"
     for adapter, called in context.code.unlisted():
-        for method in called - (set(REVERT_CALLS) if "create_change_set" in called else set()):
+        for method in called:
             yield f"{adapter} calls {method}: which actions does that need?"
 
 
@@ -618,20 +616,14 @@ def ledger_writes(context):
 
 @check
 def target_role(context):
-    """The target role allows what the engine calls, with DriftRevert also what prepares change sets, and no more."""
+    """The target role allows what the engine calls, with DriftRevert also what prepares change sets, and so do its sessions."""
     needed = set().union(*CALLS["engine.rs"].values())
-    reverts = set().union(*REVERT_CALLS.values())
+    reverts = set().union(*CALLS["engine/revert.rs"].values())
     session = set(re.findall(r'"((?:codepipeline|cloudwatch|cloudformation):\w+)"', rust(context.code.aws / "credentials.rs")))
-    called = {
-        action
-        for _, methods in context.code.unlisted()
-        for method in methods
-        for action in REVERT_CALLS.get(method, set())
-    }
-    for action in (needed | called) - session:
-        yield f"the session policy in credentials.rs lacks {action}"
+    for action in (needed | reverts) - session:
+        yield f"a session policy in credentials.rs lacks {action}"
     for action in session - needed - reverts:
-        yield f"the session policy in credentials.rs allows {action}, which is not called"
+        yield f"a session policy in credentials.rs allows {action}, which is not called"
     for template in context.templates:
         if template.name == "member-account.yaml":
             allowed = allows(template, "TargetRole")
@@ -1160,7 +1152,7 @@ MUTATIONS = [
     ("environment", HUB, "          MANIFOLD_TABLE: !Ref Ledger\n          MANIFOLD_COLLECT_QUEUE_URL", "          MANIFOLD_COLLECT_QUEUE_URL"),
     ("adapters", "shared/aws/src/watch/stack.rs", "client.detect_stack_drift()", "client.delete_stack()"),
     ("adapters", "shared/aws/src/watch/trail.rs", "client.lookup_events()", "client.stop_logging()"),
-    ("adapters", "shared/aws/src/look.rs", "use ", "fn x() { client.create_change_set(); client.execute_change_set() }\nuse "),
+    ("adapters", "shared/aws/src/look.rs", "use ", "fn x() { client.execute_change_set() }\nuse "),
     ("ledger_writes", HUB, '                Condition:\n                  "ForAllValues:StringLike": { "dynamodb:LeadingKeys": ["definition#*"] }\n', ""),
     ("ledger_writes", HUB, '"dynamodb:LeadingKeys": ["definition#*"]', '"dynamodb:LeadingKeys": ["definition#*", "head#*"]'),
     ("ledger_writes", "shared/core/src/ledger.rs", 'format!("definition#{', 'format!("structure#{'),
@@ -1191,7 +1183,8 @@ MUTATIONS = [
     ("iam_actions", ACCOUNT, "!If [HasDriftRevertPolicies, !Ref DriftReadPolicyArns,", '!If [HasDriftRevertPolicies, ["arn:${AWS::Partition}:iam::aws:policy/AdministratorAccess"],'),
     ("target_role", ACCOUNT, "Action: [cloudformation:CreateChangeSet, ", "Action: [cloudformation:ExecuteChangeSet, cloudformation:CreateChangeSet, "),
     ("target_role", ACCOUNT, "              - !If\n                - HasDriftRevert\n                - Sid: PrepareToRevert\n", "              - !If\n                - HasDriftRevert\n                - Sid: Revert\n                  Effect: Allow\n                  Action: cloudformation:CreateChangeSet\n                  Resource: !Sub \"arn:${AWS::Partition}:cloudformation:*:${AWS::AccountId}:stack/*\"\n                - !Ref AWS::NoValue\n              - !If\n                - HasDriftRevert\n                - Sid: PrepareToRevert\n"),
-    ("target_role", "shared/aws/src/look.rs", "use ", "fn x() { client.create_change_set() }\nuse "),
+    ("target_role", "shared/aws/src/credentials.rs", '"cloudformation:DescribeChangeSet",', ""),
+    ("adapters", "shared/aws/src/engine/revert.rs", ".describe_change_set()", ".execute_change_set()"),
     ("target_role", "shared/aws/src/credentials.rs", '"cloudwatch:DescribeAlarms"', '["cloudwatch:DescribeAlarms", "cloudformation:ExecuteChangeSet"]'),
     ("read_only_role", ACCOUNT, "                    - cloudformation:DetectStackDrift\n", "                    - cloudformation:DetectStackDrift\n                    - cloudformation:UpdateStack\n"),
     ("read_only_role", ACCOUNT, "                    - cloudformation:ListStackResources\n", ""),
