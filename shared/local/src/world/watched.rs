@@ -322,7 +322,9 @@ impl Watch for World {
                     })
                     .await
                 }
-                refused => map(refused.clone(), |()| StackSeen::Detecting { id: id.clone(), since: *since }),
+                refused @ (Tried::Refused { .. } | Tried::Unanswered { .. } | Tried::NotTried) => {
+                    map(refused.clone(), |()| StackSeen::Detecting { id: id.clone(), since: *since })
+                }
             };
             stacks.push(StackSight { name: stack.clone(), seen });
         }
