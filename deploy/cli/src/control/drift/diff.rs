@@ -13,7 +13,6 @@ use manifold_core::drift::sight::PipelineSeen;
 use manifold_core::drift::{Aspect, Check, Finding, Looked, Value};
 use manifold_core::plan::PlannedTarget;
 use manifold_core::summary::text;
-use manifold_core::time::Timestamp;
 use serde_json::json;
 use similar::{ChangeTag, TextDiff};
 
@@ -67,11 +66,9 @@ pub(super) async fn diff<S: Site>(options: &Diff, output: Output, desk: &mut Des
         return Ok(EXIT_UNKNOWN);
     };
     let texts = find::texts(desk.site, check, looked).await?;
-    // What rules hid when the check ended is hidden here.
-    let now = check.closed().map_or_else(|| desk.site.now(), |closed| closed.at);
-    let compared = compare(check, planned, looked, &texts, now);
+    let compared = compare(check, planned, looked, &texts);
     let text = match output {
-        Output::Text => paint::summary(&draw(check, &place, planned, looked, &compared, now)),
+        Output::Text => paint::summary(&draw(check, &place, planned, looked, &compared)),
         Output::Json => {
             let compared: Vec<_> = compared.iter().map(document).collect();
             let target = json!({
@@ -98,16 +95,10 @@ const fn is_unknown(value: &Value) -> bool {
     matches!(value, Value::Unknown(_))
 }
 
-fn compare(
-    check: &Check,
-    planned: &PlannedTarget,
-    looked: &Looked,
-    texts: &BTreeMap<String, String>,
-    now: Timestamp,
-) -> Vec<Compared> {
+fn compare(check: &Check, planned: &PlannedTarget, looked: &Looked, texts: &BTreeMap<String, String>) -> Vec<Compared> {
     let plan = std::slice::from_ref(planned);
     let settling = Settling { check, plan, looked: std::slice::from_ref(looked), standing: &[], last: None, texts };
-    values(settling, planned, looked, now)
+    values(settling, planned, looked)
         .into_iter()
         .map(|(aspect, Judged { value, hidden, .. })| {
             // What was told is what the check concluded when it ended.
@@ -116,7 +107,7 @@ fn compare(
                 None => (value, None),
             };
             let definition = match aspect {
-                Aspect::Definition if value != Value::InSync => definitions(check, planned, looked, texts, now),
+                Aspect::Definition if value != Value::InSync => definitions(check, planned, looked, texts),
                 Aspect::Revision | Aspect::Definition | Aspect::Health | Aspect::Stack => None,
             };
             Compared { aspect, value, change, hidden, definition }
@@ -135,7 +126,6 @@ fn definitions(
     planned: &PlannedTarget,
     looked: &Looked,
     texts: &BTreeMap<String, String>,
-    now: Timestamp,
 ) -> Option<Definitions> {
     let own = pipeline(looked)?;
     let accepted = looked.expected.accepted.get(&Aspect::Definition);
@@ -156,21 +146,20 @@ fn definitions(
     let changed = own.updated_at.map_or_else(String::new, |at| format!(", changed at {at}"));
     let found = format!("what is there: version {}{changed}", own.version);
     let mut differences = differences(texts.get(digest)?, texts.get(&own.digest)?);
-    differences.retain(|difference| rule(check, planned, Aspect::Definition, Some(&difference.path), now).is_none());
+    differences.retain(|difference| rule(check, planned, Aspect::Definition, Some(&difference.path)).is_none());
     Some(Definitions { expected, found, differences })
 }
 
-/// The rule that hides a finding.
+/// The rule that hides a finding. Rules hold as of the check's opening.
 fn rule<'a>(
     check: &'a Check,
     planned: &PlannedTarget,
     aspect: Aspect,
     path: Option<&str>,
-    now: Timestamp,
 ) -> Option<&'a manifold_core::drift::Ignore> {
     let rules = check.policy.ignore.iter();
     let mut covering = rules.filter(|rule| rule.covers(&planned.account_name, &planned.key));
-    covering.find(|rule| rule.hides(aspect, path, now))
+    covering.find(|rule| rule.hides(aspect, path, check.opened_at))
 }
 
 fn document(compared: &Compared) -> serde_json::Value {
@@ -189,21 +178,14 @@ fn document(compared: &Compared) -> serde_json::Value {
     })
 }
 
-fn draw(
-    check: &Check,
-    place: &str,
-    planned: &PlannedTarget,
-    looked: &Looked,
-    compared: &[Compared],
-    now: Timestamp,
-) -> String {
+fn draw(check: &Check, place: &str, planned: &PlannedTarget, looked: &Looked, compared: &[Compared]) -> String {
     let has = |is: fn(&Value) -> bool| compared.iter().any(|compared| is(&compared.value));
     let again = looked.second.as_ref().map_or_else(String::new, |second| format!(" and {}", second.at));
     let mut out = format!("{}\n", headed(place, has(is_drifted), has(is_unknown)));
     line(&mut out, "  ", &format!("{}, looked at {}{again}", check.run, looked.first.at));
     for compared in compared {
         out.push('\n');
-        section(&mut out, check, planned, compared, now);
+        section(&mut out, check, planned, compared);
     }
     if has(is_drifted) && check.closed().is_some() {
         out.push_str(&format!("\nWhat to do: {}\n", advice(check, place, compared)));
@@ -219,7 +201,7 @@ fn headed(what: &str, drifted: bool, unknown: bool) -> String {
     }
 }
 
-fn section(out: &mut String, check: &Check, planned: &PlannedTarget, compared: &Compared, now: Timestamp) {
+fn section(out: &mut String, check: &Check, planned: &PlannedTarget, compared: &Compared) {
     let head = headed(compared.aspect.name(), is_drifted(&compared.value), is_unknown(&compared.value));
     out.push_str(&format!("{head}{}\n", compared.change.as_ref().map_or_else(String::new, changed)));
     let findings = compared.value.findings();
@@ -253,7 +235,7 @@ fn section(out: &mut String, check: &Check, planned: &PlannedTarget, compared: &
     }
     for finding in &compared.hidden {
         let at = finding.path.as_deref().map_or_else(String::new, |path| format!(" at {path}"));
-        let by = rule(check, planned, compared.aspect, finding.path.as_deref(), now);
+        let by = rule(check, planned, compared.aspect, finding.path.as_deref());
         let by = by.map_or_else(String::new, |rule| {
             format!(", {} answers for it until {}: {}", rule.owner, rule.until, rule.reason)
         });
