@@ -246,13 +246,13 @@ pub(super) fn next_steps(report: &Report) -> Vec<Words> {
             said("See all of it with "),
             Word::Code(format!("manifold drift show {}", report.check)),
             said(", and where a target differs with "),
-            Word::Code(format!("manifold drift diff {}", target.key)),
+            Word::Code(format!("manifold drift diff {} --app {}", target.key, report.app)),
         ]);
         steps.push(vec![
             said("If it is meant: "),
-            Word::Code(format!("manifold drift accept {}", target.key)),
+            Word::Code(format!("manifold drift accept {} --app {}", target.key, report.app)),
             said("; if it is meant for a while: "),
-            Word::Code("manifold drift ignore".to_owned()),
+            Word::Code(format!("manifold drift ignore {} --app {}", target.key, report.app)),
         ]);
     }
     let lines = || report.targets.iter().flat_map(|target| target.aspects.values());
