@@ -234,11 +234,11 @@ pub fn item(data: &[u8]) {
         }
         Item::Check(check) => settled(&check, &[], None, &sample.plan, now),
         Item::Looked(looked) => {
-            settled(&checked(&sample, now), std::slice::from_ref(&looked), None, &sample.plan, now);
+            settled(&checked(sample, now), std::slice::from_ref(&looked), None, &sample.plan, now);
         }
-        Item::Standing(standing) => settled(&checked(&sample, now), &[], Some(&standing), &sample.plan, now),
+        Item::Standing(standing) => settled(&checked(sample, now), &[], Some(&standing), &sample.plan, now),
         Item::OpenCheck(open) => {
-            let _ = black_box(open.look(&checked(&sample, now), 1, None, None, now));
+            let _ = black_box(open.look(&checked(sample, now), 1, None, None, now));
         }
         Item::Ignore(rule) => {
             let key = &sample.plan[0].key;
