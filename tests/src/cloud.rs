@@ -17,6 +17,7 @@ use manifold_aws::queues::SqsQueues;
 use manifold_aws::releases::CodePipelineReleases;
 use manifold_aws::secrets::Secrets;
 use manifold_aws::slack::SlackClient;
+use manifold_aws::watch::Watcher;
 use manifold_collect::Collect;
 use manifold_core::ids::RunId;
 use manifold_core::ledger::{Item, Key};
@@ -27,6 +28,7 @@ use manifold_core::time::{Span, Timestamp};
 use manifold_deploy::Deploy;
 use manifold_dispatch::Dispatch;
 use manifold_fleet::Fleet;
+use manifold_inspect::Drift;
 use manifold_local::behaviour::{Behaviour, Chosen};
 use manifold_local::world::{Inbox, MAX_RECEIVES, SWEEP_EVERY, VISIBILITY};
 use manifold_ports::clock::Clock;
@@ -58,6 +60,7 @@ struct Functions {
     deploy: Deploy<DynamoLedger, DynamoPaces, SqsQueues, CodePipelineEngine<Clocked>, Clocked>,
     collect: Collect<DynamoLedger, SqsQueues, Clocked>,
     summarize: Summarize<DynamoLedger, SqsQueues, SlackClient<Clocked>, Clocked>,
+    inspect: Drift<DynamoLedger, SqsQueues, Watcher<Clocked>, Clocked>,
     sweep: Sweep<DynamoLedger, DynamoOpenRuns, SqsQueues, Clocked>,
 }
 
@@ -202,34 +205,43 @@ async fn functions(standin: &StandIn, fleet: Fleet, calls: &CallCounter) -> Func
         let urls = queues.iter().map(|queue| (*queue, standin.queue_url(*queue))).collect();
         SqsQueues::new(clients.sqs(), urls)
     };
-    let all = [Queue::Dispatch, Queue::Deploy, Queue::Collect, Queue::Summarize];
     let secrets = Secrets::with_clock(&clients, clock.clone());
     Functions {
         dispatch: Dispatch {
             fleet,
             ledger: ledger(),
-            queues: queues(&all),
+            queues: queues(&Queue::ALL),
             releases: CodePipelineReleases::new(clients.clone()),
             clock: clock.clone(),
         },
         deploy: Deploy {
             ledger: ledger(),
             paces: DynamoPaces::new(clients.dynamodb(), TABLE),
-            queues: queues(&all),
+            queues: queues(&Queue::ALL),
             engine: CodePipelineEngine::new(clients.clone(), Assumer::with_clock(clients.sts(), clock.clone())),
             clock: clock.clone(),
         },
-        collect: Collect { ledger: ledger(), queues: queues(&all), clock: clock.clone() },
+        collect: Collect { ledger: ledger(), queues: queues(&Queue::ALL), clock: clock.clone() },
         summarize: Summarize {
             ledger: ledger(),
             queues: queues(&[Queue::Summarize]),
             slack: SlackClient::new(&standin.slack_url(), secrets).expect("a client for Slack"),
             clock: clock.clone(),
         },
+        inspect: Drift {
+            ledger: ledger(),
+            queues: queues(&[Queue::Collect]),
+            watch: Watcher::new(
+                clients.clone(),
+                Assumer::with_clock(clients.sts(), clock.clone()),
+                "ManifoldInspect".to_owned(),
+            ),
+            clock: clock.clone(),
+        },
         sweep: Sweep {
             ledger: ledger(),
             open_runs: DynamoOpenRuns::new(clients.dynamodb(), TABLE),
-            queues: queues(&all),
+            queues: queues(&Queue::ALL),
             clock,
         },
     }
@@ -386,6 +398,7 @@ impl Cloud {
                 Queue::Deploy => Inbox::Deploy,
                 Queue::Collect => Inbox::Collect,
                 Queue::Summarize => Inbox::Summarize,
+                Queue::Inspect => Inbox::Inspect,
             };
             self.put(mail.due, Letter { inbox, id: mail.id, body: mail.body, receives: 0 });
         }
@@ -505,6 +518,7 @@ impl Functions {
                     answer(json!(self.dispatch.handle(input, deadline).await.expect("a batch")), 0)
                 }
                 Inbox::Deploy => answer(json!(self.deploy.handle(input, deadline).await.expect("a batch")), 0),
+                Inbox::Inspect => answer(json!(self.inspect.handle(input, deadline).await.expect("a batch")), 0),
                 Inbox::Summarize => answer(json!(self.summarize.handle(input, deadline).await.expect("a batch")), 0),
                 Inbox::Collect => {
                     let (response, report) = self.collect.handle(input, deadline).await.expect("a batch");

@@ -1,4 +1,4 @@
-//! SQS: four queues that accept batches. What was accepted is handed out by the driver, not by `ReceiveMessage`:
+//! SQS: five queues that accept batches. What was accepted is handed out by the driver, not by `ReceiveMessage`:
 //! on AWS, Lambda does that.
 
 use std::collections::BTreeSet;
@@ -25,6 +25,7 @@ pub(crate) fn url(base: &str, queue: Queue) -> String {
         Queue::Deploy => "deploy",
         Queue::Collect => "collect",
         Queue::Summarize => "summarize",
+        Queue::Inspect => "inspect",
     };
     format!("{base}/{HUB_ACCOUNT}/manifold-{name}")
 }
@@ -36,8 +37,7 @@ impl State {
         }
         let body = fields(body, &["QueueUrl", "Entries"])?;
         let asked = text(body, "QueueUrl")?;
-        let queues = [Queue::Dispatch, Queue::Deploy, Queue::Collect, Queue::Summarize];
-        let queue = queues.into_iter().find(|queue| url(&self.uri, *queue) == asked);
+        let queue = Queue::ALL.into_iter().find(|queue| url(&self.uri, *queue) == asked);
         let queue = queue.ok_or_else(|| format!("there is no queue {asked}"))?;
         let entries = list(body, "Entries")?;
         let (mut ids, mut bytes, mut accepted, mut answers) = (BTreeSet::new(), 0, Vec::new(), Vec::new());

@@ -70,6 +70,20 @@ async fn a_request_that_is_not_of_the_operations_shape_is_refused() {
             ),
             "Value null at 'retryMode'",
         ),
+        (
+            (
+                "DisableStageTransition",
+                json!({"pipelineName": "svc-deploy", "stageName": "Deploy", "transitionType": "Outbound", "reason": "no"}),
+            ),
+            "enum value set",
+        ),
+        (
+            (
+                "DisableStageTransition",
+                json!({"pipelineName": "svc-deploy", "stageName": "Deploy", "transitionType": "Inbound", "reason": "a_b"}),
+            ),
+            "regular expression",
+        ),
     ];
     for ((operation, body), expected) in table {
         let answer = stage.call(operation, body.clone()).await;
@@ -340,6 +354,56 @@ async fn in_mode_superseded_a_newer_execution_takes_the_place_of_one_that_waits(
     stage.pipelines().release(&svc(), &first);
     stage.pipelines().settle(&[TARGET]);
     assert_eq!(stage.statuses(), ["Succeeded", "Superseded", "Succeeded"]);
+}
+
+#[tokio::test]
+async fn a_disabled_transition_lets_nobody_into_its_stage_and_is_told_with_who_disabled_it() {
+    let stage = Stage::set().await;
+    stage.pipelines().disable_transition(&svc(), "Deploy", "a freeze");
+    let state = async || {
+        let state = stage.call("GetPipelineState", json!({"name": "svc-deploy"})).await.ok();
+        state["stageStates"][1]["inboundTransitionState"].clone()
+    };
+    let told = state().await;
+    let root = format!("arn:aws:iam::{TARGET}:root");
+    assert_eq!((&told["enabled"], &told["disabledReason"]), (&json!(false), &json!("a freeze")));
+    assert_eq!(told["lastChangedBy"], json!(root));
+    assert!(told["lastChangedAt"].is_number(), "{told}");
+    stage.start().await;
+    stage.pipelines().settle(&[TARGET]);
+    assert_eq!(stage.statuses(), ["InProgress"]);
+    // Of those that wait only the newest stays, as before a stage that is busy.
+    stage.start().await;
+    stage.pipelines().settle(&[TARGET]);
+    assert_eq!(stage.statuses(), ["Superseded", "InProgress"]);
+    stage.pipelines().enable_transition(&svc(), "Deploy");
+    assert_eq!(state().await["enabled"], json!(true));
+    stage.pipelines().settle(&[TARGET]);
+    assert_eq!(stage.statuses(), ["Superseded", "Succeeded"]);
+    let nowhere = json!({"pipelineName": "svc-deploy", "stageName": "Nowhere", "transitionType": "Inbound"});
+    assert_eq!(stage.call("EnableStageTransition", nowhere).await.code(), "StageNotFoundException");
+}
+
+#[tokio::test]
+async fn an_approval_waits_with_a_token_until_somebody_approves() {
+    let stage = Stage::set().await;
+    stage.pipelines().edit(&svc(), |pipeline| {
+        pipeline.stages.insert(1, PipelineStage::new("Ask", vec![Action::new("Ask", "Approval", "Manual")]));
+    });
+    let id = stage.start().await;
+    stage.pipelines().settle(&[TARGET]);
+    assert_eq!(stage.statuses(), ["InProgress"]);
+    let latest = async || {
+        let state = stage.call("GetPipelineState", json!({"name": "svc-deploy"})).await.ok();
+        state["stageStates"][1]["actionStates"][0]["latestExecution"].clone()
+    };
+    let asks = latest().await;
+    assert_eq!(asks["status"], "InProgress");
+    assert!(asks["token"].is_string(), "{asks}");
+    stage.pipelines().release(&svc(), &id);
+    stage.pipelines().settle(&[TARGET]);
+    assert_eq!(stage.statuses(), ["Succeeded"]);
+    assert!(latest().await.get("token").is_none());
 }
 
 #[tokio::test]

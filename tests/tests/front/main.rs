@@ -10,3 +10,4 @@ mod faults;
 mod identity;
 mod slack;
 mod stage;
+mod watch;

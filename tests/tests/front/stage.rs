@@ -18,6 +18,8 @@ use crate::emulator::Emulator;
 pub(crate) const HUB: &str = "111122223333";
 pub(crate) const TARGET: &str = "444455556666";
 pub(crate) const REGION: &str = "eu-west-1";
+/// The read-only role in the target.
+pub(crate) const INSPECT_ROLE: &str = "arn:aws:iam::444455556666:role/ManifoldInspect";
 pub(crate) const ROLE: &str = "arn:aws:iam::444455556666:role/ManifoldTarget";
 pub(crate) const COMMIT: &str = "8cf40f2b1c6d4e5f8a9b0c1d2e3f4a5b6c7d8e9f";
 
@@ -114,6 +116,9 @@ impl Stage {
             ["StartPipelineExecution", "StopPipelineExecution", "ListPipelineExecutions", "ListActionExecutions"]
         {
             emulator.allow(ROLE, action);
+        }
+        for action in ["GetPipeline", "GetPipelineState", "GetPipelineExecution", "ListPipelineExecutions"] {
+            emulator.allow(INSPECT_ROLE, action);
         }
         let front = Front::start(&emulator.uri());
         front.pipelines().define(svc_deploy());

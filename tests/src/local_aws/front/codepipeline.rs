@@ -156,7 +156,45 @@ impl Pipelines {
         self.on(id, |line, told| line.start(order, told))
     }
 
-    /// Lets an execution that hangs go on.
+    /// Starts an execution as somebody does by hand: by the ARN that calls, with the revisions that they choose, by source
+    /// action. Returns its id.
+    #[must_use]
+    pub fn start_by_hand(&self, id: &PipelineId, caller: &str, revisions: &[(&str, &str)]) -> String {
+        let pinned = revisions.iter().map(|(action, revision)| ((*action).to_owned(), (*revision).to_owned()));
+        let order = Order {
+            cause: Cause::Caller(caller.to_owned()),
+            token: None,
+            pinned: pinned.collect(),
+            variables: BTreeMap::new(),
+            request: Value::Null,
+        };
+        self.on(id, |line, told| line.start(order, told))
+    }
+
+    /// Disables the transition into a stage, as somebody in the target account does on the console.
+    ///
+    /// # Panics
+    /// There is no such stage.
+    pub fn disable_transition(&self, id: &PipelineId, stage: &str, reason: &str) {
+        self.must(
+            id,
+            "DisableStageTransition",
+            &json!({
+                "pipelineName": id.name, "stageName": stage, "transitionType": "Inbound", "reason": reason,
+            }),
+        );
+    }
+
+    /// Enables it again.
+    ///
+    /// # Panics
+    /// There is no such stage.
+    pub fn enable_transition(&self, id: &PipelineId, stage: &str) {
+        let body = json!({ "pipelineName": id.name, "stageName": stage, "transitionType": "Inbound" });
+        self.must(id, "EnableStageTransition", &body);
+    }
+
+    /// Lets an execution that hangs, or waits for an approval, go on.
     pub fn release(&self, id: &PipelineId, execution: &str) {
         self.on_execution(id, execution, |line, index, _| line.release(index));
     }
@@ -281,7 +319,9 @@ impl Pipelines {
             // "does not support resource-level permissions" (Service Authorization Reference).
             "PutJobSuccessResult" | "PutJobFailureResult" => "*".to_owned(),
             "ListTagsForResource" => body.get("resourceArn")?.as_str()?.to_owned(),
-            "RetryStageExecution" => format!("{}/{}", arn(name?), body.get("stageName")?.as_str()?),
+            "RetryStageExecution" | "DisableStageTransition" | "EnableStageTransition" => {
+                format!("{}/{}", arn(name?), body.get("stageName")?.as_str()?)
+            }
             _ => arn(name?),
         };
         Some(Need { action: format!("codepipeline:{operation}"), resource })

@@ -131,6 +131,11 @@ impl Action {
         Self { run_order, ..self }
     }
 
+    /// Whether it waits until somebody approves ("Add a manual approval action to a stage").
+    pub(super) fn is_approval(&self) -> bool {
+        self.category == "Approval"
+    }
+
     pub(super) fn is_source(&self) -> bool {
         self.category == "Source"
     }
@@ -193,7 +198,7 @@ pub enum Behaviour {
         /// In how many attempts: with 1, a retry succeeds.
         attempts: u32,
     },
-    /// The actions of a stage never end, until [`super::Pipelines::release`].
+    /// The actions of a stage never end, until [`super::Pipelines::release`]. An approval never does, whatever this says.
     Hangs {
         /// The stage.
         stage: String,

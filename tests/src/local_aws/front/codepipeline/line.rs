@@ -162,6 +162,8 @@ pub struct Execution {
     /// The request that started it.
     pub(super) request: Value,
     behaviour: Behaviour,
+    /// Somebody has approved what asked for it.
+    is_approved: bool,
     at: Position,
     stop: Option<Stop>,
     /// Its pipeline was changed meanwhile.
@@ -213,6 +215,15 @@ pub(super) struct Order {
     pub(super) request: Value,
 }
 
+/// The transition into a stage, since somebody changed it.
+#[derive(Debug, Clone)]
+pub(super) struct Transition {
+    pub(super) enabled: bool,
+    pub(super) by: String,
+    pub(super) at: Timestamp,
+    pub(super) reason: Option<String>,
+}
+
 /// A pipeline with its executions, oldest first.
 #[derive(Debug)]
 pub(super) struct Line {
@@ -221,6 +232,8 @@ pub(super) struct Line {
     pub(super) executions: Vec<Execution>,
     pub(super) created_at: Timestamp,
     pub(super) updated_at: Timestamp,
+    /// By stage.
+    pub(super) transitions: BTreeMap<String, Transition>,
     behaviour: Behaviour,
     next: VecDeque<Behaviour>,
 }
@@ -239,6 +252,7 @@ impl Line {
             executions: Vec::new(),
             created_at: now,
             updated_at: now,
+            transitions: BTreeMap::new(),
             behaviour: Behaviour::Succeeds,
             next: VecDeque::new(),
         }
@@ -301,6 +315,7 @@ impl Line {
             stages: vec![StageRun::default(); pipeline.stages.len()],
             request: order.request,
             behaviour: self.next.pop_front().unwrap_or_else(|| self.behaviour.clone()),
+            is_approved: false,
             at: Position::Entering(0),
             stop: None,
             is_outdated: false,
@@ -320,9 +335,10 @@ impl Line {
         (0..self.executions.len()).filter(|&index| self.step(index, told)).count()
     }
 
-    /// Lets what hangs go on.
+    /// Lets what hangs go on, and approves what asks for it.
     pub(super) fn release(&mut self, index: usize) {
         self.executions[index].behaviour = Behaviour::Succeeds;
+        self.executions[index].is_approved = true;
     }
 
     /// A new structure: what runs is cancelled, except in mode PARALLEL ("Considerations for each execution mode").
@@ -407,10 +423,17 @@ impl Line {
         }
     }
 
+    /// Whether nothing may enter a stage just now, whoever is in it.
+    fn is_shut(&self, stage: usize) -> bool {
+        let name = self.pipeline().stages.get(stage).map(|stage| stage.name.as_str());
+        name.and_then(|name| self.transitions.get(name)).is_some_and(|transition| !transition.enabled)
+    }
+
     /// Whether a stage may be entered. Those that wait for it take their turn in the order in which they were started,
     /// because that is the order of the steps.
     fn is_free(&self, stage: usize) -> bool {
         match self.pipeline().mode {
+            _ if self.is_shut(stage) => false,
             ExecutionMode::Parallel => true,
             ExecutionMode::Superseded | ExecutionMode::Queued => !self.is_locked(stage),
         }
@@ -423,7 +446,8 @@ impl Line {
     /// An execution arrives at a stage: of those that wait for it, only the newest stays.
     fn arrive(&mut self, arrived: usize, stage: usize, told: &mut Told) {
         self.executions[arrived].at = Position::Entering(stage);
-        if self.pipeline().mode != ExecutionMode::Superseded || !self.is_locked(stage) {
+        let is_free = !self.is_locked(stage) && !self.is_shut(stage);
+        if self.pipeline().mode != ExecutionMode::Superseded || is_free {
             return;
         }
         let waiting: Vec<usize> =
@@ -443,7 +467,9 @@ impl Line {
             let abandon = execution.stop.as_ref().is_some_and(|stop| stop.abandon);
             let hangs = matches!(&execution.behaviour, Behaviour::Hangs { stage: hangs }
                 if *hangs == self.structure(execution).stages[stage].name);
-            if hangs && !abandon {
+            let actions = &self.structure(execution).stages[stage].actions;
+            let asks = open.iter().any(|&run| actions[runs[run].action].is_approval()) && !execution.is_approved;
+            if (hangs || asks) && !abandon {
                 return false;
             }
             for run in open {

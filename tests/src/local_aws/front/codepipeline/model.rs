@@ -164,6 +164,15 @@ const RETRY: &[Member] = &[
     must("retryMode", Shape::OneOf(&["FAILED_ACTIONS", "ALL_ACTIONS"])),
 ];
 
+/// Into the stage; the way out of it is not served here.
+const INBOUND: Shape = Shape::OneOf(&["Inbound"]);
+const ENABLE: &[Member] = &[must("pipelineName", NAME), must("stageName", NAME), must("transitionType", INBOUND)];
+/// `DisabledReason`: `[a-zA-Z0-9!@ \(\)\.\*\?\-]+`.
+const REASON: Shape =
+    Shape::Text { min: 1, max: 300, allowed: |c| c.is_ascii_alphanumeric() || "!@ ().*?-".contains(c) };
+const DISABLE: &[Member] =
+    &[must("pipelineName", NAME), must("stageName", NAME), must("transitionType", INBOUND), must("reason", REASON)];
+
 /// The body of a request, if it is one of the operation's.
 pub(super) fn check<'a>(operation: &str, body: &'a Value) -> Result<&'a Map<String, Value>, Refusal> {
     let members = match operation {
@@ -175,6 +184,8 @@ pub(super) fn check<'a>(operation: &str, body: &'a Value) -> Result<&'a Map<Stri
         "GetPipelineState" => GET_STATE,
         "StopPipelineExecution" => STOP,
         "RetryStageExecution" => RETRY,
+        "DisableStageTransition" => DISABLE,
+        "EnableStageTransition" => ENABLE,
         "PutJobSuccessResult" => JOB_SUCCEEDED,
         "PutJobFailureResult" => JOB_FAILED,
         "ListPipelines" => LIST_PIPELINES,

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use manifold_core::time::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::definition::{Action, Cause, ExecutionMode, Pipeline, PipelineId, PipelineType, Revision};
-use super::line::{ActionRun, EXTERNAL_ID, Execution, Line, Order, Status, external_url, location};
+use super::line::{
+    ActionRun, ActionStatus, EXTERNAL_ID, Execution, Line, Order, Status, Transition, external_url, location,
+};
 use super::{Call, Refusal, World};
 use crate::wire::epoch;
 
@@ -47,6 +50,8 @@ pub(super) fn carry_out(world: &mut World, call: &Call<'_>, body: &Body) -> Answ
             line.retry(index, stage, word(body, "retryMode") == Some("ALL_ACTIONS"), told);
             Ok(json!({ "pipelineExecutionId": line.executions[index].id }))
         }
+        "DisableStageTransition" => change_transition(line, call, body, false, told.now),
+        "EnableStageTransition" => change_transition(line, call, body, true, told.now),
         other => Err(Refusal::new("UnknownOperationException", &format!("{other} is not served here"))),
     });
     answered.unwrap_or_else(|| {
@@ -168,16 +173,28 @@ fn stoppable(line: &Line, body: &Body) -> Result<(usize, bool), Refusal> {
     }
 }
 
+fn stage_not_found(pipeline: &str, stage: &str) -> Refusal {
+    let message = format!("Pipeline '{pipeline}' does not have a stage with name '{stage}'");
+    Refusal::new("StageNotFoundException", &message)
+}
+
+fn change_transition(line: &mut Line, call: &Call<'_>, body: &Body, enabled: bool, at: Timestamp) -> Answered {
+    let stage = word(body, "stageName").unwrap_or_default();
+    if !line.pipeline().stages.iter().any(|found| found.name == stage) {
+        return Err(stage_not_found(&line.pipeline().id.name, stage));
+    }
+    let reason = word(body, "reason").map(str::to_owned);
+    line.transitions.insert(stage.to_owned(), Transition { enabled, by: call.caller.to_owned(), at, reason });
+    Ok(json!({}))
+}
+
 fn retryable(line: &Line, body: &Body) -> Result<(usize, usize), Refusal> {
     let (stage, id) =
         (word(body, "stageName").unwrap_or_default(), word(body, "pipelineExecutionId").unwrap_or_default());
     let pipeline = line.pipeline();
     let name = &pipeline.id.name;
     let found = pipeline.stages.iter().position(|found| found.name == stage);
-    let Some(found) = found else {
-        let message = format!("Pipeline '{name}' does not have a stage with name '{stage}'");
-        return Err(Refusal::new("StageNotFoundException", &message));
-    };
+    let Some(found) = found else { return Err(stage_not_found(name, stage)) };
     let Some(index) = line.find(id) else {
         return Err(invalid(&format!("Pipeline '{name}' does not have an execution with id '{id}'")));
     };
@@ -274,6 +291,10 @@ fn get_state(line: &Line) -> Value {
                     "status": run.status.name(),
                     "lastStatusChange": epoch(run.updated_at),
                 });
+                // Names an open request ("`ActionExecution`, `token`").
+                if action.is_approval() && run.status == ActionStatus::InProgress {
+                    state["latestExecution"]["token"] = json!(run.id);
+                }
                 if let Some(failure) = &run.failure {
                     state["latestExecution"]["errorDetails"] =
                         json!({"code": failure.code, "message": failure.message});
@@ -283,7 +304,7 @@ fn get_state(line: &Line) -> Value {
         });
         let mut state = json!({
             "stageName": stage.name,
-            "inboundTransitionState": {"enabled": true},
+            "inboundTransitionState": transition(line.transitions.get(&stage.name)),
             "actionStates": actions.collect::<Vec<_>>(),
         });
         let inbound: Vec<Value> = line
@@ -320,6 +341,16 @@ fn get_state(line: &Line) -> Value {
         "created": epoch(line.created_at),
         "updated": epoch(line.updated_at),
     })
+}
+
+/// Who changed a transition is told once somebody has.
+fn transition(changed: Option<&Transition>) -> Value {
+    let Some(Transition { enabled, by, at, reason }) = changed else { return json!({"enabled": true}) };
+    let mut told = json!({"enabled": enabled, "lastChangedBy": by, "lastChangedAt": epoch(*at)});
+    if let Some(reason) = reason {
+        told["disabledReason"] = json!(reason);
+    }
+    told
 }
 
 fn not_found(line: &Line, id: &str) -> Refusal {
@@ -498,7 +529,7 @@ fn action_execution(structure: &Pipeline, execution: &Execution, stage: usize, r
     });
     let revision = execution.revisions.get(&action.name).filter(|_| action.is_source());
     match (run.status, revision, &run.failure) {
-        (super::line::ActionStatus::Succeeded, Some(revision), _) => {
+        (ActionStatus::Succeeded, Some(revision), _) => {
             let mut result = json!({"externalExecutionId": revision.id});
             if let Some(summary) = summary(action, revision) {
                 result["externalExecutionSummary"] = json!(summary);
