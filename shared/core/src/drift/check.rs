@@ -24,6 +24,8 @@ use crate::time::{Span, Timestamp};
 
 /// How many different revisions, and definitions, a check counts. More than that, and there is no common one.
 const MOST_KINDS: usize = 64;
+/// All that is not counted by itself. (A name in a DynamoDB item must not be empty.)
+const OTHERS: &str = "(others)";
 /// So many targets must have the same for another one to be the odd one out.
 pub const FEWEST_SIBLINGS: u32 = 3;
 
@@ -78,7 +80,7 @@ impl Tally {
         if self.0.len() < MOST_KINDS || self.0.contains_key(what) {
             *self.0.entry(what.to_owned()).or_default() += 1;
         } else {
-            *self.0.entry(String::new()).or_default() += 1;
+            *self.0.entry(OTHERS.to_owned()).or_default() += 1;
         }
     }
 
@@ -87,7 +89,7 @@ impl Tally {
     pub fn common(&self) -> Option<(&str, u32)> {
         let total: u32 = self.0.values().sum();
         let (what, count) = self.0.iter().max_by_key(|(_, count)| **count)?;
-        (!what.is_empty() && *count >= FEWEST_SIBLINGS && *count > total / 2).then_some((what.as_str(), *count))
+        (what != OTHERS && *count >= FEWEST_SIBLINGS && *count > total / 2).then_some((what.as_str(), *count))
     }
 }
 
