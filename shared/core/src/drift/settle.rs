@@ -336,9 +336,6 @@ fn end(facts: Facts<'_>, now: Timestamp) -> Settled {
             (false, true) => counts.unknown += 1,
             (false, false) => counts.in_sync += 1,
         }
-        if is_safe_to_redeploy(&values, looked) {
-            redeploys.push(planned.key.clone());
-        }
         let concluded = match looked.concluded.is_empty() {
             false => looked.concluded.clone(),
             true => {
@@ -371,6 +368,11 @@ fn end(facts: Facts<'_>, now: Timestamp) -> Settled {
                 concluded
             }
         };
+        // Once for a drift: a rollout that did not mend it is for a person to look at.
+        let is_news = concluded.get(&Aspect::Revision).is_some_and(|revision| revision.change.is_news());
+        if is_news && is_safe_to_redeploy(&values, looked) {
+            redeploys.push(planned.key.clone());
+        }
         for concluded in concluded.values() {
             match &concluded.change {
                 Change::New | Change::Other { .. } => news.new += 1,
