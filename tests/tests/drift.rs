@@ -255,7 +255,7 @@ fn lost_and_doubled_messages_and_events_change_nothing_that_is_told() {
     for faults in [
         Faults::default(),
         Faults { duplicates: 1.0, disorder: Span::from_seconds(30), ..Faults::default() },
-        Faults { messages_lost: 0.2, lost: 1.0, ..Faults::default() },
+        Faults { messages_lost: 0.1, lost: 1.0, ..Faults::default() },
         Faults { sweeps: Some(2), largest_batch: Some(1), ..Faults::default() },
     ] {
         let (told, posts, _) = told_in_spite_of(faults.clone());

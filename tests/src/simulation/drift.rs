@@ -213,6 +213,10 @@ fn holds(
             let fits = match value {
                 // What nobody concluded anything about is in sync.
                 Value::InSync => !is_drifted && !is_hidden,
+                // Who started what was deployed is told with the revision, unless that could not be seen.
+                Value::Drifted(_) if aspect == Aspect::Health && !is_calm && truth.started.contains_key(target) => {
+                    !is_hidden
+                }
                 Value::Drifted(_) => is_drifted && !is_hidden,
                 Value::Unknown(_) => is_hidden || !is_calm || closed.out_of_time,
             };

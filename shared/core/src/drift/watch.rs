@@ -17,7 +17,7 @@ use crate::time::{Span, Timestamp};
 /// After so long a check that goes on is settled for the first time: detections of small stacks have ended by then.
 pub const FIRST: Span = Span::from_minutes(1);
 /// The longest distance between two times.
-pub const LONGEST: Span = Span::from_minutes(5);
+pub const LONGEST: Span = Span::from_minutes(2);
 /// How long a message that Slack does not take is tried again.
 const TELL_FOR: Span = Span::from_minutes(60 * 24);
 /// So much later than its turn a check is overdue, besides a whole turn that was left out: schedules are late at times.
