@@ -1132,7 +1132,7 @@ MUTATIONS = [
     ("function_roles", HUB, "                Action: events:DescribeEventBus\n", "                Action: events:PutRule\n"),
     ("function_roles", HUB, "Resource: !GetAtt InspectLogs.Arn", "Resource: !GetAtt InspectLogs.Arn\n              - { Sid: Receive, Effect: Allow, Action: sqs:ReceiveMessage, Resource: !GetAtt DeployQueue.Arn }"),
     ("mappings", HUB, "      EventSourceArn: !GetAtt InspectQueue.Arn\n      BatchSize: 2\n      FunctionResponseTypes: [ReportBatchItemFailures]\n", "      EventSourceArn: !GetAtt InspectQueue.Arn\n      BatchSize: 2\n"),
-    ("mappings", HUB, "ScalingConfig: { MaximumConcurrency: !Ref InspectConcurrency }", ""),
+    ("mappings", HUB, "ScalingConfig: { MaximumConcurrency: 10 }", ""),
     ("mappings", HUB, "    Type: AWS::Lambda::EventSourceMapping\n    Properties:\n      FunctionName: !Ref InspectFunction\n      EventSourceArn: !GetAtt InspectQueue.Arn", "    Type: AWS::Lambda::EventSourceMapping\n    Properties:\n      FunctionName: !Ref DeployFunction\n      EventSourceArn: !GetAtt InspectQueue.Arn"),
     ("queues", HUB, "        deadLetterTargetArn: !GetAtt InspectDeadQueue.Arn\n", ""),
     ("alarms", HUB, "Value: !GetAtt InspectDeadQueue.QueueName", "Value: !GetAtt DeployDeadQueue.QueueName"),
