@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 
 use manifold_core::control::Origin;
-use manifold_core::drift::check::{Change, Telling};
+use manifold_core::drift::Check;
+use manifold_core::drift::check::Telling;
 use manifold_core::drift::report::{Report, text};
-use manifold_core::drift::{Check, Value};
 use manifold_core::ids::TargetKey;
 use manifold_core::ledger::Key;
 use manifold_core::run::posting::Posting;
@@ -49,27 +49,8 @@ impl Watched {
 
     /// What is not in sync, or was not before: target, comparison, value and change.
     fn told(&self, check: &Check) -> Vec<String> {
-        let plan = self.simulation.world().plan(&check.run);
-        let mut told = Vec::new();
-        for looked in self.simulation.world().looked(&check.run) {
-            let name = &plan.iter().find(|planned| planned.key == looked.key).unwrap().account_name;
-            for (aspect, concluded) in &looked.concluded {
-                let value = match &concluded.value {
-                    Value::InSync => "in sync",
-                    Value::Drifted(_) => "drifted",
-                    Value::Unknown(_) => "unknown",
-                };
-                let change = match &concluded.change {
-                    Change::New => "new",
-                    Change::Other { .. } => "other",
-                    Change::Persisting { .. } => "persisting",
-                    Change::Resolved { .. } => "resolved",
-                };
-                told.push(format!("{name}/{} {}: {value}, {change}", looked.key.region, aspect.name()));
-            }
-        }
-        told.sort();
-        told
+        let world = self.simulation.world();
+        drift::told(&world.plan(&check.run), &world.looked(&check.run))
     }
 
     fn report(&self, check: &Check) -> String {

@@ -6,10 +6,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use manifold_core::drift::check::Telling;
-use manifold_core::drift::{Aspect, Check, Standing, Value, slot};
+use manifold_core::drift::check::{Change, Telling};
+use manifold_core::drift::{Aspect, Check, Looked, Standing, Value, slot};
 use manifold_core::ids::TargetKey;
 use manifold_core::ledger::Key;
+use manifold_core::plan::PlannedTarget;
 use manifold_core::run::posting::Posting;
 use manifold_core::time::Span;
 use manifold_local::faults::{At, Faults, Harm, Mishap};
@@ -68,6 +69,32 @@ pub fn check(simulation: &mut Simulation) -> Result<Check, String> {
         return Err(format!("{} checks came of two ticks of one slot", checks.len() - known));
     }
     checks.into_iter().next_back().ok_or_else(|| "no check".to_owned())
+}
+
+/// What was concluded of a check's targets, a line each: target, comparison, value and change.
+#[must_use]
+pub fn told(plan: &[PlannedTarget], looked: &[Looked]) -> Vec<String> {
+    let mut told = Vec::new();
+    for looked in looked {
+        let planned = plan.iter().find(|planned| planned.index == looked.index);
+        let name = planned.map_or("?", |planned| planned.account_name.as_str());
+        for (aspect, concluded) in &looked.concluded {
+            let value = match &concluded.value {
+                Value::InSync => "in sync",
+                Value::Drifted(_) => "drifted",
+                Value::Unknown(_) => "unknown",
+            };
+            let change = match &concluded.change {
+                Change::New => "new",
+                Change::Other { .. } => "other",
+                Change::Persisting { .. } => "persisting",
+                Change::Resolved { .. } => "resolved",
+            };
+            told.push(format!("{name}/{} {}: {value}, {change}", looked.key.region, aspect.name()));
+        }
+    }
+    told.sort();
+    told
 }
 
 /// What somebody has done to targets, and not undone.

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aws_sdk_sqs::types::QueueAttributeName;
-use manifold_core::drift::check::Change;
-use manifold_core::drift::{Check, Value};
+use manifold_core::drift::Check;
 use manifold_tests::local_aws::organization::{Organization, REGIONS};
 use manifold_tests::local_aws::product::Done;
+use manifold_tests::simulation::drift::told;
 
 use crate::story::{LIMIT, release, target};
 
@@ -40,26 +40,8 @@ async fn drift(story: &Organization, told: &mut BTreeSet<String>) -> Done {
 /// What is not in sync, or was not before, of the last check.
 async fn found(story: &Organization) -> (Check, Vec<String>) {
     let (check, plan, looked) = story.last_check().await;
-    let mut found = Vec::new();
-    for looked in looked {
-        let name = plan.iter().find(|planned| planned.index == looked.index).unwrap().account_name.clone();
-        for (aspect, concluded) in &looked.concluded {
-            let value = match &concluded.value {
-                Value::InSync => "in sync",
-                Value::Drifted(_) => "drifted",
-                Value::Unknown(_) => "unknown",
-            };
-            let change = match &concluded.change {
-                Change::New => "new",
-                Change::Other { .. } => "other",
-                Change::Persisting { .. } => "persisting",
-                Change::Resolved { .. } => "resolved",
-            };
-            found.push(format!("{name}/{} {}: {value}, {change}", looked.key.region, aspect.name()));
-        }
-    }
-    found.sort();
-    (check, found)
+    let told = told(&plan, &looked);
+    (check, told)
 }
 
 /// How many messages stand in Slack that are no replies, and what the last one shows.
