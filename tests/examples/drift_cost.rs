@@ -40,10 +40,15 @@ const CALLS: [(&str, &str); 7] = [
     ("watch.detected", "CloudFormation DescribeStackDriftDetectionStatus, and what drifted"),
 ];
 
+/// How often what was done.
+type Counts = BTreeMap<&'static str, u64>;
+/// What a part of a check costs, in dollars.
+type Price = fn(&Counts) -> f64;
+
 fn main() {
     println!("{:<72}{:>12}{:>16}", "", "10 targets", "10,000 targets");
     let (small, large) = (count(small()), count(large()));
-    let row = |name: &str, of: &dyn Fn(&BTreeMap<&'static str, u64>, f64) -> f64| {
+    let row = |name: &str, of: &dyn Fn(&Counts, f64) -> f64| {
         println!("{name:<72}{:>12.2}{:>16.2}", of(&small, 10.0), of(&large, 10_000.0));
     };
     println!("calls per target and check");
@@ -56,7 +61,7 @@ fn main() {
     row("  units written", &|counts, targets| get(counts, "units.write") / targets);
     let (hourly, daily) = (24.0 * 30.0, 30.0);
     println!("dollars a month                                                          hourly            daily");
-    let parts: [(&str, fn(&BTreeMap<&'static str, u64>) -> f64); 4] =
+    let parts: [(&str, Price); 4] =
         [("Lambda", lambda), ("SQS", sqs), ("DynamoDB", dynamodb), ("EventBridge", eventbridge)];
     for (name, part) in parts {
         println!("{:<72}{:>12.2}{:>16.2}", format!("  {name}"), part(&small) * hourly, part(&large) * daily);
@@ -65,31 +70,31 @@ fn main() {
     println!("{:<72}{:>12.2}{:>16.2}", "  all", all(&small) * hourly, all(&large) * daily);
 }
 
-fn get(counts: &BTreeMap<&'static str, u64>, what: &str) -> f64 {
+fn get(counts: &Counts, what: &str) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "counts of a tool that prints two decimals")]
     let count = counts.get(what).copied().unwrap_or(0) as f64;
     count
 }
 
-fn lambda(counts: &BTreeMap<&'static str, u64>) -> f64 {
+fn lambda(counts: &Counts) -> f64 {
     get(counts, "lambda.millis") / 1000.0 * GB * GB_SECOND + get(counts, "lambda.invocations") * REQUEST
 }
 
-fn sqs(counts: &BTreeMap<&'static str, u64>) -> f64 {
+fn sqs(counts: &Counts) -> f64 {
     // Sent in batches; received and deleted with each invocation.
     (get(counts, "sqs.requests") + 2.0 * get(counts, "lambda.invocations")) * SQS
 }
 
-fn dynamodb(counts: &BTreeMap<&'static str, u64>) -> f64 {
+fn dynamodb(counts: &Counts) -> f64 {
     get(counts, "units.read") * READ + get(counts, "units.write") * WRITE
 }
 
-fn eventbridge(counts: &BTreeMap<&'static str, u64>) -> f64 {
+fn eventbridge(counts: &Counts) -> f64 {
     get(counts, "watch.detect") * EVENT
 }
 
 /// The second check of a fleet, for the first one records definitions; without the sweep's ticks at rest.
-fn count(mut simulation: Simulation) -> BTreeMap<&'static str, u64> {
+fn count(mut simulation: Simulation) -> Counts {
     simulation.run().unwrap();
     check(&mut simulation).unwrap();
     simulation.world().weigh();
