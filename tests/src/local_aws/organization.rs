@@ -775,20 +775,20 @@ impl Organization {
         Some(Summary::of(&head, &plan, &targets))
     }
 
-    /// The app's last drift check that has ended, with its plan and what was seen.
+    /// The app's last drift check that has ended, with its plan and what was seen; none before the first one has.
     ///
     /// # Panics
-    /// There is none, or the ledger does not answer.
-    pub async fn last_check(&self) -> (Check, Vec<PlannedTarget>, Vec<Looked>) {
+    /// The ledger does not answer.
+    pub async fn last_check(&self) -> Option<(Check, Vec<PlannedTarget>, Vec<Looked>)> {
         let ledger = self.ledger().await;
         let key = Key::LastCheck("web".parse().expect("a name"));
-        let last = ledger.get(&[key]).await.expect("the ledger answers").pop().flatten().expect("a check has ended");
+        let last = ledger.get(&[key]).await.expect("the ledger answers").pop().flatten()?;
         let run = last.item.take::<Last>().expect("the last check").check;
         let check = ledger.get(&[Key::Check(run.clone())]).await.expect("the ledger answers").pop().flatten();
         let check = check.and_then(|record| record.item.take::<Check>()).expect("a check");
         let plan = runs::plan(&ledger, &run, check.size).await.expect("a plan");
         let looked = ledger.list(&Listing::Looked(run)).await.expect("the ledger answers");
-        (check, plan, looked.into_iter().filter_map(|record| record.item.take()).collect())
+        Some((check, plan, looked.into_iter().filter_map(|record| record.item.take()).collect()))
     }
 
     /// Tells of the drift detections that were started, and not told of before, that they have ended: the emulator does not.

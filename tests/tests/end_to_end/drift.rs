@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aws_sdk_sqs::types::QueueAttributeName;
-use manifold_core::drift::Check;
+use manifold_core::drift::{Cause, Check};
 use manifold_tests::local_aws::organization::{Organization, REGIONS};
+use manifold_tests::local_aws::patience;
 use manifold_tests::local_aws::product::Done;
 use manifold_tests::simulation::drift::told;
 
@@ -39,7 +40,7 @@ async fn drift(story: &Organization, told: &mut BTreeSet<String>) -> Done {
 
 /// What is not in sync, or was not before, of the last check.
 async fn found(story: &Organization) -> (Check, Vec<String>) {
-    let (check, plan, looked) = story.last_check().await;
+    let (check, plan, looked) = story.last_check().await.expect("a check has ended");
     let told = told(&plan, &looked);
     (check, told)
 }
@@ -102,7 +103,7 @@ async fn of_ten_targets_one_was_started_one_edited_one_stack_changed_and_one_rol
     let other = "feedfacefeedfacefeedfacefeedfacefeedface";
     let _ = pipelines.start_by_hand(&by_hand, &jane, &[("Source", other)]);
     pipelines.settle(&[&story.dev]);
-    pipelines.take_events(&story.dev);
+    let _ = pipelines.take_events(&story.dev);
     let edited = target(&story.dev, second);
     pipelines.edit(&edited, |pipeline| {
         let deploy = pipeline.stages.last_mut().unwrap();
@@ -151,7 +152,7 @@ async fn of_ten_targets_one_was_started_one_edited_one_stack_changed_and_one_rol
     let ours = format!("arn:aws:sts::{}:assumed-role/ManifoldTarget/mf-{run}", story.dev);
     let _ = pipelines.start_by_hand(&by_hand, &ours, &[("Source", revision)]);
     pipelines.settle(&[&story.dev]);
-    pipelines.take_events(&story.dev);
+    let _ = pipelines.take_events(&story.dev);
     pipelines.edit(&edited, |pipeline| {
         let deploy = pipeline.stages.last_mut().unwrap();
         deploy.actions[0].configuration.remove("ProjectName");
@@ -171,4 +172,28 @@ async fn of_ten_targets_one_was_started_one_edited_one_stack_changed_and_one_rol
     assert_eq!((resolved, left), (23, vec![&format!("dev/{} health: drifted, new", REGIONS[0])]), "{what:#?}");
     story.emptied(LIMIT).await;
     assert_eq!(posted(&story).0, 4);
+}
+
+#[tokio::test]
+async fn the_schedule_opens_a_check_by_itself_and_the_next_ticks_of_its_hour_open_none() {
+    let story = Organization::new().await;
+    let (before, after) = story.fleet().split_once("    drift:\n").map(|(b, a)| (b.to_owned(), a.to_owned())).unwrap();
+    let after = after.trim_start_matches(|c: char| c != '#');
+    // A day: so that no midnight but UTC's lies between two ticks.
+    let drift = "    drift: { every: 1d, checks: [definition, health], confirm: 1s, deadline: 10m }\n    ";
+    story.write_fleet(&format!("{before}{drift}{after}"));
+    let done = story.install_with(&["--yes", "--output", "json", "--set", "hub:DriftTick=rate(1 minute)"]).await;
+    assert_eq!(done.status, Some(0), "manifold install failed\n{}\n{}", done.out, done.err);
+    story.suit_the_emulator().await;
+    let check = patience::until("a check that nobody asked for", LIMIT, async || {
+        story.last_check().await.map(|(check, ..)| check).ok_or_else(|| format!("{:?}", story.queues().await))
+    })
+    .await;
+    assert!(matches!(check.cause, Cause::Scheduled { .. }), "{check:#?}");
+    assert_eq!(check.closed().unwrap().counts.in_sync, 10, "{check:#?}");
+    // One more tick.
+    tokio::time::sleep(Duration::from_secs(65)).await;
+    story.emptied(LIMIT).await;
+    assert_eq!(story.last_check().await.unwrap().0.run, check.run);
+    assert_eq!(posted(&story).0, 1);
 }

@@ -13,6 +13,7 @@ use manifold_core::drift::sight::{
 };
 use manifold_core::drift::{
     Accepted, Aspect, Baseline, Cause, Definition, Ignore, Last, OpenCheck, Policy, Quiet, Response, Stand, Standing,
+    Turn,
 };
 use manifold_core::ids::{AppName, TargetKey};
 use manifold_core::ledger::{DetectionOf, Item, Key, Listing, Opening};
@@ -169,6 +170,7 @@ fn finding() -> Finding {
         found: text(""),
         by: text("jane"),
         at: Some(now()),
+        is_unseen: false,
     }
 }
 
@@ -222,7 +224,13 @@ pub(crate) fn one_of_each() -> Vec<(Key, Item)> {
     let here = planned().key;
     let detection = Detection { stack: "svc-infra".to_owned(), id: "d-1".to_owned(), since: now() };
     let detection = DetectionOf { check: run(), index: 3, look: Look::Second, detection };
-    let last = Last { check: run(), opened_at: now(), posted: Some(run()), digest_at: Some(now()) };
+    let last = Last {
+        check: run(),
+        opened_at: now(),
+        posted: Some(run()),
+        digest_at: Some(now()),
+        turn: Some(Turn { check: run(), slot: now() }),
+    };
     let open = OpenCheck { check: run(), asleep_until: now(), pause: Span::from_minutes(2) };
     vec![
         (Key::Check(run()), Item::Check(Box::new(check()))),

@@ -1,6 +1,6 @@
 //! What is still to be done for a check, from its state alone: whatever a lost message or a dead worker left undone.
 //!
-//! It is simpler than a run's ([`crate::run::sweep`]), because [`super::settle`] asks for what is missing by itself: it
+//! It is simpler than a run's ([`crate::run::sweep`]), because [`super::settle()`] asks for what is missing by itself: it
 //! is enough to have the check settled now and then until it has ended and is told. A scheduled check is kept a while
 //! longer: that no other one followed it must be noticed by somebody who does not wait for the schedule.
 
