@@ -1,7 +1,7 @@
 //! Drift checks of ten targets: what somebody changed by hand, on a local AWS, and one message about it.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_sdk_sqs::types::QueueAttributeName;
 use manifold_core::drift::{Cause, Check};
@@ -185,14 +185,20 @@ async fn the_schedule_opens_a_check_by_itself_and_the_next_ticks_of_its_hour_ope
     let done = story.install_with(&["--yes", "--output", "json", "--set", "hub:DriftTick=rate(1 minute)"]).await;
     assert_eq!(done.status, Some(0), "manifold install failed\n{}\n{}", done.out, done.err);
     story.suit_the_emulator().await;
-    let check = patience::until("a check that nobody asked for", LIMIT, async || {
-        story.last_check().await.map(|(check, ..)| check).ok_or_else(|| format!("{:?}", story.queues().await))
+    let check = patience::until("a check that nobody asked for", LIMIT, async || match story.last_check().await {
+        Some((check, ..)) => Ok(check),
+        None => Err(format!("{:?}", story.queues().await)),
     })
     .await;
     assert!(matches!(check.cause, Cause::Scheduled { .. }), "{check:#?}");
     assert_eq!(check.closed().unwrap().counts.in_sync, 10, "{check:#?}");
     // One more tick.
-    tokio::time::sleep(Duration::from_secs(65)).await;
+    let began = Instant::now();
+    patience::until("one more tick", LIMIT, async || match began.elapsed() {
+        passed if passed > Duration::from_secs(65) => Ok(()),
+        passed => Err(format!("{passed:?}")),
+    })
+    .await;
     story.emptied(LIMIT).await;
     assert_eq!(story.last_check().await.unwrap().0.run, check.run);
     assert_eq!(posted(&story).0, 1);
