@@ -1,10 +1,13 @@
 //! Drift checks of ten targets: what somebody changed by hand, on a local AWS, and one message about it.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aws_sdk_sqs::types::QueueAttributeName;
+use manifold_aws::clock::SystemClock;
 use manifold_core::drift::{Cause, Check};
+use manifold_core::time::Span;
+use manifold_ports::clock::Clock;
 use manifold_tests::local_aws::organization::{Organization, REGIONS};
 use manifold_tests::local_aws::patience;
 use manifold_tests::local_aws::product::Done;
@@ -193,10 +196,10 @@ async fn the_schedule_opens_a_check_by_itself_and_the_next_ticks_of_its_hour_ope
     assert!(matches!(check.cause, Cause::Scheduled { .. }), "{check:#?}");
     assert_eq!(check.closed().unwrap().counts.in_sync, 10, "{check:#?}");
     // One more tick.
-    let began = Instant::now();
-    patience::until("one more tick", LIMIT, async || match began.elapsed() {
-        passed if passed > Duration::from_secs(65) => Ok(()),
-        passed => Err(format!("{passed:?}")),
+    let until = SystemClock.now().plus(Span::from_seconds(65));
+    patience::until("one more tick", LIMIT, async || match SystemClock.now() {
+        now if now > until => Ok(()),
+        now => Err(now.to_string()),
     })
     .await;
     story.emptied(LIMIT).await;
