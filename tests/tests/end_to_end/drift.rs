@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use aws_sdk_sqs::types::QueueAttributeName;
 use manifold_aws::clock::SystemClock;
-use manifold_core::drift::{Cause, Check};
+use manifold_core::drift::{Cause, Check, slot};
 use manifold_core::time::Span;
 use manifold_ports::clock::Clock;
 use manifold_tests::local_aws::organization::{Organization, REGIONS};
 use manifold_tests::local_aws::patience;
 use manifold_tests::local_aws::product::Done;
 use manifold_tests::simulation::drift::told;
+use serde_json::json;
 
 use crate::story::{LIMIT, release, target};
 
@@ -178,31 +179,34 @@ async fn of_ten_targets_one_was_started_one_edited_one_stack_changed_and_one_rol
 }
 
 #[tokio::test]
-async fn the_schedule_opens_a_check_by_itself_and_the_next_ticks_of_its_hour_open_none() {
+async fn ticks_of_the_schedule_open_one_check_a_slot() {
     let story = Organization::new().await;
     let (before, after) = story.fleet().split_once("    drift:\n").map(|(b, a)| (b.to_owned(), a.to_owned())).unwrap();
     let after = after.trim_start_matches(|c: char| c != '#');
-    // A day: so that no midnight but UTC's lies between two ticks.
-    let drift = "    drift: { every: 1d, checks: [definition, health], confirm: 1s, deadline: 10m }\n    ";
+    let drift = "    drift: { every: 1h, checks: [definition, health], confirm: 1s, deadline: 10m }\n    ";
     story.write_fleet(&format!("{before}{drift}{after}"));
-    let done = story.install_with(&["--yes", "--output", "json", "--set", "hub:DriftTick=rate(1 minute)"]).await;
-    assert_eq!(done.status, Some(0), "manifold install failed\n{}\n{}", done.out, done.err);
-    story.suit_the_emulator().await;
-    let check = patience::until("a check that nobody asked for", LIMIT, async || match story.last_check().await {
+    story.install().await;
+    // What Scheduler makes of the schedule's input: the emulator fills nothing in. Two ticks of one slot, one of them twice.
+    let slot = slot(SystemClock.now(), Span::from_minutes(60));
+    let (sqs, dispatch) = (story.sqs().await, story.queue("dispatch").await);
+    for (minutes, attempt) in [(5, "1"), (5, "2"), (10, "1")] {
+        let tick = json!({
+            "kind": "drift-check", "scheduleArn": "arn:aws:scheduler:us-east-1:111122223333:schedule/default/drift",
+            "scheduledTime": slot.plus(Span::from_minutes(minutes)).to_string(), "executionId": "d32c5kddcf5bb8c3",
+            "attempt": attempt,
+        });
+        sqs.send_message().queue_url(&dispatch).message_body(tick.to_string()).send().await.unwrap();
+    }
+    let check = patience::until("the check", LIMIT, async || match story.last_check().await {
         Some((check, ..)) => Ok(check),
         None => Err(format!("{:?}", story.queues().await)),
     })
     .await;
-    assert!(matches!(check.cause, Cause::Scheduled { .. }), "{check:#?}");
+    assert_eq!(check.cause, Cause::Scheduled { slot, every: Span::from_minutes(60) });
     assert_eq!(check.closed().unwrap().counts.in_sync, 10, "{check:#?}");
-    // One more tick.
-    let until = SystemClock.now().plus(Span::from_seconds(65));
-    patience::until("one more tick", LIMIT, async || match SystemClock.now() {
-        now if now > until => Ok(()),
-        now => Err(now.to_string()),
-    })
-    .await;
     story.emptied(LIMIT).await;
     assert_eq!(story.last_check().await.unwrap().0.run, check.run);
-    assert_eq!(posted(&story).0, 1);
+    let (count, message) = posted(&story);
+    assert_eq!(count, 1, "{message}");
+    assert!(message.contains("10 targets in sync"), "{message}");
 }
