@@ -4,12 +4,13 @@
 
 use std::collections::BTreeMap;
 
-use manifold_core::control::Origin;
-use manifold_core::drift::Check;
+use manifold_core::control::{Command, Origin, Via, Who};
 use manifold_core::drift::check::Telling;
 use manifold_core::drift::report::{Report, text};
+use manifold_core::drift::{Check, Note, Order};
 use manifold_core::ids::TargetKey;
 use manifold_core::ledger::Key;
+use manifold_core::message::{Outgoing, Payload};
 use manifold_core::run::posting::Posting;
 use manifold_core::time::Span;
 use manifold_local::faults::{At, Faults, Harm, Mishap};
@@ -287,5 +288,31 @@ fn a_check_in_which_all_is_in_sync_looks_once_at_each_target() {
 fn whatever_goes_wrong_what_was_changed_is_never_in_sync_and_what_was_not_is_never_drift() {
     for seed in 0..150 {
         drift::play(seed).unwrap_or_else(|broken| panic!("seed {seed}: {broken}"));
+    }
+}
+
+#[test]
+fn a_refused_decision_is_not_carried_out_however_often_its_message_comes_and_a_good_one_is_once() {
+    let mut watched = Watched::new("", Faults::default());
+    let check = watched.check();
+    let target = watched.target("dev/eu-west-1");
+    let revert = |id: &str, stack: &str| {
+        let command = Command {
+            id: id.parse().unwrap(),
+            at: check.opened_at,
+            who: Who { via: Via::Cli, id: "jane".to_owned(), name: None },
+            why: None,
+            what: Order::Revert { target: target.clone(), stack: stack.to_owned() },
+        };
+        let note = Note::Order { check: check.run.clone(), command: Box::new(command) };
+        Outgoing::from(Payload::from(note))
+    };
+    let prepared = |watched: &Watched| watched.simulation.world().calls().get("engine.revert").copied().unwrap_or(0);
+    for (id, stack, expected) in [("other", "not-looked-at", 0), ("own", "svc", 1)] {
+        for _ in 0..2 {
+            watched.simulation.world().send_now(revert(id, stack)).unwrap();
+            watched.simulation.run().unwrap();
+        }
+        assert_eq!(prepared(&watched), expected, "{stack}");
     }
 }

@@ -2,13 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use manifold_core::control::{Answer, Command, Decision, may_operate};
+use manifold_core::control::{Answer, Command, Decision};
 use manifold_core::drift::check::{Expected, Read};
 use manifold_core::drift::message::{Look, SeenAt, ToInspect};
+use manifold_core::drift::orders::{Carried, carry_out};
 use manifold_core::drift::settle::{Ending, Facts, texts_wanted};
-use manifold_core::drift::{
-    Accepted, Aspect, Baseline, Check, Definition, Last, Looked, Note, Order, Settled, Standing, Told, Value, settle,
-};
+use manifold_core::drift::{Baseline, Check, Definition, Last, Looked, Note, Order, Settled, Standing, Told, settle};
 use manifold_core::ids::{AppName, RunId, TargetKey};
 use manifold_core::known::Known;
 use manifold_core::ledger::{
@@ -17,7 +16,6 @@ use manifold_core::ledger::{
 use manifold_core::message::{Outgoing, Payload};
 use manifold_core::plan::PlannedTarget;
 use manifold_core::run::AppQueue;
-use manifold_core::time::Timestamp;
 use manifold_ports::clock::Clock;
 use manifold_ports::ledger::{CommitError, Ledger, LedgerError, Listings};
 use manifold_ports::queues::Queues;
@@ -319,66 +317,53 @@ impl<L: Ledger + Listings, Q: Queues, C: Clock> Collect<L, Q, C> {
         Ok(self.queues.send(messages).await.map_err(RunError::from)?)
     }
 
-    /// Carries an operator's decision out, once: its record is written in the commit that does, or after all of them.
+    /// Carries an operator's decision out, once: its record comes last, and whoever meets it only tells what follows again.
     pub(crate) async fn order(&self, run: &RunId, command: &Command<Order>) -> Result<&'static str, Failure> {
         let record = Key::Decision(run.clone(), command.at, command.id.to_string());
         for _ in 0..TRIES {
-            let (items, _) = self.read(std::slice::from_ref(&record)).await?;
-            if !items.0.is_empty() {
+            let (mut items, _) = self.read(std::slice::from_ref(&record)).await?;
+            let Some(whole) = self.whole_of_orders(run).await? else { return Ok("stray") };
+            let carried = carry_out(&whole.check, &whole.plan, &whole.looked, command, self.clock.now());
+            let messages: Vec<Outgoing> = match &carried {
+                Ok(Carried::Send(note)) => vec![Outgoing::from(Payload::from(note.clone()))],
+                Ok(Carried::Accept(_) | Carried::Ignore(_)) | Err(_) => Vec::new(),
+            };
+            if let Some(decision) = items.take::<Decision>(&record) {
                 // Whoever carried it out may have died before it told what follows.
-                self.send(self.ordered(run, command).await?).await?;
+                if decision.answer == Answer::Done {
+                    self.send(messages).await?;
+                }
                 return Ok("duplicate");
             }
-            let Some(whole) = self.whole_of_orders(run).await? else { return Ok("stray") };
-            let (done, mut writes) = match self.carried_out(&whole, command) {
-                Ok(writes) => (Answer::Done, writes),
-                Err(because) => (Answer::Refused { because }, Vec::new()),
+            let (mut writes, answer, what) = match carried {
+                Ok(carried) => (writes_of(&whole, command, carried), Answer::Done, "commanded"),
+                Err(because) => (Vec::new(), Answer::Refused { because }, "refused"),
             };
-            let what = match &done {
-                Answer::Done => "commanded",
-                Answer::Refused { .. } => "refused",
-            };
-            let decision = Decision::of(command, command.what.words(), done);
-            let last = Write {
+            // What is done before it is done again, and comes to the same.
+            writes.push(Write {
                 key: record.clone(),
-                item: Item::Decision(decision),
+                item: Item::Decision(Decision::of(command, command.what.words(), answer)),
                 expect: Expect::Absent,
                 expires_at: Some(whole.check.opened_at.plus(CHECK_RETENTION)),
-            };
-            // The record comes last: what is done before it is done again, and comes to the same.
-            writes.push(last);
+            });
             let mut lost = false;
             for part in writes.chunks(WRITES) {
                 match self.ledger.commit(Commit { writes: part.to_vec(), nonce: self.clock.nonce() }).await {
                     Ok(()) => {}
-                    Err(CommitError::Conflict { .. }) => lost = true,
+                    Err(CommitError::Conflict { .. }) => {
+                        lost = true;
+                        break;
+                    }
                     Err(error @ CommitError::Ledger(_)) => return Err(error.into()),
                 }
             }
             if lost {
                 continue;
             }
-            if what == "commanded" {
-                self.send(self.ordered(run, command).await?).await?;
-            }
+            self.send(messages).await?;
             return Ok(what);
         }
         Err(RunError::Contended { run: run.clone() }.into())
-    }
-
-    /// What follows from a decision besides what is stored.
-    async fn ordered(&self, run: &RunId, command: &Command<Order>) -> Result<Vec<Outgoing>, Failure> {
-        let Order::Revert { target, stack } = &command.what else { return Ok(Vec::new()) };
-        let Some(whole) = self.whole_of_orders(run).await? else { return Ok(Vec::new()) };
-        let planned = whole.plan.iter().find(|planned| planned.key == *target);
-        let revert = planned.map(|planned| Note::Revert {
-            check: run.clone(),
-            index: planned.index,
-            stack: stack.clone(),
-            command: command.id.clone(),
-            at: command.at,
-        });
-        Ok(revert.map(|note| Outgoing::from(Payload::from(note))).into_iter().collect())
     }
 
     /// What a decision needs to know: of a check that has ended, too.
@@ -407,91 +392,27 @@ impl<L: Ledger + Listings, Q: Queues, C: Clock> Collect<L, Q, C> {
         let (standing, last, texts) = (Vec::new(), None, BTreeMap::new());
         Ok(Some(Whole { check, plan, looked, standing, last, texts, versions }))
     }
-
-    /// The writes that carry a decision out.
-    fn carried_out(&self, whole: &Whole, command: &Command<Order>) -> Result<Vec<Write>, String> {
-        let check = &whole.check;
-        may_operate(&check.policy.operators, &command.who)?;
-        let app = &check.app;
-        match &command.what {
-            Order::Accept { targets, aspects } => {
-                let mut writes = Vec::new();
-                for looked in &whole.looked {
-                    let accepted = accepted(whole, looked, targets, aspects, command, self.clock.now());
-                    if accepted.is_empty() {
-                        continue;
-                    }
-                    let mut all = looked.expected.accepted.clone();
-                    all.extend(accepted);
-                    let baseline = Baseline { target: looked.key.clone(), accepted: all };
-                    let key = Key::Baseline(app.clone(), looked.key.clone());
-                    writes.push(whole.versions.write(key, Item::Baseline(baseline), None));
-                }
-                match writes.is_empty() {
-                    true => Err("nothing was found there that could be accepted".to_owned()),
-                    false => Ok(writes),
-                }
-            }
-            Order::Ignore { rule } => {
-                if rule.until <= self.clock.now() {
-                    return Err(format!("{} has passed already", rule.until));
-                }
-                if !whole.plan.iter().any(|planned| rule.covers(&planned.account_name, &planned.key)) {
-                    return Err(format!("{} fits no target of {app}", rule.target));
-                }
-                Ok(vec![Write {
-                    key: Key::Ignore(app.clone(), command.at, command.id.to_string()),
-                    item: Item::Ignore(rule.clone()),
-                    expect: Expect::Anything,
-                    // Long enough for it to be reported as expired.
-                    expires_at: Some(rule.until.plus(CHECK_RETENTION)),
-                }])
-            }
-            Order::Revert { target, stack } => {
-                let planned = whole.plan.iter().find(|planned| planned.key == *target);
-                let stacks = planned.and_then(|planned| planned.looks.as_deref()).map(|looks| looks.stacks.as_slice());
-                match stacks {
-                    None => Err(format!("{target} is no target of check {}", check.run)),
-                    Some(stacks) if stacks.contains(stack) => Ok(Vec::new()),
-                    Some(_) => Err(format!("stack {stack} is not looked at in {target}")),
-                }
-            }
-        }
-    }
 }
 
-/// What of a target is accepted from now on.
-fn accepted(
-    whole: &Whole,
-    looked: &Looked,
-    targets: &[TargetKey],
-    aspects: &[Aspect],
-    command: &Command<Order>,
-    now: Timestamp,
-) -> BTreeMap<Aspect, Accepted> {
-    let planned = whole.plan.iter().find(|planned| planned.index == looked.index);
-    let Some((planned, looks)) = planned.and_then(|planned| Some((planned, planned.looks.as_deref()?))) else {
-        return BTreeMap::new();
-    };
-    if !targets.is_empty() && !targets.contains(&looked.key) {
-        return BTreeMap::new();
+/// The writes that carry a decision out.
+fn writes_of(whole: &Whole, command: &Command<Order>, carried: Carried) -> Vec<Write> {
+    let app = &whole.check.app;
+    match carried {
+        Carried::Accept(baselines) => (baselines.into_iter())
+            .map(|baseline| {
+                let key = Key::Baseline(app.clone(), baseline.target.clone());
+                whole.versions.write(key, Item::Baseline(baseline), None)
+            })
+            .collect(),
+        Carried::Ignore(rule) => vec![Write {
+            key: Key::Ignore(app.clone(), command.at, command.id.to_string()),
+            // Long enough for it to be reported as expired.
+            expires_at: Some(rule.until.plus(CHECK_RETENTION)),
+            item: Item::Ignore(rule),
+            expect: Expect::Anything,
+        }],
+        Carried::Send(_) => Vec::new(),
     }
-    let judged =
-        manifold_core::drift::judge::judge(&whole.check, &planned.account_name, looks, looked, &whole.texts, now);
-    let is_meant = |aspect: &Aspect| aspects.is_empty() || aspects.contains(aspect);
-    let drifted =
-        judged.into_iter().filter(|(aspect, judged)| is_meant(aspect) && matches!(judged.value, Value::Drifted(_)));
-    drifted
-        .filter_map(|(aspect, judged)| {
-            let accepted = Accepted {
-                fingerprint: judged.acceptable?,
-                by: command.who.clone(),
-                at: command.at,
-                why: command.why.clone(),
-            };
-            Some((aspect, accepted))
-        })
-        .collect()
 }
 
 /// Items that were read, by their keys.

@@ -9,7 +9,6 @@
 use std::collections::BTreeMap;
 
 use manifold_core::checkup::{Answer, Misunderstood, Question, SlackSeen, Tried};
-use manifold_core::drift::check::Telling;
 use manifold_core::drift::{self, Check, Looked, Note};
 use manifold_core::event::{BatchResponse, DecodeError, decode_batch};
 use manifold_core::ids::{Nonce, RunId};
@@ -265,9 +264,7 @@ impl<L: Ledger + Listings, Q: Queues, S: Slack, C: Clock> Summarize<L, Q, S, C> 
         if let Some(posting) = &posting {
             versions.note(keys[1].clone(), posting.version);
         }
-        let is_told =
-            check.closed().is_some_and(|closed| closed.telling == Telling::Post) || check.overdue_at.is_some();
-        if check.channel == Channel::Silent || !is_told {
+        if !check.is_told() {
             return Ok("silent");
         }
         let plan = runs::plan(&self.ledger, run, check.size).await?;

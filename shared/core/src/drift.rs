@@ -18,6 +18,7 @@ pub mod check;
 pub mod definition;
 pub mod judge;
 pub mod message;
+pub mod orders;
 pub mod report;
 pub mod settle;
 pub mod sight;

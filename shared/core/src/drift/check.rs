@@ -346,6 +346,13 @@ impl Check {
         }
     }
 
+    /// Whether it has a message of its own in Slack.
+    #[must_use]
+    pub fn is_told(&self) -> bool {
+        let is_post = self.closed().is_some_and(|closed| closed.telling == Telling::Post);
+        self.channel != Channel::Silent && (is_post || self.overdue_at.is_some())
+    }
+
     /// How it ended, if it has.
     #[must_use]
     pub const fn closed(&self) -> Option<&Closed> {

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::check::{Check, Telling};
+use super::check::Check;
 use super::message::Note;
 use super::{Cause, Last};
 use crate::ids::RunId;
@@ -80,10 +80,8 @@ impl OpenCheck {
             }
             return Watch::Open { open: self, messages: vec![settle] };
         };
-        let is_silent = check.channel == crate::plan::Channel::Silent;
-        let wants_telling = !is_silent && (closed.telling == Telling::Post || check.overdue_at.is_some());
-        let is_told = posting.is_some_and(|posting| posting.refused.is_some() || posting.shown == Some(version));
-        if wants_telling && !is_told {
+        let is_shown = posting.is_some_and(|posting| posting.refused.is_some() || posting.shown == Some(version));
+        if check.is_told() && !is_shown {
             if now.since(check.overdue_at.unwrap_or(closed.at)) >= TELL_FOR {
                 return Watch::Done { untold: true };
             }

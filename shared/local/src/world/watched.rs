@@ -261,7 +261,7 @@ impl Watch for World {
                 .await;
             definition = normal.done().cloned();
             let updated_at = self.lock().by_hand.projects.get(key).map(|(at, _)| *at);
-            sight.pipeline = Some(map(normal, |normal| PipelineSeen {
+            sight.pipeline = Some(normal.map(|normal| PipelineSeen {
                 digest: normal.digest,
                 version: if updated_at.is_some() { 2 } else { 1 },
                 updated_at,
@@ -325,7 +325,7 @@ impl Watch for World {
                     .await
                 }
                 refused @ (Tried::Refused { .. } | Tried::Unanswered { .. } | Tried::NotTried) => {
-                    map(refused.clone(), |()| StackSeen::Detecting { id: id.clone(), since: *since })
+                    refused.clone().map(|()| StackSeen::Detecting { id: id.clone(), since: *since })
                 }
             };
             stacks.push(StackSight { name: stack.clone(), seen });
@@ -366,14 +366,5 @@ fn disabled((at, stage): &(Timestamp, String)) -> DisabledTransition {
         reason: Some("a freeze".to_owned()),
         by: Some(SOMEBODY.to_owned()),
         at: Some(*at),
-    }
-}
-
-fn map<T, U>(tried: Tried<T>, done: impl FnOnce(T) -> U) -> Tried<U> {
-    match tried {
-        Tried::Done(seen) => Tried::Done(done(seen)),
-        Tried::Refused { code, message } => Tried::Refused { code, message },
-        Tried::Unanswered { reason } => Tried::Unanswered { reason },
-        Tried::NotTried => Tried::NotTried,
     }
 }
