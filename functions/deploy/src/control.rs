@@ -2,6 +2,7 @@
 
 use futures::future::join_all;
 use futures::{StreamExt, stream};
+use manifold_core::engine::Verb;
 use manifold_core::ids::{RunId, TargetKey};
 use manifold_core::message::{MOST_ASKED, Outgoing, Payload};
 use manifold_core::pace::{Api, Turn};
@@ -59,10 +60,11 @@ impl<L: Ledger, P: Paces, Q: Queues, E: Engine, C: Clock> Deploy<L, P, Q, E, C> 
         let Some(execution) = &target.execution else { return Ok(()) };
         let planned = runs::planned(&self.ledger, run, target.index).await?;
         let order = Order { run, planned: &planned, attempt: target.attempt };
-        let known = Known::read(&self.ledger, &target.key).await.map_err(RunError::from)?;
+        let engine = planned.subject.service();
+        let known = Known::read(&self.ledger, &target.key, engine).await.map_err(RunError::from)?;
         let stop = self.engine.stop(order, execution, reason);
         let entered = self.engine.is_entered(order);
-        match self.paced(&target.key, &known, held).call(Api::StopPipelineExecution, entered, stop).await? {
+        match self.paced(&target.key, &known, held).call(engine.api(Verb::Stop), entered, stop).await? {
             Ok(()) => tracing::info!(target = %target.key, %execution, "told to stop"),
             Err(Refusal::Wait { turn, .. }) if held.is_none() => {
                 let targets = vec![target.key.clone()];
@@ -122,7 +124,7 @@ impl<L: Ledger, P: Paces, Q: Queues, E: Engine, C: Clock> Deploy<L, P, Q, E, C> 
 
     async fn alarms_of(&self, run: &RunId, planned: &PlannedTarget, names: &[String]) -> Result<AlarmsSeen, Failure> {
         let order = Order { run, planned, attempt: manifold_core::ids::Attempt::FIRST };
-        let known = Known::read(&self.ledger, &planned.key).await.map_err(RunError::from)?;
+        let known = Known::read(&self.ledger, &planned.key, planned.subject.service()).await.map_err(RunError::from)?;
         let look = self.engine.alarms(order, names);
         let entered = self.engine.is_entered(order);
         let unknown = |why: String| AlarmsSeen::Unknown {
@@ -140,6 +142,7 @@ impl<L: Ledger, P: Paces, Q: Queues, E: Engine, C: Clock> Deploy<L, P, Q, E, C> 
             Err(
                 Refusal::Permanent { reason, .. }
                 | Refusal::Busy { reason }
+                | Refusal::Preparing { reason, .. }
                 | Refusal::Later { reason }
                 | Refusal::Throttled { reason, .. },
             ) => unknown(reason.cause),

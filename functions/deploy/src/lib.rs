@@ -22,11 +22,12 @@ use futures::future::join_all;
 use futures::{StreamExt, stream};
 use manifold_core::checkup::{AccessSeen, Answer, Misunderstood, Question};
 use manifold_core::drift::Note;
+use manifold_core::engine::Verb;
 use manifold_core::event::{BatchResponse, DecodeError, SqsRecord, decode_batch};
 use manifold_core::ids::{Attempt, ExecutionId, ExecutionRef, RunId, TargetKey};
 use manifold_core::ledger::{Item, Key, Link, LinkOwner, RUN_RETENTION};
 use manifold_core::message::{Message, MessageError, Outgoing, Payload};
-use manifold_core::pace::{Api, Turn};
+use manifold_core::pace::Turn;
 use manifold_core::plan::PlannedTarget;
 use manifold_core::run::{Event, Observation, Reason, ReasonSource, Refusal, Run, Seen, Standing, Target, Told};
 use manifold_core::time::{Span, Timestamp};
@@ -34,7 +35,7 @@ use manifold_ports::batch::{self, OutOfTime, Report};
 use manifold_ports::checkup::{AT_ONCE, Access, out_of_time};
 use manifold_ports::clock::Clock;
 use manifold_ports::drift::Revert;
-use manifold_ports::engine::{Engine, Order};
+use manifold_ports::engine::{Engine, Order, Start};
 use manifold_ports::ledger::{CommitError, Ledger, LedgerError};
 use manifold_ports::pace::{self, Known, Paced, Paces};
 use manifold_ports::queues::Queues;
@@ -180,7 +181,8 @@ impl<L: Ledger, P: Paces, Q: Queues, E: Engine + Revert, C: Clock> Deploy<L, P, 
 impl<L: Ledger, P: Paces, Q: Queues, E: Engine, C: Clock> Deploy<L, P, Q, E, C> {
     async fn start(&self, run: &RunId, planned: &PlannedTarget, attempt: Attempt) -> Result<&'static str, Failure> {
         let nonce = self.clock.nonce();
-        let paces = pace::keys(&planned.key);
+        let engine = planned.subject.service();
+        let paces = pace::keys(&planned.key, engine);
         let mut keys = vec![planned.key.clone()];
         keys.extend(planned.after.iter().cloned());
         let claimed = runs::advance(&self.ledger, &self.clock, run, &keys, &paces, |loaded, now| {
@@ -188,7 +190,7 @@ impl<L: Ledger, P: Paces, Q: Queues, E: Engine, C: Clock> Deploy<L, P, Q, E, C> 
                 Event::Claim { planned: Box::new(planned.clone()), attempt, nonce: nonce.clone(), lease: LEASE };
             let (run, told) = loaded.run.step(claim, now);
             let target = run.target(&planned.key).cloned();
-            Stepped { run, answer: (told, target, Known::of(loaded.extra)), writes: Vec::new() }
+            Stepped { run, answer: (told, target, Known::of(engine, loaded.extra)), writes: Vec::new() }
         })
         .await;
         let claimed = match claimed {
@@ -218,10 +220,16 @@ impl<L: Ledger, P: Paces, Q: Queues, E: Engine, C: Clock> Deploy<L, P, Q, E, C> 
             }
         };
         match self.execution(run, planned, &target, look_first, may_start, &known).await? {
-            Ok(Some(execution)) => {
+            Ok(Some(Start::Begun(execution))) => {
                 tracing::info!(%execution, look_first, "started");
                 self.record(run, planned, attempt, &execution).await?;
                 Ok("started")
+            }
+            Ok(Some(Start::Current(execution))) => {
+                tracing::info!(%execution, "not started: the target has the release already");
+                let target = planned.key.clone();
+                self.tell(run, &planned.key, Event::Current { target, attempt, execution }).await?;
+                Ok("already current")
             }
             Ok(None) => {
                 tracing::info!("not started: nothing more of this run may be");
@@ -262,23 +270,24 @@ impl<L: Ledger, P: Paces, Q: Queues, E: Engine, C: Clock> Deploy<L, P, Q, E, C> 
         look_first: bool,
         may_start: bool,
         known: &Known,
-    ) -> Result<Result<Option<ExecutionId>, Refusal>, Failure> {
+    ) -> Result<Result<Option<Start>, Refusal>, Failure> {
         let order = Order { run, planned, attempt: target.attempt };
+        let engine = planned.subject.service();
         let paced = self.paced(&planned.key, known, target.turn);
         if look_first {
             let since = target.first_claimed_at.unwrap_or_else(|| self.clock.now());
             let past: Vec<ExecutionId> = target.past.iter().filter_map(|past| past.execution.clone()).collect();
             let find = self.engine.find(order, since, &past);
-            match paced.call(Api::ListPipelineExecutions, self.engine.is_entered(order), find).await? {
+            match paced.call(engine.api(Verb::Find), self.engine.is_entered(order), find).await? {
                 Ok(None) => {}
-                found => return Ok(found),
+                found => return Ok(found.map(|found| found.map(Start::Begun))),
             }
         }
         if !may_start {
             return Ok(Ok(None));
         }
         let start = self.engine.start(order);
-        let started = paced.call(Api::StartPipelineExecution, self.engine.is_entered(order), start).await?;
+        let started = paced.call(engine.api(Verb::Start), self.engine.is_entered(order), start).await?;
         Ok(started.map(Some))
     }
 
@@ -339,7 +348,7 @@ impl<L: Ledger, P: Paces, Q: Queues, E: Engine, C: Clock> Deploy<L, P, Q, E, C> 
         execution: &ExecutionId,
         held: Option<Turn>,
     ) -> Result<&'static str, Failure> {
-        let loaded = match runs::load(&self.ledger, run, std::slice::from_ref(key), &pace::keys(key)).await {
+        let loaded = match runs::load(&self.ledger, run, std::slice::from_ref(key), &[]).await {
             Ok(loaded) => loaded,
             Err(RunError::Unknown(_)) => return Ok("stray"),
             Err(error) => return Err(error.into()),
@@ -358,10 +367,11 @@ impl<L: Ledger, P: Paces, Q: Queues, E: Engine, C: Clock> Deploy<L, P, Q, E, C> 
         let attempt = target.seen.as_ref().map_or(1, Seen::attempt);
         let planned = runs::planned(&self.ledger, run, target.index).await?;
         let order = Order { run, planned: &planned, attempt: target.attempt };
-        let known = Known::of(loaded.extra);
+        let engine = planned.subject.service();
+        let known = Known::read(&self.ledger, key, engine).await.map_err(RunError::from)?;
         let explain = self.engine.explain(order, execution);
         let entered = self.engine.is_entered(order);
-        let reason = match self.paced(key, &known, held).call(Api::ListActionExecutions, entered, explain).await? {
+        let reason = match self.paced(key, &known, held).call(engine.api(Verb::Explain), entered, explain).await? {
             Err(Refusal::Wait { throttled, .. })
                 if self.clock.now().since(loaded.run.head().opened_at) > EXPLAIN_FOR =>
             {
@@ -379,7 +389,12 @@ impl<L: Ledger, P: Paces, Q: Queues, E: Engine, C: Clock> Deploy<L, P, Q, E, C> 
                 attempt,
                 ..reason
             },
-            Err(Refusal::Busy { reason } | Refusal::Later { reason } | Refusal::Throttled { reason, .. }) => {
+            Err(
+                Refusal::Busy { reason }
+                | Refusal::Preparing { reason, .. }
+                | Refusal::Later { reason }
+                | Refusal::Throttled { reason, .. },
+            ) => {
                 return Err(Failure::Asked(reason.cause));
             }
         };
@@ -431,10 +446,11 @@ impl<L: Ledger, P: Paces, Q: Queues, E: Engine, C: Clock> Deploy<L, P, Q, E, C> 
         let planned = runs::planned(&self.ledger, run, target.index).await?;
         let order = Order { run, planned: &planned, attempt: target.attempt };
         let started_at = target.first_claimed_at.or(target.started_at).unwrap_or_else(|| self.clock.now());
-        let known = Known::read(&self.ledger, &target.key).await.map_err(RunError::from)?;
+        let engine = planned.subject.service();
+        let known = Known::read(&self.ledger, &target.key, engine).await.map_err(RunError::from)?;
         let ask = self.engine.ask(order, execution, started_at);
         let entered = self.engine.is_entered(order);
-        match self.paced(&target.key, &known, held).call(Api::ListPipelineExecutions, entered, ask).await? {
+        match self.paced(&target.key, &known, held).call(engine.api(Verb::Ask), entered, ask).await? {
             // Whoever waited once and finds the pace cut leaves it to the sweep's next turn: were it sent again each time,
             // what is delivered twice would grow without end.
             Err(Refusal::Wait { .. }) if held.is_some() => Ok(None),

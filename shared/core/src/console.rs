@@ -1,6 +1,7 @@
 //! Links into the AWS consoles. A link does not choose an account: a reader who is signed in to another one sees
 //! "not found", so print the account beside each link.
 
+use crate::engine::Subject;
 use crate::ids::{ExecutionId, Partition, PipelineName, Region, TargetKey};
 
 /// The console's host in a partition; the isolated ones have no public console.
@@ -30,6 +31,37 @@ pub fn execution(region: &Region, pipeline: &PipelineName, execution: &Execution
 #[must_use]
 pub fn pipeline(region: &Region, pipeline: &PipelineName) -> Option<String> {
     Some(format!("{}/{}/view?region={region}", pipelines(region)?, encode(pipeline.as_str())))
+}
+
+/// The page of what is started in a target, or of one execution of it.
+///
+/// CloudFormation's console wants the ARN of a stack, which has a part that only CloudFormation knows: so a stack is
+/// linked as the list that shows it alone.
+#[must_use]
+pub fn of(target: &TargetKey, subject: &Subject, id: Option<&ExecutionId>) -> Option<String> {
+    let TargetKey { account, region } = target;
+    let suite = || host(region.partition()).map(|host| format!("https://{region}.{host}/codesuite"));
+    Some(match (subject, id) {
+        (Subject::Pipeline(name), Some(id)) => return execution(region, name, id),
+        (Subject::Pipeline(name), None) => return pipeline(region, name),
+        (Subject::Project(name), id) => {
+            let page = id.map_or_else(|| "history".to_owned(), |id| format!("build/{}/", encode(id.as_str())));
+            let name = encode(name.as_str());
+            format!("{}/codebuild/{account}/projects/{name}/{page}?region={region}", suite()?)
+        }
+        (Subject::Stack(name), _) => {
+            let host = host(region.partition())?;
+            let name = encode(name.as_str());
+            format!("https://{region}.{host}/cloudformation/home?region={region}#/stacks?filteringText={name}")
+        }
+        (Subject::Group(_), Some(id)) => {
+            format!("{}/codedeploy/deployments/{}?region={region}", suite()?, encode(id.as_str()))
+        }
+        (Subject::Group(name), None) => {
+            let (application, group) = (encode(name.application()), encode(name.group()));
+            format!("{}/codedeploy/applications/{application}/deployment-groups/{group}?region={region}", suite()?)
+        }
+    })
 }
 
 /// The page of what drifted in a CloudFormation stack, by the stack's ARN as the service told it: only of a stack in the
@@ -98,6 +130,35 @@ mod tests {
         assert!(link("cn-north-1").unwrap().starts_with("https://cn-north-1.console.amazonaws.cn/"));
         assert!(link("us-gov-west-1").unwrap().starts_with("https://us-gov-west-1.console.amazonaws-us-gov.com/"));
         assert_eq!(link("us-iso-east-1"), None);
+    }
+
+    #[test]
+    fn each_engine_has_its_pages() {
+        let target = TargetKey { account: "444455556666".parse().unwrap(), region: "eu-west-1".parse().unwrap() };
+        let page = |subject: &str, id: Option<&str>| {
+            let id = id.map(|id| id.parse().unwrap());
+            let link = of(&target, &subject.parse().unwrap(), id.as_ref()).unwrap();
+            assert!(is_console_link(&link), "{link}");
+            link.strip_prefix("https://eu-west-1.console.aws.amazon.com/").unwrap().to_owned()
+        };
+        assert_eq!(
+            page("codebuild:svc", Some("svc:8745a7a9")),
+            "codesuite/codebuild/444455556666/projects/svc/build/svc%3A8745a7a9/?region=eu-west-1"
+        );
+        assert_eq!(page("codebuild:svc", None), "codesuite/codebuild/444455556666/projects/svc/history?region=eu-west-1");
+        assert_eq!(
+            page("cloudformation:web", Some("web-0f3a5b7c9d1e2f40-444455556666-eu-west-1-1")),
+            "cloudformation/home?region=eu-west-1#/stacks?filteringText=web"
+        );
+        assert_eq!(
+            page("codedeploy:shop/blue-green", Some("d-ABC123DEF")),
+            "codesuite/codedeploy/deployments/d-ABC123DEF?region=eu-west-1"
+        );
+        assert_eq!(
+            page("codedeploy:shop/blue-green", None),
+            "codesuite/codedeploy/applications/shop/deployment-groups/blue-green?region=eu-west-1"
+        );
+        assert!(page("svc-deploy", None).starts_with("codesuite/codepipeline/pipelines/svc-deploy/view"));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The lenient decoder of what AWS sends: CodePipeline's events, schedules, jobs and batches of SQS messages.
+//! The lenient decoder of what AWS sends: the events of the four engines, schedules, jobs and batches of SQS messages.
 //!
 //! It is the edge: behind it there is nothing left to check. What is decorative and unreadable is left out; what
 //! decides (who, where, which execution, which state, which attempt) must be right, or the one message fails, with
@@ -8,6 +8,8 @@
 //!
 //! Every text that is kept is kept whole and is untrusted: whoever shows it escapes and cuts it.
 
+mod build;
+mod deployment;
 mod drift;
 mod error;
 mod fields;
@@ -15,10 +17,13 @@ mod job;
 mod pipeline;
 mod schedule;
 mod sqs;
+mod stack;
 mod state;
 
 use serde_json::Value;
 
+pub use self::build::{BuildEvent, FailedPhase, PhaseEvent};
+pub use self::deployment::{DeploymentEvent, HookEvent, InstanceEvent};
 pub use self::drift::DriftEvent;
 pub use self::error::DecodeError;
 use self::fields::Fields;
@@ -28,7 +33,10 @@ pub use self::pipeline::{
 };
 pub use self::schedule::ScheduleTick;
 pub use self::sqs::{BatchResponse, SqsBatch, SqsRecord, decode_batch};
-pub use self::state::{ActionState, PipelineState, StageState};
+pub use self::stack::{ResourceEvent, StackEvent, StackSetEvent, StackSetWhat};
+pub use self::state::{
+    ActionState, BuildState, DeploymentState, InstanceState, PipelineState, StackStatus, StageState,
+};
 use crate::ids::{AccountId, ExecutionId, ExecutionRef, Region, TargetKey};
 use crate::time::Timestamp;
 
@@ -64,6 +72,20 @@ pub enum Event {
     Action(ActionEvent),
     /// A drift detection of a stack began or ended.
     Drift(DriftEvent),
+    /// A build changed its state.
+    Build(BuildEvent),
+    /// A phase of a build ended.
+    Phase(PhaseEvent),
+    /// A stack changed its status.
+    Stack(StackEvent),
+    /// A resource of a stack changed its status.
+    Resource(ResourceEvent),
+    /// A stack set, one of its operations or one of its stack instances changed its status.
+    StackSet(StackSetEvent),
+    /// A deployment changed its state.
+    Deployment(DeploymentEvent),
+    /// A deployment to one instance changed its state.
+    Instance(InstanceEvent),
     /// A rule on a schedule fired. (Schedules of EventBridge Scheduler have no envelope: [`ScheduleTick`].)
     Scheduled {
         /// The rule's name.
@@ -90,6 +112,8 @@ pub enum Input {
     Event(Envelope),
     /// A tick of a schedule.
     Schedule(ScheduleTick),
+    /// A lifecycle hook of a CodeDeploy deployment.
+    Hook(HookEvent),
 }
 
 impl Envelope {
@@ -109,7 +133,13 @@ impl Event {
             Self::Pipeline(event) => Some(&event.execution),
             Self::Stage(event) => Some(&event.execution),
             Self::Action(event) => Some(&event.execution),
-            Self::Drift(_) | Self::Scheduled { .. } | Self::Other { .. } => None,
+            Self::Build(event) => Some(&event.build),
+            Self::Phase(event) => Some(&event.build),
+            Self::Stack(event) => event.token.as_ref(),
+            Self::Resource(event) => event.token.as_ref(),
+            Self::Deployment(event) => Some(&event.deployment),
+            Self::Instance(event) => Some(&event.deployment),
+            Self::Drift(_) | Self::StackSet(_) | Self::Scheduled { .. } | Self::Other { .. } => None,
         }
     }
 
@@ -132,6 +162,24 @@ impl Event {
             }
             ("aws.cloudformation", "CloudFormation Drift Detection Status Change") => {
                 DriftEvent::decode(envelope).map(Self::Drift)
+            }
+            ("aws.cloudformation", "CloudFormation Stack Status Change") => StackEvent::decode(envelope).map(Self::Stack),
+            ("aws.cloudformation", "CloudFormation Resource Status Change") => {
+                ResourceEvent::decode(envelope).map(Self::Resource)
+            }
+            (
+                "aws.cloudformation",
+                "CloudFormation StackSet Status Change"
+                | "CloudFormation StackSet Operation Status Change"
+                | "CloudFormation StackSet StackInstance Status Change",
+            ) => StackSetEvent::decode(envelope).map(Self::StackSet),
+            ("aws.codebuild", "CodeBuild Build State Change") => BuildEvent::decode(envelope).map(Self::Build),
+            ("aws.codebuild", "CodeBuild Build Phase Change") => PhaseEvent::decode(envelope).map(Self::Phase),
+            ("aws.codedeploy", "CodeDeploy Deployment State-change Notification") => {
+                DeploymentEvent::decode(envelope).map(Self::Deployment)
+            }
+            ("aws.codedeploy", "CodeDeploy Instance State-change Notification") => {
+                InstanceEvent::decode(envelope).map(Self::Instance)
             }
             ("aws.events", "Scheduled Event") => Ok(Self::Scheduled { rule: schedule::rule(envelope) }),
             _ => Ok(Self::Other { source, detail_type }),
@@ -185,6 +233,8 @@ pub fn decode_input(value: &Value) -> Result<Input, DecodeError> {
         Job::decode(&input).map(Input::Job)
     } else if has("detail-type") || has("detailType") || (has("source") && has("detail")) {
         decode_event_value(value).map(Input::Event)
+    } else if has(deployment::HOOK_KEY) {
+        HookEvent::decode(&input).map(Input::Hook)
     } else if ScheduleTick::is_shaped_like(&input) {
         ScheduleTick::decode(&input).map(Input::Schedule)
     } else {

@@ -21,7 +21,7 @@ impl InvalidId {
     /// How much of a refused text is kept, in characters: whatever claims to be a name may be a megabyte.
     const KEPT: usize = 80;
 
-    fn new(value: &str, expected: &'static str) -> Self {
+    pub(crate) fn new(value: &str, expected: &'static str) -> Self {
         let value = match value.char_indices().nth(Self::KEPT) {
             None => value.to_owned(),
             Some((end, _)) => format!("{}…", &value[..end]),
@@ -125,8 +125,26 @@ text_id!(
     |v| all(v, 1, 100, |c| c.is_ascii_alphanumeric() || matches!(c, '.' | '@' | '-' | '_'))
 );
 text_id!(
-    /// What an engine calls one execution: for CodePipeline a lower-case UUID. At most 128 printable characters.
-    ExecutionId, "an execution id", |v| all(v, 1, 128, |c| c.is_ascii_graphic())
+    /// A CodeBuild project: 2–150 of `A-Za-z0-9-_`, beginning with a letter or a digit (API reference, `ProjectName`).
+    ProjectName, "a build project's name: 2-150 characters of A-Z, a-z, 0-9, '-' and '_', not beginning with '-' or '_'",
+    |v| all(v, 2, 150, |c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
+        && v.starts_with(|c: char| c.is_ascii_alphanumeric())
+);
+text_id!(
+    /// A CloudFormation stack: 1–128 of `A-Za-z0-9-`, beginning with a letter (API reference, `StackName`).
+    StackName, "a stack's name: 1-128 characters of A-Z, a-z, 0-9 and '-', beginning with a letter",
+    |v| all(v, 1, 128, |c| c.is_ascii_alphanumeric() || c == '-') && v.starts_with(|c: char| c.is_ascii_alphabetic())
+);
+text_id!(
+    /// What an engine calls one execution, unique within an account and a Region. At most 256 printable characters.
+    ///
+    /// | engine | what |
+    /// |---|---|
+    /// | CodePipeline | the execution's id: a lower-case UUID |
+    /// | CodeBuild | the build's id: `project:uuid` |
+    /// | CloudFormation | the client request token that all events of an operation share ([`RunId::attempt_token`]) |
+    /// | CodeDeploy | the deployment's id: `d-…` |
+    ExecutionId, "an execution id", |v| all(v, 1, 256, |c| c.is_ascii_graphic())
 );
 text_id!(
     /// An IAM role's ARN.
@@ -306,6 +324,17 @@ impl RunId {
     pub fn attempt_token(&self, target: &TargetKey, attempt: Attempt) -> String {
         format!("{}-{}-{}-{attempt}", self.0, target.account, target.region)
     }
+
+    /// Reads a run and an attempt back from the token of an attempt on this target: CloudFormation repeats it in every
+    /// event of the operation. A token of another target's names none here.
+    #[must_use]
+    pub fn from_attempt_token(token: &str, target: &TargetKey) -> Option<(Self, Attempt)> {
+        let (front, attempt) = token.rsplit_once('-')?;
+        let place = format!("-{}-{}", target.account, target.region);
+        let run: Self = front.strip_suffix(&place)?.parse().ok()?;
+        let attempt = Attempt(attempt.parse().ok()?);
+        (run.attempt_token(target, attempt) == token).then_some((run, attempt))
+    }
 }
 
 #[cfg(test)]
@@ -345,6 +374,19 @@ mod tests {
         assert_eq!(RunId::from_session_arn(&arn), Some(run));
         assert_eq!(RunId::from_session_arn("arn:aws:sts::444455556666:assumed-role/Admin/jane"), None);
         assert_eq!(RunId::from_session_arn("arn:aws:iam::444455556666:user/jane"), None);
+    }
+
+    #[test]
+    fn a_token_gives_its_run_and_attempt_back_at_its_own_target_only() {
+        let run = RunId::derive(&"web".parse().unwrap(), &source("x"));
+        let here = TargetKey { account: "444455556666".parse().unwrap(), region: "eu-west-1".parse().unwrap() };
+        let there = TargetKey { region: "eu-west-2".parse().unwrap(), ..here.clone() };
+        let token = run.attempt_token(&here, Attempt(2));
+        assert_eq!(RunId::from_attempt_token(&token, &here), Some((run, Attempt(2))));
+        assert_eq!(RunId::from_attempt_token(&token, &there), None);
+        for odd in ["Console-UpdateStack-0a1b", "", "-", &format!("{token}x"), &token.replace("-2", "-02")] {
+            assert_eq!(RunId::from_attempt_token(odd, &here), None, "{odd}");
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@
 //! | [`invoke`] | the release pipeline that waits for a run |
 //! | [`known`] | what is known to be deployed in a target |
 //! | [`drift`] | drift checks: what was seen, against what should be there |
+//! | [`engine`] | which services do the work in targets, what they start, and with what |
 //! | [`event`] | the lenient decoder of what AWS sends |
 //! | [`run`] | the state machine: heads, targets, attempts, outcomes, verdicts |
 //! | [`pace`] | how fast an API may be called, learnt from its throttling |
@@ -32,6 +33,7 @@ pub mod console;
 pub mod control;
 pub mod deadletter;
 pub mod drift;
+pub mod engine;
 pub mod event;
 pub mod ids;
 pub mod invoke;

@@ -26,6 +26,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::Service;
 use crate::ids::TargetKey;
 use crate::time::{Span, Timestamp};
 
@@ -62,6 +63,28 @@ pub enum Api {
     ListActionExecutions,
     /// CodePipeline in a target account; free until it is throttled.
     StopPipelineExecution,
+    /// CodeBuild in a target account: every call takes a turn, as with the other services' starts.
+    StartBuild,
+    /// CodeBuild in a target account; free until it is throttled, as are the others that do not start anything.
+    ListBuildsForProject,
+    /// CodeBuild in a target account.
+    BatchGetBuilds,
+    /// CodeBuild in a target account.
+    StopBuild,
+    /// CloudFormation in a target account, and what follows it until the change set is executed: every call takes a turn.
+    CreateChangeSet,
+    /// CloudFormation in a target account.
+    DescribeStackEvents,
+    /// CloudFormation in a target account.
+    CancelUpdateStack,
+    /// CodeDeploy in a target account: every call takes a turn.
+    CreateDeployment,
+    /// CodeDeploy in a target account.
+    ListDeployments,
+    /// CodeDeploy in a target account.
+    GetDeployment,
+    /// CodeDeploy in a target account.
+    StopDeployment,
     /// CloudWatch in a target account; free until it is throttled.
     DescribeAlarms,
     /// STS, charged to the account that calls, the hub's; free until it is throttled.
@@ -77,59 +100,71 @@ impl Api {
             Self::ListPipelineExecutions => "ListPipelineExecutions",
             Self::ListActionExecutions => "ListActionExecutions",
             Self::StopPipelineExecution => "StopPipelineExecution",
+            Self::StartBuild => "StartBuild",
+            Self::ListBuildsForProject => "ListBuildsForProject",
+            Self::BatchGetBuilds => "BatchGetBuilds",
+            Self::StopBuild => "StopBuild",
+            Self::CreateChangeSet => "CreateChangeSet",
+            Self::DescribeStackEvents => "DescribeStackEvents",
+            Self::CancelUpdateStack => "CancelUpdateStack",
+            Self::CreateDeployment => "CreateDeployment",
+            Self::ListDeployments => "ListDeployments",
+            Self::GetDeployment => "GetDeployment",
+            Self::StopDeployment => "StopDeployment",
             Self::DescribeAlarms => "DescribeAlarms",
             Self::AssumeRole => "AssumeRole",
+        }
+    }
+
+    /// The engine that it belongs to, if it does.
+    #[must_use]
+    pub const fn engine(self) -> Option<Service> {
+        match self {
+            Self::StartPipelineExecution
+            | Self::ListPipelineExecutions
+            | Self::ListActionExecutions
+            | Self::StopPipelineExecution => Some(Service::CodePipeline),
+            Self::StartBuild | Self::ListBuildsForProject | Self::BatchGetBuilds | Self::StopBuild => {
+                Some(Service::CodeBuild)
+            }
+            Self::CreateChangeSet | Self::DescribeStackEvents | Self::CancelUpdateStack => {
+                Some(Service::CloudFormation)
+            }
+            Self::CreateDeployment | Self::ListDeployments | Self::GetDeployment | Self::StopDeployment => {
+                Some(Service::CodeDeploy)
+            }
+            Self::DescribeAlarms | Self::AssumeRole => None,
         }
     }
 
     /// The service that it belongs to.
     #[must_use]
     pub const fn service(self) -> &'static str {
-        match self {
-            Self::StartPipelineExecution
-            | Self::ListPipelineExecutions
-            | Self::ListActionExecutions
-            | Self::StopPipelineExecution => "CodePipeline",
-            Self::DescribeAlarms => "CloudWatch",
-            Self::AssumeRole => "STS",
+        match (self.engine(), self) {
+            (Some(engine), _) => engine.name(),
+            (None, Self::AssumeRole) => "STS",
+            (None, _) => "CloudWatch",
         }
     }
 
     /// Where calls about a target are counted by AWS.
     #[must_use]
     pub fn lane(self, target: &TargetKey) -> Lane {
-        let place = match self {
-            Self::StartPipelineExecution
-            | Self::ListPipelineExecutions
-            | Self::ListActionExecutions
-            | Self::StopPipelineExecution
-            | Self::DescribeAlarms => Some(target.clone()),
-            Self::AssumeRole => None,
-        };
-        Lane { place, api: self }
+        Lane { place: (!matches!(self, Self::AssumeRole)).then(|| target.clone()), api: self }
     }
 
     const fn first_rate(self) -> u32 {
         match self {
-            Self::StartPipelineExecution
-            | Self::ListPipelineExecutions
-            | Self::ListActionExecutions
-            | Self::StopPipelineExecution
-            | Self::DescribeAlarms => FIRST_RATE,
             Self::AssumeRole => FIRST_RATE_OF_STS,
+            _ => FIRST_RATE,
         }
     }
 
-    /// Whether its calls take turns although nobody was throttled.
-    const fn is_paced_always(self) -> bool {
-        match self {
-            Self::StartPipelineExecution => true,
-            Self::ListPipelineExecutions
-            | Self::ListActionExecutions
-            | Self::StopPipelineExecution
-            | Self::DescribeAlarms
-            | Self::AssumeRole => false,
-        }
+    /// Whether its calls start executions. A release makes as many of them as it has targets, in the same second: they take
+    /// turns although nobody was throttled.
+    #[must_use]
+    pub const fn is_start(self) -> bool {
+        matches!(self, Self::StartPipelineExecution | Self::StartBuild | Self::CreateChangeSet | Self::CreateDeployment)
     }
 }
 
@@ -271,7 +306,7 @@ impl Pace {
     #[must_use]
     pub fn ask(api: Api, known: Option<&Self>, now: Timestamp) -> Ask {
         match known {
-            _ if !api.is_paced_always() && known.is_none_or(|pace| pace.is_forgotten(now)) => {
+            _ if !api.is_start() && known.is_none_or(|pace| pace.is_forgotten(now)) => {
                 Ask::Free(Turn { api, at: now, cuts: known.map_or(0, |pace| pace.cuts) })
             }
             None => Ask::Take(Change::Set {
@@ -316,7 +351,7 @@ impl Pace {
         if current > cuts {
             return None;
         }
-        let known = known.filter(|pace| api.is_paced_always() || !pace.is_forgotten(now));
+        let known = known.filter(|pace| api.is_start() || !pace.is_forgotten(now));
         let rate = known.map_or(api.first_rate(), |pace| (pace.rate_at(now) / 2).max(LOWEST_RATE));
         let interval = u64::from(1_000_000 / rate.max(1)).max(1);
         let jitter = i64::try_from(random % interval).unwrap_or(0);

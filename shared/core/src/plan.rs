@@ -11,7 +11,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::control::{self, Operator, Who};
 use crate::drift::Looks;
-use crate::ids::{PipelineName, RoleArn, TargetKey};
+use crate::engine::{Subject, Work};
+use crate::ids::{RoleArn, TargetKey};
 use crate::release::Release;
 use crate::time::Span;
 
@@ -179,9 +180,11 @@ pub struct PlannedTarget {
     pub role: RoleArn,
     /// The external id that the role's trust policy demands, if any. Not a secret.
     pub external_id: Option<String>,
-    /// The pipeline to start.
-    pub pipeline: PipelineName,
-    /// Pipeline variables; every value is non-empty (API reference, `PipelineVariable`).
+    /// What to start.
+    #[serde(rename = "pipeline")]
+    pub subject: Subject,
+    /// The values of the parameters, none of them empty: variables of a pipeline, environment variables of a build,
+    /// parameters of a stack. In an AppSpec they are filled in already.
     pub variables: BTreeMap<String, String>,
     /// The pinned source revision, when the target pipeline has a source action to pin.
     pub source_revision: Option<SourceRevision>,
@@ -195,14 +198,24 @@ pub struct PlannedTarget {
     /// What it gets, if that is not the run's release: on the way back each target has its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<Box<Release>>,
+    /// What the engine needs besides; a pipeline needs nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work: Option<Work>,
     /// In the plan of a drift check: what is looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub looks: Option<Box<Looks>>,
 }
 
 impl PlannedTarget {
-    /// A digest of what is deployed there: pipeline, variables and pinned revision. Two plans with the same one would do the
-    /// same.
+    /// The revision that it is pinned to by its engine, if it is: by the source action, or the source version.
+    #[must_use]
+    pub fn pinned(&self) -> Option<&str> {
+        let own = self.source_revision.as_ref().map(|revision| revision.value.as_str());
+        own.or_else(|| self.work.as_ref().and_then(Work::pinned))
+    }
+
+    /// A digest of what is deployed there: subject, variables, pinned revision and what else the engine needs. Two plans
+    /// with the same one would do the same.
     #[must_use]
     pub fn fingerprint(&self) -> String {
         let mut hash = Sha256::new();
@@ -210,7 +223,7 @@ impl PlannedTarget {
             hash.update(u64::try_from(text.len()).unwrap_or(u64::MAX).to_be_bytes());
             hash.update(text.as_bytes());
         };
-        part(self.pipeline.as_str());
+        part(&self.subject.to_string());
         for (name, value) in &self.variables {
             part(name);
             part(value);
@@ -218,6 +231,10 @@ impl PlannedTarget {
         if let Some(SourceRevision { action, value, .. }) = &self.source_revision {
             part(action);
             part(value);
+        }
+        if let Some(work) = &self.work {
+            // Plain data with text keys: it always can be written.
+            part(&serde_json::to_string(work).unwrap_or_default());
         }
         hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
     }

@@ -16,7 +16,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::console;
 use crate::control::Origin;
-use crate::ids::{AccountId, AppName, Attempt, ExecutionId, PipelineName, Region, RunId, TargetKey};
+use crate::engine::Subject;
+use crate::ids::{AccountId, AppName, Attempt, ExecutionId, Region, RunId, TargetKey};
 use crate::plan::{Channel, PlannedTarget};
 use crate::release::Release;
 use crate::run::{Closing, Head, Hold, Outcome, Phase, Status, Tally, Target, Verdict};
@@ -178,8 +179,9 @@ pub struct TargetLine {
     pub status: Status,
     /// The attempt that this is about.
     pub attempt: Attempt,
-    /// The pipeline.
-    pub pipeline: PipelineName,
+    /// What is started there.
+    #[serde(rename = "pipeline")]
+    pub subject: Subject,
     /// What was started.
     pub execution: Option<ExecutionId>,
     /// The execution's page in the right console.
@@ -356,11 +358,8 @@ fn line(head: &Head, planned: &PlannedTarget, target: Option<&Target>) -> Target
         wave: planned.wave,
         status,
         attempt: target.map_or(Attempt::FIRST, |target| target.attempt),
-        pipeline: planned.pipeline.clone(),
-        link: match &execution {
-            Some(execution) => console::execution(&planned.key.region, &planned.pipeline, execution),
-            None => console::pipeline(&planned.key.region, &planned.pipeline),
-        },
+        subject: planned.subject.clone(),
+        link: console::of(&planned.key, &planned.subject, execution.as_ref()),
         execution,
         started_at,
         ended_at,

@@ -4,24 +4,26 @@
 //! A check is left out when something it depends on was refused already: one mistake, one message.
 
 mod drift;
+pub(crate) mod engine;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use manifold_core::control::Operator;
 use manifold_core::drift::Looks;
-use manifold_core::ids::{AccountId, PipelineName, RoleArn, TargetKey};
+use manifold_core::ids::{AccountId, RoleArn, TargetKey};
 use manifold_core::plan::{
-    Approval, Bake, Channel, MAX_TARGETS, MAX_VARIABLES_BYTES, PlannedWave, Policy, RevisionKind,
+    Approval, Bake, Channel, MAX_TARGETS, MAX_VARIABLES_BYTES, PlannedWave, Policy,
 };
 use manifold_core::time::Span as TimeSpan;
 use minijinja::value::Value;
 
+use self::engine::Engines;
 use crate::decode::{Many, Slot, Spanned};
 use crate::file::{AppSpec, ApprovalSpec, BakeSpec, File, HubSpec, ParameterSpec, SlackSpec, WaveSpec};
 use crate::layout::{Amount, Layout, Rule, number};
 use crate::leaf::OperatorName;
-use crate::model::{Account, App, Drift, Fleet, Hub, Parameter, ReleasePipeline, Shared, Target, Variable};
+use crate::model::{Account, App, Drift, Engine, Fleet, Hub, Parameter, ReleasePipeline, Shared, Target, Variable};
 use crate::path::Path;
 use crate::problem::{Draft, Sink, Span, closest, listed, quoted, some_of};
 use crate::select::{Grid, Matcher};
@@ -129,7 +131,7 @@ pub(crate) fn check(file: &File, out: &mut Sink) -> Option<Fleet> {
             waves: draft.waves,
             policy: draft.policy,
             changed_only: draft.changed_only,
-            source: draft.source,
+            engines: draft.engines,
             max_attempts: draft.max_attempts,
             deadline: draft.deadline,
             channel: draft.channel,
@@ -359,7 +361,7 @@ struct Common<'c, 'f> {
     operators_known: bool,
     account_names: Vec<Value>,
     templates: Templates,
-    /// Which app uses a pipeline: by account, Region and name.
+    /// Which app uses what is started: by account, Region and name.
     used: HashMap<(usize, usize, String), (usize, String)>,
     /// How many targets the apps have so far.
     targets: usize,
@@ -376,7 +378,7 @@ struct AppDraft {
     waves: Vec<PlannedWave>,
     policy: Policy,
     changed_only: bool,
-    source: Option<(String, RevisionKind)>,
+    engines: Vec<Engine>,
     max_attempts: u32,
     deadline: TimeSpan,
     channel: Channel,
@@ -459,6 +461,10 @@ impl<'c, 'f> AppCheck<'c, 'f> {
         let base = template::base(name, &common.hub);
         let mut sample = base.clone();
         sample.extend(template::sample_run(name));
+        let names = spec.parameters.given().into_iter().flat_map(|map| &map.entries);
+        let values: BTreeMap<String, String> =
+            names.map(|(name, _)| (name.value.as_str().to_owned(), "x".to_owned())).collect();
+        sample.insert("parameters", Value::from(values));
         let mut check = Self {
             index,
             name,
@@ -515,7 +521,6 @@ impl<'c, 'f> AppCheck<'c, 'f> {
         let apps = Path::Root.field("apps");
         let path = apps.field(self.name);
         self.parameter_fields(&path, out);
-        self.engine_fields(&path, out);
         let releases = self.releases(common, &path, out);
         let places = self.places(common, &path, out);
         common.targets += places.as_ref().map_or(0, Vec::len);
@@ -524,8 +529,8 @@ impl<'c, 'f> AppCheck<'c, 'f> {
             Slot::Given(names) => self.people(common, names, &path.field("operators"), out),
             Slot::Absent | Slot::Broken => common.operators.clone(),
         };
-        let pipelines = self.pipelines(common, places.as_deref(), &path, out);
-        let variables = self.variables(common, places.as_deref(), &path, out);
+        let engines = self.engines(common, places.as_deref(), &path, out);
+        let variables = self.variables(common, places.as_deref(), engines.as_ref(), &path, out);
 
         let block = self.drift_block(common, &path, out);
         let stacks = self.stacks(common, block.as_ref(), places.as_deref(), &path, out);
@@ -535,13 +540,11 @@ impl<'c, 'f> AppCheck<'c, 'f> {
             (Slot::Given(slack), _) | (Slot::Absent, Some(Slot::Given(slack))) => channel(slack),
             (Slot::Absent, None | Some(Slot::Absent | Slot::Broken)) | (Slot::Broken, _) => Channel::Silent,
         };
-        let engine = self.spec.engine.given()?.codepipeline.given()?;
-        let kind = engine.revision_type.given().map_or(RevisionKind::CommitId, |kind| kind.value);
-        let (places, cover, pipelines, variables) = (places?, cover?, pipelines?, variables?);
+        let (places, cover, engines, variables) = (places?, cover?, engines?, variables?);
         let (block, stacks, rules) = (block?, stacks?, rules?);
         let mut targets = Vec::with_capacity(places.len());
-        let rest = pipelines.into_iter().zip(variables).zip(stacks);
-        for ((place, rule), ((pipeline, variables), stacks)) in places.iter().zip(&cover.rule_of).zip(rest) {
+        let rest = engines.subjects.into_iter().zip(engines.of).zip(variables).zip(stacks);
+        for ((place, rule), (((subject, engine), variables), stacks)) in places.iter().zip(&cover.rule_of).zip(rest) {
             let account = &common.accounts[place.account];
             targets.push(Target {
                 key: TargetKey {
@@ -554,7 +557,8 @@ impl<'c, 'f> AppCheck<'c, 'f> {
                 rule: *rule,
                 rank: 0,
                 wave: 0,
-                pipeline,
+                subject,
+                engine,
                 variables,
                 stacks,
             });
@@ -578,10 +582,9 @@ impl<'c, 'f> AppCheck<'c, 'f> {
             operators,
         };
         self.weigh(&policy, &layout.waves, &path, out);
-        let source = engine.source_action.given().map(|action| (action.value.as_str().to_owned(), kind));
         Some(AppDraft {
             drift: block.drift(rules, policy.operators.clone(), &channel),
-            looks: block.looks(source.is_none()),
+            looks: block.looks(),
             description: self.spec.description.given().map(|text| text.value.as_str().to_owned()),
             releases: releases?,
             parameters: self.parameters.iter().map(ParameterCheck::model).collect(),
@@ -590,7 +593,7 @@ impl<'c, 'f> AppCheck<'c, 'f> {
             waves: layout.waves,
             policy,
             changed_only: self.spec.changed_only.given().is_some_and(|flag| flag.0),
-            source,
+            engines: engines.models,
             max_attempts: self.spec.max_attempts.given().map_or(1, |attempts| attempts.value),
             deadline: self
                 .spec
@@ -624,17 +627,6 @@ impl<'c, 'f> AppCheck<'c, 'f> {
                     }
                 }
             }
-        }
-    }
-
-    /// What the engine says about itself.
-    fn engine_fields(&self, path: &Path<'_>, out: &mut Sink) {
-        let Some(engine) = self.spec.engine.given().and_then(|engine| engine.codepipeline.given()) else { return };
-        if let (Some(kind), Slot::Absent) = (engine.revision_type.given(), &engine.source_action) {
-            let draft = Draft::new("a revision_type without a source_action has no effect")
-                .help("name the source action that it is for, or remove it");
-            let field = path.field("engine");
-            out.report(kind.span, &field.field("codepipeline").field("revision_type"), draft);
         }
     }
 
@@ -1039,78 +1031,12 @@ impl<'c, 'f> AppCheck<'c, 'f> {
         }
     }
 
-    /// The name of the pipeline in each place.
-    fn pipelines(
-        &self,
-        common: &mut Common<'c, 'f>,
-        places: Option<&[Place]>,
-        path: &Path<'_>,
-        out: &mut Sink,
-    ) -> Option<Vec<PipelineName>> {
-        let name = self.spec.engine.given()?.codepipeline.given()?.name.given()?;
-        let engine = path.field("engine");
-        let engine = engine.field("codepipeline");
-        let path = engine.field("name");
-        if !name.value.uses().is_static() {
-            let what = if name.value.uses().release { "the release" } else { "the run" };
-            let draft = Draft::new(format!("a pipeline's name cannot depend on {what}"))
-                .help("every run of a target starts the same pipeline; use release and run in parameters");
-            out.report(name.span, &path, draft);
-            return None;
-        }
-        let mut rendered: HashMap<(Option<usize>, Option<usize>), Option<PipelineName>> = HashMap::new();
-        let (mut pipelines, mut refused) = (Vec::new(), Vec::new());
-        let mut shared: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for place in places? {
-            let uses = name.value.uses();
-            let key = (uses.account.then_some(place.account), uses.region.then_some(place.region));
-            let pipeline = rendered.entry(key).or_insert_with(|| {
-                let outcome = self.render(common, &name.value, *place);
-                match outcome {
-                    Ok(Outcome::Text(text)) => match text.parse::<PipelineName>() {
-                        Ok(pipeline) => Some(pipeline),
-                        Err(_) => {
-                            refused.push((text.to_string(), common.grid.target(place.account, place.region)));
-                            None
-                        }
-                    },
-                    Ok(Outcome::Later(_) | Outcome::Refused) => None,
-                    Err(draft) => {
-                        out.report(name.span, &path, draft);
-                        None
-                    }
-                }
-            });
-            let Some(pipeline) = pipeline.clone() else { continue };
-            let key = (place.account, place.region, pipeline.to_string());
-            match common.used.get(&key) {
-                Some((other, app)) if *other != self.index => {
-                    shared.entry(app.clone()).or_default().push(common.grid.target(place.account, place.region));
-                }
-                Some(_) | None => {
-                    common.used.insert(key, (self.index, self.name.to_owned()));
-                }
-            }
-            pipelines.push(pipeline);
-        }
-        if let Some((text, target)) = refused.first() {
-            let more = if refused.len() > 1 { format!(" (and {} more)", refused.len() - 1) } else { String::new() };
-            let draft = Draft::new(format!("{} for {target}{more} is not {}", quoted(text), PipelineName::EXPECTED));
-            out.report(name.span, &path, draft);
-        }
-        for (app, targets) in shared {
-            let draft = Draft::new(format!("app {app} uses the same pipeline in {}", some_of(&targets)))
-                .help("a pipeline in a target belongs to one app: name another one, or exclude the targets in one of the apps");
-            out.report(name.span, &path, draft);
-        }
-        Some(pipelines)
-    }
-
     /// The variables of each place, one for each parameter.
     fn variables(
         &self,
         common: &mut Common<'c, 'f>,
         places: Option<&[Place]>,
+        engines: Option<&Engines>,
         path: &Path<'_>,
         out: &mut Sink,
     ) -> Option<Vec<Box<[Variable]>>> {
@@ -1119,16 +1045,15 @@ impl<'c, 'f> AppCheck<'c, 'f> {
         let regions: Vec<Vec<Cell>> = common.levels.regions.iter().map(|level| level.row(&names)).collect();
         let accounts: Vec<Vec<Cell>> = common.levels.accounts.iter().map(|level| level.row(&names)).collect();
 
-        let source =
-            self.spec.engine.given().and_then(|engine| engine.codepipeline.given()).map(|engine| &engine.source_action);
         let (mut memo, mut reported) = (HashMap::new(), HashSet::new());
         let mut missing: Vec<Vec<String>> = vec![Vec::new(); self.parameters.len()];
-        let (mut unpinned, mut too_large) = (Vec::new(), Vec::new());
+        let (mut unpinned, mut too_large) = (BTreeMap::<usize, Vec<String>>::new(), Vec::new());
         let mut all = Vec::new();
-        for place in places? {
+        for (index, place) in places?.iter().enumerate() {
+            let at = engines.and_then(|engines| engines.of.get(index)).copied();
+            let engine = engines.zip(at).and_then(|(engines, at)| engines.models.get(at));
             let target = common.levels.targets.get(&(place.account, place.region)).map(|level| level.row(&names));
-            let (mut pinned, mut bytes) =
-                (source.is_none_or(|action| !action.is_absent()) || !self.parameters_known, 0);
+            let (mut pinned, mut bytes) = (engine.is_none_or(Engine::pins) || !self.parameters_known, 0);
             let mut variables = Vec::with_capacity(self.parameters.len());
             for (at, parameter) in self.parameters.iter().enumerate() {
                 let cell = parameter
@@ -1152,7 +1077,7 @@ impl<'c, 'f> AppCheck<'c, 'f> {
                 let written = self.written(value);
                 let Some(template) = written.value else { continue };
                 let uses = template.value.uses();
-                pinned |= uses.revision;
+                pinned |= uses.revision && engine.is_none_or(|engine| engine.takes(parameter.name));
                 let key = (at, value, uses.account.then_some(place.account), uses.region.then_some(place.region));
                 let outcome = match memo.get(&key) {
                     Some(outcome) => Outcome::clone(outcome),
@@ -1181,7 +1106,7 @@ impl<'c, 'f> AppCheck<'c, 'f> {
                 });
             }
             if !pinned {
-                unpinned.push(common.grid.target(place.account, place.region));
+                unpinned.entry(at.unwrap_or_default()).or_default().push(common.grid.target(place.account, place.region));
             }
             if bytes > MAX_VARIABLES_BYTES {
                 too_large.push(common.grid.target(place.account, place.region));
@@ -1195,7 +1120,7 @@ impl<'c, 'f> AppCheck<'c, 'f> {
     fn report_variables(
         &self,
         missing: &[Vec<String>],
-        unpinned: &[String],
+        unpinned: &BTreeMap<usize, Vec<String>>,
         too_large: &[String],
         path: &Path<'_>,
         out: &mut Sink,
@@ -1208,16 +1133,11 @@ impl<'c, 'f> AppCheck<'c, 'f> {
                 );
             out.report(parameter.span, &parameters.field(parameter.name), draft);
         }
-        if !unpinned.is_empty() {
-            let engine = path.field("engine");
-            let span = self
-                .spec
-                .engine
-                .given()
-                .map_or(self.spec.span, |engine| engine.codepipeline.given().map_or(engine.span, |e| e.span));
-            let draft = Draft::new(format!("nothing pins {} to the release's revision", some_of(unpinned)))
-                .help("set source_action, or give a parameter the value \"{{ release.revision }}\"");
-            out.report(span, &engine.field("codepipeline"), draft);
+        for (at, targets) in unpinned {
+            let Some(spec) = self.engine(*at) else { continue };
+            let draft = Draft::new(format!("nothing pins {} to the release's revision", some_of(targets)));
+            let draft = draft.help(spec.what.pin());
+            engine::at_engine(path, *at, |path| out.report(spec.span, &path.field(spec.what.field()), draft));
         }
         if !too_large.is_empty() {
             let span = self.spec.parameters.given().map_or(self.spec.span, |map| map.span);
@@ -1269,14 +1189,28 @@ impl<'c, 'f> AppCheck<'c, 'f> {
 
     /// Renders what the file alone decides, and tries out what waits for the release.
     fn render(&self, common: &mut Common<'c, 'f>, template: &Template, place: Place) -> Result<Outcome, Draft> {
+        Ok(match self.tried(common, template, place)? {
+            None => Outcome::Refused,
+            Some(text) if template.uses().is_static() => Outcome::Text(text),
+            Some(_) => Outcome::Later(Arc::new(template.clone())),
+        })
+    }
+
+    /// What a template makes of an invented release; `None` when something that it depends on was refused already.
+    fn tried(
+        &self,
+        common: &mut Common<'c, 'f>,
+        template: &Template,
+        place: Place,
+    ) -> Result<Option<Arc<str>>, Draft> {
         if template.is_literal() {
-            return Ok(Outcome::Text(Arc::clone(template.source())));
+            return Ok(Some(Arc::clone(template.source())));
         }
         let row = &common.grid.accounts[place.account];
         for tag in template.tags() {
             if !row.tags.contains_key(tag) {
                 if !row.tags_known {
-                    return Ok(Outcome::Refused);
+                    return Ok(None);
                 }
                 let draft = Draft::new(format!("account {} has no tag {tag:?}, which this template uses", row.name));
                 return Err(draft.help("add the tag to the account").suggest(closest(tag, row.tags.keys().copied())));
@@ -1296,8 +1230,7 @@ impl<'c, 'f> AppCheck<'c, 'f> {
             region: Some(common.grid.regions[place.region].region),
         };
         common.templates.add(template).map_err(failed)?;
-        let text = common.templates.render(template, &scope).map_err(failed)?;
-        Ok(if is_static { Outcome::Text(text) } else { Outcome::Later(Arc::new(template.clone())) })
+        common.templates.render(template, &scope).map(Some).map_err(failed)
     }
 }
 

@@ -53,6 +53,14 @@ impl<T> Slot<T> {
         matches!(self, Self::Absent)
     }
 
+    /// The value by itself, when it was given and is good.
+    pub(crate) fn take(self) -> Option<T> {
+        match self {
+            Self::Given(value) => Some(value),
+            Self::Absent | Self::Broken => None,
+        }
+    }
+
     fn of(value: Option<T>) -> Self {
         value.map_or(Self::Broken, Self::Given)
     }

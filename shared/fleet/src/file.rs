@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use manifold_core::drift::{Aspect, Quiet, Response};
+use manifold_core::engine::{Capability, OnStop, Replacements};
 use manifold_core::ids::{AccountId, AppName, PipelineName, Region};
 use manifold_core::plan::{Lapse, Newer, OnFailure, RevisionKind, SecretRef};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -10,14 +11,14 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use crate::decode::{Decode, Fields, Flag, List, Many, Map, Maybe, Share, Slot, Spanned, Whole, mapping, mismatch};
 use crate::layout::Amount;
 use crate::leaf::{
-    AccountName, ActionName, AlarmName, BakeTime, ChannelName, CheckTime, Choice, ConfirmTime, Deadline, DigestTime,
-    Every, ExternalId, Identity, Label, OperatorName, Owner, ParameterName, PathPattern, Prose, Reason, RoleName,
+    AccountName, ActionName, AlarmName, BakeTime, ChannelName, CheckTime, Choice, ConfirmTime, Deadline, DeploymentConfig, DigestTime,
+    Every, ExternalId, Identity, Label, OperatorName, Owner, ParameterName, PathPattern, Prose, Reason, Repository, RoleName,
     SecretName, SlackUser, StageName, StuckTime, TagName, TagValue, TargetName, TargetPattern, Until, Validity,
     WaveName, looks_secret,
 };
 use crate::path::Path;
 use crate::problem::{Draft, Sink, Span, closest};
-use crate::template::Template;
+use crate::template::{Document, Template};
 use crate::yaml::{Kind, Node, Scalar, Sort};
 
 /// Values for parameters, by the parameter's name.
@@ -154,7 +155,9 @@ mapping! {
         optional {
             /// What the app is, for readers of this file.
             description: Spanned<Prose>,
-            /// What the target pipelines are given, by the pipeline variable's name. At most 50.
+            /// Another engine for some of the targets.
+            engines: List<ExceptionSpec>,
+            /// What is started is given, by name: variables of a pipeline, environment variables of a build, parameters of a stack, what an AppSpec names. At most 50.
             #[schemars(extend("maxProperties" = 50))]
             parameters: Map<ParameterName, Maybe<ParameterSpec>>,
             /// Where the app is deployed; every account in every Region when left out.
@@ -199,13 +202,166 @@ mapping! {
 }
 
 mapping! {
-    /// What does the work in every target.
-    struct EngineSpec {
-        required {
+    /// What does the work in a target: exactly one of these.
+    #[schemars(extend("oneOf" = [{ "required": ["codepipeline"] }, { "required": ["codebuild"] }, { "required": ["cloudformation"] }, { "required": ["codedeploy"] }]))]
+    struct EngineFields {
+        required {}
+        optional {
             /// A pipeline in every target.
             codepipeline: CodePipelineSpec,
+            /// A build project in every target.
+            codebuild: CodeBuildSpec,
+            /// A stack in every target: a change set is created, reviewed and executed.
+            cloudformation: CloudFormationSpec,
+            /// A deployment group in every target, for ECS, Lambda or EC2.
+            codedeploy: CodeDeploySpec,
+        }
+    }
+}
+
+/// What does the work in a target.
+#[derive(Debug)]
+pub(crate) struct EngineSpec {
+    pub(crate) what: EngineKind,
+    pub(crate) span: Span,
+}
+
+/// Which service, and what it needs.
+#[derive(Debug)]
+pub(crate) enum EngineKind {
+    Pipeline(CodePipelineSpec),
+    Build(CodeBuildSpec),
+    Stack(CloudFormationSpec),
+    Deployment(CodeDeploySpec),
+}
+
+impl EngineKind {
+    /// Its field in the file.
+    pub(crate) const fn field(&self) -> &'static str {
+        match self {
+            Self::Pipeline(_) => "codepipeline",
+            Self::Build(_) => "codebuild",
+            Self::Stack(_) => "cloudformation",
+            Self::Deployment(_) => "codedeploy",
+        }
+    }
+}
+
+impl Decode for EngineSpec {
+    fn decode(node: &Node, place: Span, path: &Path<'_>, out: &mut Sink) -> Option<Self> {
+        let fields = EngineFields::decode(node, place, path, out)?;
+        let EngineFields { codepipeline, codebuild, cloudformation, codedeploy, span } = fields;
+        let given = [
+            !codepipeline.is_absent(),
+            !codebuild.is_absent(),
+            !cloudformation.is_absent(),
+            !codedeploy.is_absent(),
+        ];
+        let help = "give one of codepipeline, codebuild, cloudformation and codedeploy";
+        match given.iter().filter(|given| **given).count() {
+            0 => {
+                out.report(place, path, Draft::new("no engine is named").help(help));
+                return None;
+            }
+            1 => {}
+            _ => {
+                out.report(place, path, Draft::new("a target has one engine").help(help));
+                return None;
+            }
+        }
+        let pipeline = codepipeline.take().map(EngineKind::Pipeline);
+        let build = codebuild.take().map(EngineKind::Build);
+        let stack = cloudformation.take().map(EngineKind::Stack);
+        let deployment = codedeploy.take().map(EngineKind::Deployment);
+        Some(Self { what: pipeline.or(build).or(stack).or(deployment)?, span })
+    }
+}
+
+impl JsonSchema for EngineSpec {
+    fn schema_name() -> Cow<'static, str> {
+        "Engine".into()
+    }
+    fn inline_schema() -> bool {
+        true
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        generator.subschema_for::<EngineFields>()
+    }
+}
+
+mapping! {
+    /// Another engine for some of the targets.
+    struct ExceptionSpec {
+        required {
+            /// For which targets. The first exception that selects a target counts.
+            select: Selector,
+            /// What does the work there.
+            engine: EngineSpec,
         }
         optional {}
+    }
+}
+
+mapping! {
+    /// A build project in every target. The parameters are environment variables of the build.
+    struct CodeBuildSpec {
+        required {
+            /// The project's name in the target: a text or a template. It can't depend on the release.
+            project: Spanned<Template>,
+        }
+        optional {
+            /// The source version that is built, such as "{{ release.revision }}". Without it, a parameter must use release.revision.
+            source_version: Spanned<Template>,
+        }
+    }
+}
+
+mapping! {
+    /// A stack in every target. The parameters are the stack's.
+    struct CloudFormationSpec {
+        required {
+            /// The stack's name in the target: a text or a template. It can't depend on the release.
+            stack: Spanned<Template>,
+            /// The template of the release in S3, such as "s3://artifacts-{{ region }}/{{ release.revision }}/template.yaml". The target's role must be allowed to read it.
+            template: Spanned<Template>,
+        }
+        optional {
+            /// A file of the release in S3 with more parameters and with tags, as CodePipeline's template configuration: {"Parameters": {}, "Tags": {}}. The app's parameters go before it.
+            parameters_file: Spanned<Template>,
+            /// What the template may do only if it is said here: CAPABILITY_IAM, CAPABILITY_NAMED_IAM, CAPABILITY_AUTO_EXPAND. None when left out.
+            capabilities: Many<Spanned<Capability>>,
+            /// The role that CloudFormation works with, in the target account: a name, or path/name. When left out, the one that the stack has already.
+            role: Spanned<RoleName>,
+            /// What becomes of a change set that would replace or remove resources: refuse (it is not executed, and the target fails with their names) or allow. refuse when left out.
+            replacements: Spanned<Replacements>,
+        }
+    }
+}
+
+mapping! {
+    /// A deployment group in every target. What is deployed is exactly one of revision, appspec and github.
+    #[schemars(extend("oneOf" = [{ "required": ["revision"] }, { "required": ["appspec"] }, { "required": ["github"] }]))]
+    struct CodeDeploySpec {
+        required {
+            /// The application's name in the target: a text or a template. It can't depend on the release.
+            application: Spanned<Template>,
+            /// The deployment group's name: a text or a template. It can't depend on the release.
+            group: Spanned<Template>,
+        }
+        optional {
+            /// A bundle or an AppSpec file of the release in S3, such as "s3://artifacts-{{ region }}/{{ release.revision }}.zip": .zip, .tar, .tgz, .tar.gz, .yaml, .yml or .json.
+            revision: Spanned<Template>,
+            /// The text of the AppSpec for ECS or Lambda, at most 4096 characters: a template, in which parameters.<name> stands for the value of a parameter.
+            appspec: Spanned<Document>,
+            /// A repository on GitHub, as owner/name, whose commit is the release's revision.
+            github: Spanned<Repository>,
+            /// The deployment configuration, such as CodeDeployDefault.ECSCanary10Percent5Minutes. The group's own when left out.
+            config: Spanned<DeploymentConfig>,
+            /// Whether a deployment that fails, or is stopped by one of the group's alarms, is rolled back. As the group says when left out.
+            auto_rollback: Flag,
+            /// What stopping a deployment does with what it changed: leave (it stays) or roll_back (the last good revision is deployed again). leave when left out.
+            on_stop: Spanned<OnStop>,
+        }
     }
 }
 
@@ -226,7 +382,7 @@ mapping! {
 }
 
 mapping! {
-    /// A parameter of an app: a pipeline variable of the target pipelines. Its value is the first one found of: fixed here, single target, Region, account, defaults, default here.
+    /// A parameter of an app. Its value is the first one found of: fixed here, single target, Region, account, defaults, default here.
     struct ParameterSpec {
         required {}
         optional {

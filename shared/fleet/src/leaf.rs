@@ -3,6 +3,7 @@
 //! Types of the core are read by the core's own rules; what is only a fleet file's business is here.
 
 use manifold_core::drift::{Aspect, LONGEST_CONFIRM, Quiet, Response};
+use manifold_core::engine::{Capability, OnStop, Replacements};
 use manifold_core::ids::{AccountId, AppName, PipelineName, Region};
 use manifold_core::plan::{LONGEST_APPROVAL, LONGEST_BAKE, Lapse, Newer, OnFailure, RevisionKind};
 use manifold_core::time::{Span as TimeSpan, Timestamp};
@@ -284,6 +285,40 @@ word_leaf!(
         ("S3_OBJECT_VERSION_ID", RevisionKind::S3ObjectVersionId),
         ("S3_OBJECT_KEY", RevisionKind::S3ObjectKey),
     ]
+);
+word_leaf!(
+    Replacements,
+    "refuse or allow",
+    "refuse",
+    [("refuse", Replacements::Refuse), ("allow", Replacements::Allow)]
+);
+word_leaf!(OnStop, "leave or roll_back", "leave", [("leave", OnStop::Leave), ("roll_back", OnStop::RollBack)]);
+
+impl Leaf for Capability {
+    const EXPECTED: &'static str = "CAPABILITY_IAM, CAPABILITY_NAMED_IAM or CAPABILITY_AUTO_EXPAND";
+    fn parse(text: &str) -> Result<Self, Vec<Fault>> {
+        let names = Self::ALL.map(Self::as_str);
+        let found = Self::ALL.into_iter().find(|known| known.as_str() == text);
+        found.ok_or_else(|| Fault::whole(refused(text, Self::EXPECTED).suggest(closest(text, names))))
+    }
+    fn schema() -> Schema {
+        json_schema!({ "enum": Self::ALL.map(Self::as_str) })
+    }
+}
+text_leaf!(
+    /// A repository on GitHub.
+    Repository,
+    "a repository such as owner/name",
+    "^[A-Za-z0-9._-]{1,100}/[A-Za-z0-9._-]{1,100}$", (3..=201),
+    |t| t.split_once('/').is_some_and(|(owner, name)| {
+        !owner.is_empty() && !name.is_empty() && every(owner, "._-") && every(name, "._-")
+    })
+);
+text_leaf!(
+    /// A deployment configuration (CodeDeploy API reference, `DeploymentConfigName`: 1-100).
+    DeploymentConfig,
+    "a deployment configuration's name: 1-100 characters of A-Z, a-z, 0-9 and . _ + = , @ -",
+    "^[A-Za-z0-9._+=,@-]{1,100}$", (1..=100), |t| every(t, "._+=,@-")
 );
 word_leaf!(
     Newer,

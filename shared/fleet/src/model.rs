@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use manifold_core::drift::{self, Aspect, Looks};
+use manifold_core::engine::{Capability, OnStop, Replacements, Subject};
 use manifold_core::ids::{AccountId, AppName, PipelineName, Region, RoleArn, TargetKey};
 use manifold_core::plan::{Channel, PlannedWave, Policy, RevisionKind};
 use manifold_core::time::Span;
@@ -66,12 +67,13 @@ pub struct App {
     pub(crate) waves: Vec<PlannedWave>,
     pub(crate) policy: Policy,
     pub(crate) changed_only: bool,
-    pub(crate) source: Option<(String, RevisionKind)>,
+    /// The app's own engine, then those of its exceptions.
+    pub(crate) engines: Vec<Engine>,
     pub(crate) max_attempts: u32,
     pub(crate) deadline: Span,
     pub(crate) channel: Channel,
     pub(crate) drift: Drift,
-    /// What is looked at in each target, but for the stacks.
+    /// What is looked at in each target, but for its stacks and what its engine says.
     pub(crate) looks: Looks,
 }
 
@@ -88,7 +90,7 @@ pub struct Drift {
     pub channel: Channel,
 }
 
-/// A parameter of an app: a pipeline variable of the target pipelines.
+/// A parameter of an app: a variable of a pipeline, of a build's environment, or of a stack.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parameter {
     pub(crate) name: Box<str>,
@@ -116,11 +118,78 @@ pub struct Target {
     /// Where it stands before limits by account and Region change the order.
     pub(crate) rank: usize,
     pub(crate) wave: u32,
-    pub(crate) pipeline: PipelineName,
+    pub(crate) subject: Subject,
+    /// The position of its engine.
+    pub(crate) engine: usize,
     /// One for each of the app's parameters, in their order.
     pub(crate) variables: Box<[Variable]>,
     /// The names of the CloudFormation stacks that are checked for drift.
     pub(crate) stacks: Box<[Arc<str>]>,
+}
+
+/// What does the work in some of an app's targets, with what does not depend on the target.
+#[derive(Debug, Clone)]
+pub(crate) enum Engine {
+    Pipeline { source: Option<(String, RevisionKind)> },
+    Build { source_version: Option<Template> },
+    Stack(Box<StackEngine>),
+    Deployment(Box<DeploymentEngine>),
+}
+
+/// What makes a change set.
+#[derive(Debug, Clone)]
+pub(crate) struct StackEngine {
+    pub(crate) template: Template,
+    pub(crate) parameters: Option<Template>,
+    pub(crate) capabilities: Vec<Capability>,
+    pub(crate) role: Option<String>,
+    pub(crate) replacements: Replacements,
+}
+
+/// What makes a deployment.
+#[derive(Debug, Clone)]
+pub(crate) struct DeploymentEngine {
+    pub(crate) revision: Bundle,
+    pub(crate) config: Option<String>,
+    pub(crate) auto_rollback: Option<bool>,
+    pub(crate) on_stop: OnStop,
+}
+
+/// What is deployed.
+#[derive(Debug, Clone)]
+pub(crate) enum Bundle {
+    S3(Template),
+    AppSpec(Template),
+    GitHub(String),
+}
+
+impl Engine {
+    /// Whether it pins its targets to the release's revision by itself.
+    pub(crate) fn pins(&self) -> bool {
+        match self {
+            Self::Pipeline { source } => source.is_some(),
+            Self::Build { source_version } => source_version.as_ref().is_some_and(|template| template.uses().revision),
+            Self::Stack(stack) => {
+                stack.template.uses().revision
+                    || stack.parameters.as_ref().is_some_and(|template| template.uses().revision)
+            }
+            Self::Deployment(deployment) => match &deployment.revision {
+                Bundle::S3(template) | Bundle::AppSpec(template) => template.uses().revision,
+                Bundle::GitHub(_) => true,
+            },
+        }
+    }
+
+    /// Whether what it starts is given the value of a parameter.
+    pub(crate) fn takes(&self, parameter: &str) -> bool {
+        match self {
+            Self::Pipeline { .. } | Self::Build { .. } | Self::Stack(_) => true,
+            Self::Deployment(deployment) => match &deployment.revision {
+                Bundle::AppSpec(template) => template.parameters().any(|name| name == parameter),
+                Bundle::S3(_) | Bundle::GitHub(_) => false,
+            },
+        }
+    }
 }
 
 /// The value of a parameter for one target.
@@ -291,10 +360,19 @@ impl App {
         self.changed_only
     }
 
-    /// The source action of the target pipelines that is pinned to the release's revision, and how.
+    /// The source action of a target's pipeline that is pinned to the release's revision, and how; nothing where another
+    /// engine does the work.
     #[must_use]
-    pub fn source(&self) -> Option<(&str, RevisionKind)> {
-        self.source.as_ref().map(|(action, kind)| (action.as_str(), *kind))
+    pub fn source(&self, target: &Target) -> Option<(&str, RevisionKind)> {
+        match self.engine(target)? {
+            Engine::Pipeline { source } => source.as_ref().map(|(action, kind)| (action.as_str(), *kind)),
+            Engine::Build { .. } | Engine::Stack(_) | Engine::Deployment(_) => None,
+        }
+    }
+
+    /// What does the work in a target.
+    pub(crate) fn engine(&self, target: &Target) -> Option<&Engine> {
+        self.engines.get(target.engine)
     }
 
     /// Where its summaries go.
@@ -369,10 +447,10 @@ impl Target {
         &self.account_name
     }
 
-    /// The pipeline to start there.
+    /// What is started there.
     #[must_use]
-    pub fn pipeline(&self) -> &PipelineName {
-        &self.pipeline
+    pub fn subject(&self) -> &Subject {
+        &self.subject
     }
 
     /// What a plan's layout knows of it.

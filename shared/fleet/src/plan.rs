@@ -5,15 +5,17 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use manifold_core::drift::Looks;
-use manifold_core::ids::{ExecutionRef, RunId, TargetKey};
+use manifold_core::engine::{DeploymentRevision, DeploymentWork, S3Object, StackWork, Work};
+use manifold_core::ids::{ExecutionRef, InvalidId, RoleArn, RunId, TargetKey};
 use manifold_core::known::{Good, Known};
 use manifold_core::plan::{MAX_VARIABLES_BYTES, Plan, PlannedTarget, SourceRevision};
 use manifold_core::release::Release;
 
 use crate::layout::{Layout, number};
-use crate::model::{App, Parameter, Target, Variable};
+use crate::check::engine::fault;
+use crate::model::{App, Bundle, DeploymentEngine, Engine, Parameter, StackEngine, Target, Variable};
 use crate::problem::{closest, listed, quoted, some_of};
-use crate::template::{self, RenderError, Scope, value_fault};
+use crate::template::{self, RenderError, Scope, Template, value_fault};
 
 /// Why a release cannot be planned. Everything that the fleet file alone decides was checked when it was read;
 /// what is left depends on the release.
@@ -189,7 +191,7 @@ struct Rendering<'a> {
     /// The values so far.
     values: HashMap<Rendered<'a>, Arc<str>>,
     /// What every target is pinned to.
-    source_revision: Option<SourceRevision>,
+    revision: String,
 }
 
 impl App {
@@ -281,7 +283,9 @@ impl App {
         let targets = self.targets.iter().filter(|target| only.is_none_or(|only| only.contains(&target.key)));
         let planned = targets.zip(0..).map(|(target, index)| {
             let stacks = target.stacks.iter().map(ToString::to_string).collect();
-            let looks = Some(Box::new(Looks { stacks, ..self.looks.clone() }));
+            // Nothing but its variables tells what a pipeline deployed whose source is not pinned.
+            let variables = matches!(self.engine(target), Some(Engine::Pipeline { source: None }));
+            let looks = Some(Box::new(Looks { stacks, variables, ..self.looks.clone() }));
             PlannedTarget { index, looks, ..self.bare(target) }
         });
         planned.collect()
@@ -332,15 +336,14 @@ impl App {
 
     /// Whether a target is still pinned to the release's revision, whatever is set.
     fn pinned(&self, target: &Target, set: &[Option<Arc<str>>]) -> Result<(), PlanError> {
-        if self.source.is_some() {
-            return Ok(());
-        }
+        let Some(engine) = self.engine(target).filter(|engine| !engine.pins()) else { return Ok(()) };
         let pins = |variable: &Variable| match variable {
             Variable::Text(_) => false,
             Variable::Template(template) => template.uses().revision,
         };
         let pinning = self.parameters.iter().zip(&target.variables).zip(set);
-        let pinning: Vec<_> = pinning.filter(|((_, variable), _)| pins(variable)).collect();
+        let pinning = pinning.filter(|((parameter, variable), _)| pins(variable) && engine.takes(&parameter.name));
+        let pinning: Vec<_> = pinning.collect();
         if pinning.iter().any(|(_, set)| set.is_none()) {
             return Ok(());
         }
@@ -359,14 +362,9 @@ impl App {
                 execution: release.source.id.to_string(),
             });
         };
-        let source_revision = self.source.as_ref().map(|(action, kind)| SourceRevision {
-            action: action.clone(),
-            kind: *kind,
-            value: revision.id.clone(),
-        });
         let mut names = template::base(self.name.as_str(), &self.shared.hub);
         names.extend(template::run(run, release));
-        Ok(Rendering { names, values: HashMap::new(), source_revision })
+        Ok(Rendering { names, values: HashMap::new(), revision: revision.id.clone() })
     }
 
     /// A target with all but its place in the plan.
@@ -376,11 +374,14 @@ impl App {
         set: &[Option<Arc<str>>],
         rendering: &mut Rendering<'a>,
     ) -> Result<PlannedTarget, PlanError> {
-        Ok(PlannedTarget {
-            variables: self.variables(target, set, rendering)?,
-            source_revision: rendering.source_revision.clone(),
-            ..self.bare(target)
-        })
+        let variables = self.variables(target, set, rendering)?;
+        let source_revision = self.source(target).map(|(action, kind)| SourceRevision {
+            action: action.to_owned(),
+            kind,
+            value: rendering.revision.clone(),
+        });
+        let work = self.work(target, &variables, rendering)?;
+        Ok(PlannedTarget { variables, source_revision, work, ..self.bare(target) })
     }
 
     /// A target with what neither a release nor a check decides.
@@ -393,12 +394,13 @@ impl App {
             account_name: target.account_name.to_string(),
             role: account.role.clone(),
             external_id: account.external_id.clone(),
-            pipeline: target.pipeline.clone(),
+            subject: target.subject.clone(),
             variables: BTreeMap::new(),
             source_revision: None,
             after: Vec::new(),
             before: Vec::new(),
             release: None,
+            work: None,
             looks: None,
         }
     }
@@ -429,6 +431,95 @@ impl App {
         }
     }
 
+    /// What the target's engine needs besides.
+    fn work<'a>(
+        &'a self,
+        target: &'a Target,
+        variables: &BTreeMap<String, String>,
+        rendering: &mut Rendering<'a>,
+    ) -> Result<Option<Work>, PlanError> {
+        let mut text = |field: &'static str, template: &'a Template| self.text(target, field, template, rendering);
+        Ok(Some(match self.engine(target) {
+            None | Some(Engine::Pipeline { .. }) => return Ok(None),
+            Some(Engine::Build { source_version }) => {
+                let version = source_version.as_ref().map(|template| text("source_version", template)).transpose()?;
+                Work::Build { source_version: version.map(|version| version.to_string()) }
+            }
+            Some(Engine::Stack(stack)) => {
+                let StackEngine { template, parameters, capabilities, role, replacements } = stack.as_ref();
+                let template = object(target, "template", &text("template", template)?)?;
+                let parameters = parameters.as_ref().map(|template| text("parameters_file", template)).transpose()?;
+                let parameters = parameters.map(|text| object(target, "parameters_file", &text)).transpose()?;
+                let role = role.as_ref().map(|role| role_in(target, role)).transpose()?;
+                let (capabilities, replacements) = (capabilities.clone(), *replacements);
+                Work::Stack(Box::new(StackWork { template, parameters, capabilities, role, replacements }))
+            }
+            Some(Engine::Deployment(deployment)) => {
+                let DeploymentEngine { revision, config, auto_rollback, on_stop } = deployment.as_ref();
+                let revision = match revision {
+                    Bundle::S3(template) => {
+                        DeploymentRevision::S3(object(target, "revision", &text("revision", template)?)?)
+                    }
+                    Bundle::AppSpec(template) => {
+                        DeploymentRevision::AppSpec(self.document(target, template, variables, rendering)?)
+                    }
+                    Bundle::GitHub(repository) => DeploymentRevision::GitHub {
+                        repository: repository.clone(),
+                        commit: rendering.revision.clone(),
+                    },
+                };
+                let (config, auto_rollback, on_stop) = (config.clone(), *auto_rollback, *on_stop);
+                Work::Deployment(Box::new(DeploymentWork { revision, config, auto_rollback, on_stop }))
+            }
+        }))
+    }
+
+    /// A text of an engine, rendered for a target, that its field takes.
+    fn text<'a>(
+        &'a self,
+        target: &'a Target,
+        field: &'static str,
+        template: &'a Template,
+        rendering: &mut Rendering<'a>,
+    ) -> Result<Arc<str>, PlanError> {
+        let uses = template.uses();
+        let key =
+            (template.source().as_ref(), uses.account.then_some(target.account), uses.region.then_some(target.region));
+        if let Some(text) = rendering.values.get(&key) {
+            return Ok(Arc::clone(text));
+        }
+        let scope = self.scope(target, &rendering.names);
+        let text = self.shared.templates.render(template, &scope);
+        let text = text.map_err(|error| not_rendered(target, field, error))?;
+        if let Some(reason) = fault(field, &text) {
+            return Err(bad_value(target, field, reason));
+        }
+        rendering.values.insert(key, Arc::clone(&text));
+        Ok(text)
+    }
+
+    /// The AppSpec of a target, with the values of its parameters.
+    fn document(
+        &self,
+        target: &Target,
+        template: &Template,
+        variables: &BTreeMap<String, String>,
+        rendering: &Rendering<'_>,
+    ) -> Result<String, PlanError> {
+        let mut names = rendering.names.clone();
+        names.insert("parameters", minijinja::Value::from(variables.clone()));
+        let text = self.shared.templates.render(template, &self.scope(target, &names));
+        let text = text.map_err(|error| not_rendered(target, "appspec", error))?;
+        match fault("appspec", &text) {
+            Some(reason) => Err(bad_value(target, "appspec", reason)),
+            None => Ok(text.to_string()),
+        }
+    }
+
+    fn scope<'a>(&'a self, target: &'a Target, base: &'a BTreeMap<&'static str, minijinja::Value>) -> Scope<'a> {
+        Scope { base, account: Some(&self.shared.account_names[target.account]), region: Some(&target.key.region) }
+    }
+
     fn variables<'a>(
         &'a self,
         target: &'a Target,
@@ -451,11 +542,7 @@ impl App {
                     if let Some(value) = rendering.values.get(&key) {
                         Arc::clone(value)
                     } else {
-                        let scope = Scope {
-                            base: &rendering.names,
-                            account: Some(&self.shared.account_names[target.account]),
-                            region: Some(&target.key.region),
-                        };
+                        let scope = self.scope(target, &rendering.names);
                         let value = self.shared.templates.render(template, &scope);
                         let value = value.map_err(|error| not_rendered(target, parameter, error))?;
                         if let Some(reason) = value_fault(&value) {
@@ -497,6 +584,18 @@ fn cut(release: &Release) -> Release {
 /// `; did you mean "…"?`, if something close is among the names.
 fn meant<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> String {
     closest(name, names).map_or_else(String::new, |name| format!("; did you mean {name:?}?"))
+}
+
+/// An object in S3, by a text that its field takes.
+fn object(target: &Target, field: &'static str, text: &str) -> Result<S3Object, PlanError> {
+    text.parse().map_err(|error: InvalidId| bad_value(target, field, error.to_string()))
+}
+
+/// A role of the target's account, by its name or path/name.
+fn role_in(target: &Target, role: &str) -> Result<RoleArn, PlanError> {
+    let TargetKey { account, region } = &target.key;
+    let arn = format!("arn:{}:iam::{account}:role/{role}", region.partition().as_str());
+    arn.parse().map_err(|error: InvalidId| bad_value(target, "role", error.to_string()))
 }
 
 fn not_rendered(target: &Target, parameter: &str, error: RenderError) -> PlanError {

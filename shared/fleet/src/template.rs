@@ -49,6 +49,9 @@ const NAMES: &[(&str, Uses)] = &[
 /// The prefix of a name that is one of the account's own tags.
 const TAG: &str = "account.tags.";
 
+/// The prefix of a name that is one of the app's parameters; only in a [`Document`].
+const PARAMETER: &str = "parameters.";
+
 /// Every filter. None can fail for one text and not for another, so trying a template once is enough.
 const FILTERS: &[&str] = &["default", "lower", "replace", "trim", "upper"];
 
@@ -71,6 +74,8 @@ impl Uses {
     const REGION: Self = Self { region: true, ..Self::NOTHING };
     const RUN: Self = Self { run: true, ..Self::NOTHING };
     const RELEASE: Self = Self { release: true, ..Self::NOTHING };
+    /// A parameter's value may depend on all of it. Whether it pins is the parameter's business.
+    const ANYTHING: Self = Self { account: true, region: true, run: true, release: true, revision: false };
 
     fn and(self, other: Self) -> Self {
         Self {
@@ -116,21 +121,67 @@ impl Template {
         self.names.iter().filter_map(|name| name.strip_prefix(TAG))
     }
 
+    /// The app's parameters that it names.
+    pub(crate) fn parameters(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().filter_map(|name| name.strip_prefix(PARAMETER))
+    }
+
     /// The release's parts that it names, such as `author`.
     fn release_parts(&self) -> impl Iterator<Item = &str> {
         self.names.iter().filter_map(|name| name.strip_prefix("release."))
     }
 }
 
+/// The longest AppSpec, rendered or not, in characters: a plan stores 25 targets in one item.
+pub(crate) const MAX_DOCUMENT_CHARS: usize = 4096;
+
+/// A longer text that the values of parameters can be put into, by `parameters.<name>`.
+#[derive(Debug, Clone)]
+pub(crate) struct Document(pub(crate) Template);
+
+impl Leaf for Document {
+    const EXPECTED: &'static str = "a text";
+
+    fn parse(text: &str) -> Result<Self, Vec<Fault>> {
+        if let Some(fault) = document_fault(text) {
+            return Err(Fault::whole(Draft::new(fault)));
+        }
+        Template::read(text, true).map(Self)
+    }
+
+    fn schema() -> Schema {
+        json_schema!({ "type": "string", "minLength": 1, "maxLength": MAX_DOCUMENT_CHARS })
+    }
+}
+
+/// Why a rendered text cannot be a document.
+pub(crate) fn document_fault(text: &str) -> Option<String> {
+    let length = text.chars().count();
+    (length == 0 || length > MAX_DOCUMENT_CHARS)
+        .then(|| format!("it has 1 to {MAX_DOCUMENT_CHARS} characters, this one has {length}"))
+}
+
 impl Leaf for Template {
     const EXPECTED: &'static str = "a text";
 
     fn parse(text: &str) -> Result<Self, Vec<Fault>> {
+        let template = Self::read(text, false)?;
+        match value_fault(text).filter(|_| template.literal) {
+            Some(fault) => Err(Fault::whole(Draft::new(fault))),
+            None => Ok(template),
+        }
+    }
+
+    fn schema() -> Schema {
+        json_schema!({ "type": "string", "minLength": 1 })
+    }
+}
+
+impl Template {
+    /// Reads a text, in which parameters may or may not be named.
+    fn read(text: &str, parameters: bool) -> Result<Self, Vec<Fault>> {
         let plain = !(text.contains("{{") || text.contains("{%") || text.contains("{#"));
         if plain {
-            if let Some(fault) = value_fault(text) {
-                return Err(Fault::whole(Draft::new(fault)));
-            }
             return Ok(Self { source: text.into(), literal: true, uses: Uses::NOTHING, names: Arc::new([]) });
         }
         for (opening, what) in [("{%", "statements"), ("{#", "comments")] {
@@ -149,16 +200,12 @@ impl Leaf for Template {
                 .help("expected names with filters, each in {{ and }}, as in {{ release.branch | default(\"main\") }}");
             return Err(vec![Fault { part, draft }]);
         }
-        let (names, faults) = names(text);
+        let (names, faults) = names(text, parameters);
         if !faults.is_empty() {
             return Err(faults);
         }
-        let uses = names.iter().filter_map(|name| known(name)).fold(Uses::NOTHING, Uses::and);
+        let uses = names.iter().filter_map(|name| known(name, parameters)).fold(Uses::NOTHING, Uses::and);
         Ok(Self { source: text.into(), literal: false, uses, names: names.into_iter().map(Box::from).collect() })
-    }
-
-    fn schema() -> Schema {
-        json_schema!({ "type": "string", "minLength": 1 })
     }
 }
 
@@ -175,7 +222,10 @@ pub(crate) fn value_fault(text: &str) -> Option<String> {
 }
 
 /// What a name depends on; `None` for a name that does not exist.
-fn known(name: &str) -> Option<Uses> {
+fn known(name: &str, parameters: bool) -> Option<Uses> {
+    if parameters && name.strip_prefix(PARAMETER).is_some_and(|name| !name.is_empty() && !name.contains('.')) {
+        return Some(Uses::ANYTHING);
+    }
     if name.strip_prefix(TAG).is_some_and(|tag| !tag.is_empty() && !tag.contains('.')) {
         return Some(Uses::ACCOUNT);
     }
@@ -189,7 +239,7 @@ fn chars(text: &str, bytes: Range<usize>) -> Range<usize> {
 }
 
 /// The names in a template whose syntax is valid, and what is wrong with its words.
-fn names(text: &str) -> (BTreeSet<&str>, Vec<Fault>) {
+fn names(text: &str, parameters: bool) -> (BTreeSet<&str>, Vec<Fault>) {
     let (mut names, mut faults) = (BTreeSet::new(), Vec::new());
     for (range, is_filter) in words(text) {
         let word = &text[range.clone()];
@@ -200,7 +250,7 @@ fn names(text: &str) -> (BTreeSet<&str>, Vec<Fault>) {
             (!FILTERS.contains(&word)).then(|| draft.suggest(closest(word, FILTERS.iter().copied())))
         } else if constant {
             None
-        } else if known(word).is_some() {
+        } else if known(word, parameters).is_some() {
             names.insert(word);
             None
         } else {

@@ -1,4 +1,22 @@
 //! The service that does the work in a target account.
+//!
+//! # A fifth engine
+//!
+//! One adapter that implements [`Engine`], a variant of [`Service`](manifold_core::engine::Service) and
+//! [`Subject`](manifold_core::engine::Subject) with what it needs ([`Work`](manifold_core::engine::Work)), and its events
+//! in [`Observation::of`](manifold_core::run::Observation::of). The compiler names every other place. What an adapter must
+//! hold, whatever the service offers for it; the conformance suite (`tests/tests/conformance.rs`) runs each of them
+//! through the same stories:
+//!
+//! | promise | how the four keep it |
+//! |---|---|
+//! | [`start`](Engine::start) called twice with one order starts one execution, for as long as the service remembers | CodePipeline's and CodeBuild's tokens, a change set's name and CloudFormation's token; CodeDeploy has none, so no call of `CreateDeployment` is repeated by itself |
+//! | [`find`](Engine::find) knows an execution that a worker started and did not record | the role session's name; an environment variable; the token in the stack's events; the description |
+//! | an execution's id is in its events, in the account and Region of the target | id of the execution, the build, the token, the deployment |
+//! | [`ask`](Engine::ask) tells the end although every event was lost | and nothing else than what the events would have told |
+//! | [`explain`](Engine::explain) names what failed, why, and where to read on | action; phase; resource; error code and lifecycle event |
+//! | [`stop`](Engine::stop) of what has ended, or is being stopped, is no error | |
+//! | a refusal says whether trying again can help | [`Refusal`] |
 
 use std::future::Future;
 
@@ -22,14 +40,24 @@ pub struct Order<'a> {
     pub attempt: Attempt,
 }
 
+/// What came of a start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Start {
+    /// This execution runs.
+    Begun(ExecutionId),
+    /// There was nothing to do: the target has it already. This would have been its execution.
+    Current(ExecutionId),
+}
+
 /// Starts, finds, asks for and explains executions in target accounts, with a role that is assumed there.
 pub trait Engine: Send + Sync {
     /// Whether the target's role is assumed for this order already, so that the next call costs none besides.
     fn is_entered(&self, order: Order<'_>) -> bool;
 
-    /// Starts the attempt's execution. Called again with the same order, it starts nothing more: the token is
-    /// derived from run, target and attempt.
-    fn start(&self, order: Order<'_>) -> impl Future<Output = Result<ExecutionId, Refusal>> + Send;
+    /// Starts the attempt's execution. Called again with the same order, it starts nothing more as long as the service
+    /// remembers the token, which is derived from run, target and attempt. Whoever comes after another worker, or after a
+    /// call that seemed to fail, calls [`Engine::find`] before.
+    fn start(&self, order: Order<'_>) -> impl Future<Output = Result<Start, Refusal>> + Send;
 
     /// Looks for the execution that an earlier worker may have started for this run, not before `since` (give or take
     /// [`CLOCK_SKEW`]), and that is none of `except`.
@@ -56,7 +84,8 @@ pub trait Engine: Send + Sync {
         started_at: Timestamp,
     ) -> impl Future<Output = Result<Option<Standing>, Refusal>> + Send;
 
-    /// Stops an execution, after the actions that run just now. One that has ended, or is being stopped, is left as it is.
+    /// Stops an execution: a pipeline after the actions that run just now, a stack by taking its update back. One that has
+    /// ended, or is being stopped, is left as it is.
     fn stop(
         &self,
         order: Order<'_>,
@@ -86,7 +115,7 @@ impl<T: Engine> Engine for &T {
     fn is_entered(&self, order: Order<'_>) -> bool {
         (**self).is_entered(order)
     }
-    fn start(&self, order: Order<'_>) -> impl Future<Output = Result<ExecutionId, Refusal>> + Send {
+    fn start(&self, order: Order<'_>) -> impl Future<Output = Result<Start, Refusal>> + Send {
         (**self).start(order)
     }
     fn find(

@@ -10,6 +10,7 @@
 
 use std::future::Future;
 
+use manifold_core::engine::{Service, Verb};
 use manifold_core::ids::{Nonce, TargetKey};
 use manifold_core::ledger::{Key, PACE_RETENTION, Record};
 use manifold_core::pace::{Api, Ask, Change, Lane, Pace, Turn};
@@ -57,47 +58,47 @@ impl<T: Paces> Paces for &T {
     }
 }
 
-/// The APIs that are called about targets, each with its pace.
-const APIS: [Api; APIS_PACED] = [
-    Api::StartPipelineExecution,
-    Api::ListPipelineExecutions,
-    Api::ListActionExecutions,
-    Api::StopPipelineExecution,
-    Api::DescribeAlarms,
-    Api::AssumeRole,
-];
-/// How many they are.
-const APIS_PACED: usize = 6;
+/// The APIs that are called about a target whose engine is this one, each with its pace.
+fn apis(engine: Service) -> Vec<Api> {
+    let verbs = [Verb::Start, Verb::Find, Verb::Explain, Verb::Ask, Verb::Stop];
+    let mut apis: Vec<Api> = Vec::with_capacity(verbs.len() + 2);
+    for api in verbs.map(|verb| engine.api(verb)).into_iter().chain([Api::DescribeAlarms, Api::AssumeRole]) {
+        if !apis.contains(&api) {
+            apis.push(api);
+        }
+    }
+    apis
+}
 
-/// Where the paces are that concern a target.
+/// Where the paces are that concern a target whose engine is this one.
 #[must_use]
-pub fn keys(target: &TargetKey) -> [Key; APIS_PACED] {
-    APIS.map(|api| Key::Pace(api.lane(target)))
+pub fn keys(target: &TargetKey, engine: Service) -> Vec<Key> {
+    apis(engine).into_iter().map(|api| Key::Pace(api.lane(target))).collect()
 }
 
 /// What was known of a target's paces when a piece of work was begun.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Known([Option<Pace>; APIS_PACED]);
+pub struct Known(Vec<(Api, Pace)>);
 
 impl Known {
     /// From the records under [`keys`], in their order.
     #[must_use]
-    pub fn of(records: impl IntoIterator<Item = Option<Record>>) -> Self {
-        let mut records = records.into_iter();
+    pub fn of(engine: Service, records: impl IntoIterator<Item = Option<Record>>) -> Self {
         // The key of a pace holds nothing else; were it so, the first write would be refused with what is there.
-        Self(APIS.map(|_| records.next().flatten().and_then(|record| record.item.take())))
+        let known = apis(engine).into_iter().zip(records);
+        Self(known.filter_map(|(api, record)| Some((api, record?.item.take()?))).collect())
     }
 
     /// Reads them.
     ///
     /// # Errors
     /// The ledger did not answer.
-    pub async fn read(ledger: &impl Ledger, target: &TargetKey) -> Result<Self, LedgerError> {
-        Ok(Self::of(ledger.get(&keys(target)).await?))
+    pub async fn read(ledger: &impl Ledger, target: &TargetKey, engine: Service) -> Result<Self, LedgerError> {
+        Ok(Self::of(engine, ledger.get(&keys(target, engine)).await?))
     }
 
     fn pace(&self, api: Api) -> Option<&Pace> {
-        APIS.iter().position(|known| *known == api).and_then(|index| self.0[index].as_ref())
+        self.0.iter().find(|(known, _)| *known == api).map(|(_, pace)| pace)
     }
 }
 

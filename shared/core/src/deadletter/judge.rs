@@ -276,6 +276,25 @@ fn event_in_words(envelope: &Envelope) -> String {
             let (action, state) = (words(&told.action), words(told.state.as_str()));
             format!("{state} of action {action} of {} in {place}, execution {}", told.pipeline, told.execution)
         }
+        Happened::Build(told) => {
+            let state = words(told.state.as_str());
+            format!("{state} of build {} in {place}", told.build)
+        }
+        Happened::Phase(told) => format!("end of phase {} of build {} in {place}", words(&told.phase), told.build),
+        Happened::Stack(told) => format!("{} of stack {} in {place}", words(told.status.as_str()), told.stack),
+        Happened::Resource(told) => {
+            let (status, resource) = (words(told.status.as_str()), words(&told.resource));
+            format!("{status} of resource {resource} of stack {} in {place}", told.stack)
+        }
+        Happened::StackSet(told) => format!("{} of stack set {}", words(&told.status), words(&told.stack_set)),
+        Happened::Deployment(told) => {
+            let state = words(told.state.as_str());
+            format!("{state} of deployment {} of {} in {place}", told.deployment, told.group.as_str())
+        }
+        Happened::Instance(told) => {
+            let state = words(told.state.as_str());
+            format!("{state} of an instance in deployment {} of {} in {place}", told.deployment, told.group.as_str())
+        }
         Happened::Drift(told) => format!("drift detection {} in {place}", words(&told.detection)),
         Happened::Scheduled { .. } => format!("tick of a schedule in {place}"),
         Happened::Other { source, detail_type } => format!("{} of {} in {place}", words(detail_type), words(source)),

@@ -20,7 +20,8 @@ use super::sight::StackSeen;
 use super::{Aspect, Cause, Ignore};
 use crate::checkup::Tried;
 use crate::console;
-use crate::ids::{AppName, PipelineName, RunId, TargetKey};
+use crate::engine::Subject;
+use crate::ids::{AppName, ExecutionId, RunId, TargetKey};
 use crate::plan::PlannedTarget;
 use crate::time::{Span, Timestamp};
 
@@ -102,8 +103,9 @@ pub struct TargetLine {
     pub key: TargetKey,
     /// The account's name.
     pub account_name: String,
-    /// The pipeline.
-    pub pipeline: PipelineName,
+    /// What is started there.
+    #[serde(rename = "pipeline")]
+    pub subject: Subject,
     /// By its worst comparison; `None` while the check is open.
     pub value: Option<Answer>,
     /// Its comparisons; none while the check is open.
@@ -172,7 +174,7 @@ impl Report {
                 TargetLine {
                     key: planned.key.clone(),
                     account_name: planned.account_name.clone(),
-                    pipeline: planned.pipeline.clone(),
+                    subject: planned.subject.clone(),
                     value: is_closed.then_some(worst),
                     aspects,
                 }
@@ -281,18 +283,15 @@ fn aspects(planned: &PlannedTarget, looked: Option<&Looked>) -> BTreeMap<Aspect,
 
 /// Where to look at a comparison in the console.
 fn link(planned: &PlannedTarget, looked: Option<&Looked>, aspect: Aspect, findings: &[Finding]) -> Option<String> {
-    let region = &planned.key.region;
+    let page = |execution: Option<&ExecutionId>| console::of(&planned.key, &planned.subject, execution);
     match aspect {
-        Aspect::Revision | Aspect::Definition => console::pipeline(region, &planned.pipeline),
+        Aspect::Revision | Aspect::Definition => page(None),
         Aspect::Health => {
             let execution = findings.iter().find_map(|finding| {
                 let is_execution = finding.path.as_deref().is_some_and(|path| path.starts_with("/executions/"));
                 finding.found.as_deref().filter(|_| is_execution)?.parse().ok()
             });
-            match execution {
-                Some(execution) => console::execution(region, &planned.pipeline, &execution),
-                None => console::pipeline(region, &planned.pipeline),
-            }
+            page(execution.as_ref())
         }
         Aspect::Stack => {
             let looked = looked?;

@@ -13,6 +13,7 @@ use super::seen::Seen;
 use super::status::{Outcome, Status};
 use super::target::{Claim, GaveUp, Heard, PastAttempt, Reason, ReasonSource, Target, Throttled, Unlocked};
 use crate::control::{Answer, Command, Decision, Mark, Order, Origin, Request, Who};
+use crate::engine::Subject;
 use crate::event::PipelineState;
 use crate::ids::{AppName, Attempt, ExecutionId, Nonce, RunId, TargetKey};
 use crate::known::{Good, Known};
@@ -82,6 +83,13 @@ pub enum Refusal {
         /// In the engine's words, if a call was throttled.
         throttled: Option<Reason>,
     },
+    /// What is started has to be prepared first, and the engine is at it: come again, until the deadline.
+    Preparing {
+        /// In the engine's words.
+        reason: Reason,
+        /// After how long.
+        again: Span,
+    },
     /// Timed out or not reached: try again, but not for ever.
     Later {
         /// In the engine's words.
@@ -112,6 +120,15 @@ pub enum Event {
         /// Which attempt.
         attempt: Attempt,
         /// What.
+        execution: ExecutionId,
+    },
+    /// The engine says that the target has the release already: there was nothing to start.
+    Current {
+        /// Where.
+        target: TargetKey,
+        /// Which attempt.
+        attempt: Attempt,
+        /// What would have been its execution.
         execution: ExecutionId,
     },
     /// The attempt must not be started any more, and no earlier worker had started it.
@@ -487,6 +504,7 @@ impl Run {
             Event::Activated => self.activate(now),
             Event::Claim { planned, attempt, nonce, lease } => self.claim(&planned, attempt, nonce, lease, now),
             Event::Started { target, attempt, execution } => self.started(&target, attempt, execution, now),
+            Event::Current { target, attempt, execution } => self.current(&target, attempt, execution, now),
             Event::NotFound { target, attempt } => self.not_found(&target, attempt, now),
             Event::Refused { target, attempt, refusal } => self.refused(&target, attempt, refusal, now),
             Event::Observed(observation) => self.observed(*observation, now),
@@ -886,6 +904,23 @@ impl Run {
         }
     }
 
+    fn current(&mut self, key: &TargetKey, attempt: Attempt, execution: ExecutionId, now: Timestamp) -> Told {
+        let Some(mut target) = self.targets.get(key).cloned() else { return Told::Stray("no such target") };
+        if target.attempt != attempt || target.execution.is_some() {
+            self.derive_again(&target);
+            return Told::TooLate;
+        }
+        let before = target.status();
+        target.execution = Some(execution);
+        target.started_at.get_or_insert(now);
+        target.seen = Seen::new(PipelineState::Succeeded, None, now);
+        target.already = true;
+        target.reason = None;
+        target.turn = None;
+        self.settle(target, before, now);
+        Told::Changed
+    }
+
     fn refused(&mut self, key: &TargetKey, attempt: Attempt, refusal: Refusal, now: Timestamp) -> Told {
         let Some(mut target) = self.targets.get(key).cloned() else { return Told::Stray("no such target") };
         if target.attempt != attempt || target.execution.is_some() || target.status().outcome().is_some() {
@@ -898,7 +933,7 @@ impl Run {
                 false
             }
             // A busy engine does answer.
-            Refusal::Busy { .. } | Refusal::Permanent { .. } => {
+            Refusal::Busy { .. } | Refusal::Preparing { .. } | Refusal::Permanent { .. } => {
                 target.unanswered_since = None;
                 false
             }
@@ -936,7 +971,7 @@ impl Run {
                 target.reason = Some(reason);
                 target.gave_up = Some(GaveUp { outcome: Outcome::Unreachable, at: now });
             }
-            Refusal::Busy { reason } if past_due => {
+            Refusal::Busy { reason } | Refusal::Preparing { reason, .. } if past_due => {
                 target.reason = Some(reason);
                 target.gave_up = Some(GaveUp { outcome: Outcome::TimedOut, at: now });
             }
@@ -945,7 +980,7 @@ impl Run {
                 target.claim = None;
                 target.turn = Some(turn);
                 target.start_due_at = Some(turn.at);
-                if turn.api == Api::StartPipelineExecution {
+                if turn.api.is_start() {
                     // Whatever may have been started before was looked for, and nothing was found.
                     target.taken_over = false;
                     target.put_back = 0;
@@ -955,6 +990,14 @@ impl Run {
                 } else {
                     self.start_at(&target, turn.at, now);
                 }
+            }
+            Refusal::Preparing { reason, again } => {
+                target.reason = Some(reason);
+                target.claim = None;
+                target.turn = None;
+                target.put_back = target.put_back.saturating_add(1);
+                target.start_due_at = Some(now.plus(again));
+                self.start_at(&target, now.plus(again), now);
             }
             Refusal::Busy { reason } | Refusal::Later { reason } | Refusal::Throttled { reason, .. } => {
                 target.reason = Some(reason);
@@ -985,8 +1028,8 @@ impl Run {
         let Some(mut target) = self.targets.get(&observation.target).cloned() else {
             return Told::Stray("no such target in this run");
         };
-        if target.pipeline != observation.pipeline {
-            return Told::Stray("another pipeline of the account");
+        if target.subject != observation.subject {
+            return Told::Stray("something else in the account");
         }
         match &target.execution {
             Some(current) if *current == observation.execution => {}
@@ -995,9 +1038,9 @@ impl Run {
                 return Told::Duplicate;
             }
             Some(_) => return Told::Stray("an execution that this run did not start"),
-            None if observation.started_by.as_deref().and_then(RunId::from_session_arn).as_ref()
-                == Some(&self.head.run)
-                && target.first_claimed_at.is_some() =>
+            None if observation.session_run().as_ref() == Some(&self.head.run)
+                && target.first_claimed_at.is_some()
+                && may_be_of(&observation, &target) =>
             {
                 // The event was faster than the worker's own record, or the worker died before it.
                 target.execution = Some(observation.execution.clone());
@@ -1009,7 +1052,10 @@ impl Run {
         let unchanged = target.clone();
         let heard = Heard::of(&observation, now);
         match observation.what {
-            Observed::State { state, attempt, comments } => {
+            Observed::State { state, attempt, comments, reason } => {
+                if let Some(reason) = reason {
+                    merge_reason(&mut target, *reason);
+                }
                 let by = if self.is_stopping() {
                     "Stopped, as the run was aborted"
                 } else {
@@ -1269,6 +1315,16 @@ fn observe_state(
             });
         }
         None => target.unrecognised = Some(state.to_string()),
+    }
+}
+
+/// Whether an execution whose starter is told may be the target's current attempt: CloudFormation's token names the
+/// attempt, too.
+fn may_be_of(observation: &Observation, target: &Target) -> bool {
+    match &observation.subject {
+        Subject::Stack(_) => RunId::from_attempt_token(observation.execution.as_str(), &observation.target)
+            .is_some_and(|(_, attempt)| attempt == target.attempt),
+        Subject::Pipeline(_) | Subject::Project(_) | Subject::Group(_) => true,
     }
 }
 

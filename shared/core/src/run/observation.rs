@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::seen::Seen;
 use super::status::Status;
 use super::target::{Reason, ReasonSource, Target};
-use crate::event::{self, ActionState, Envelope, PipelineState};
-use crate::ids::{ExecutionId, ExecutionRef, PipelineName, RunId, TargetKey};
+use crate::engine::Subject;
+use crate::event::{self, ActionState, BuildEvent, BuildState, Envelope, PipelineState, ResourceEvent, StackEvent};
+use crate::ids::{ExecutionId, ExecutionRef, RunId, TargetKey};
 use crate::time::Timestamp;
 
 /// Something that happened at the engine, told by an event or by asking.
@@ -14,13 +15,14 @@ use crate::time::Timestamp;
 pub struct Observation {
     /// The account and Region of the event's *envelope*: the only part of an event that its sender can't choose.
     pub target: TargetKey,
-    /// The pipeline.
-    pub pipeline: PipelineName,
+    /// What was started there.
+    #[serde(rename = "pipeline")]
+    pub subject: Subject,
     /// The execution.
     pub execution: ExecutionId,
     /// The event's time stamp. Shown, never used for ordering.
     pub at: Timestamp,
-    /// The ARN of whoever started the execution, if told.
+    /// The ARN of whoever started the execution, if told: CodePipeline and CodeBuild do.
     pub started_by: Option<String>,
     /// What was observed.
     pub what: Observed,
@@ -64,6 +66,9 @@ pub enum Observed {
         attempt: Option<u32>,
         /// What the person who stopped it wrote. Untrusted.
         comments: Option<String>,
+        /// Why it failed, if the same event says so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<Box<Reason>>,
     },
     /// One of its actions failed, and this is why.
     ActionFailed {
@@ -78,45 +83,58 @@ impl Observation {
     /// Account and Region are the envelope's. An action's own `region` may be another one, and is not used.
     #[must_use]
     pub fn of(envelope: &Envelope) -> Option<Self> {
-        let target = TargetKey { account: envelope.account.clone(), region: envelope.region.clone() };
+        let told = |subject: Subject, execution: &ExecutionId, started_by: Option<String>, what: Observed| Self {
+            target: TargetKey { account: envelope.account.clone(), region: envelope.region.clone() },
+            subject,
+            execution: execution.clone(),
+            at: envelope.at,
+            started_by,
+            what,
+            learnt: Learnt::ByEvent,
+        };
         match &envelope.event {
-            event::Event::Pipeline(told) => Some(Self {
-                learnt: Learnt::ByEvent,
-                target,
-                pipeline: told.pipeline.clone(),
-                execution: told.execution.clone(),
-                at: envelope.at,
-                started_by: told.trigger.as_ref().and_then(|trigger| trigger.detail.clone()),
-                what: Observed::State {
-                    state: told.state.clone(),
-                    attempt: told.attempt,
-                    comments: told.stop_comments.clone(),
-                },
-            }),
-            event::Event::Action(told) if told.state == ActionState::Failed => {
-                let result = told.result.clone().unwrap_or_default();
+            event::Event::Pipeline(event) => {
+                let by = event.trigger.as_ref().and_then(|trigger| trigger.detail.clone());
+                let (state, comments) = (event.state.clone(), event.stop_comments.clone());
+                let what = Observed::State { state, attempt: event.attempt, comments, reason: None };
+                Some(told(event.pipeline.clone().into(), &event.execution, by, what))
+            }
+            event::Event::Action(event) if event.state == ActionState::Failed => {
+                let result = event.result.clone().unwrap_or_default();
                 let error = result.error_code.unwrap_or_else(|| "Failed".to_owned());
-                Some(Self {
-                    learnt: Learnt::ByEvent,
-                    target,
-                    pipeline: told.pipeline.clone(),
-                    execution: told.execution.clone(),
-                    at: envelope.at,
-                    started_by: None,
-                    what: Observed::ActionFailed {
-                        reason: Reason {
-                            cause: format!("{error} in action {}", told.action),
-                            detail: result.summary,
-                            link: result.url,
-                            source: ReasonSource::Event,
-                            attempt: told.attempt_from_one(),
-                        },
-                    },
-                })
+                let reason = Reason {
+                    cause: format!("{error} in action {}", event.action),
+                    detail: result.summary,
+                    link: result.url,
+                    source: ReasonSource::Event,
+                    attempt: event.attempt_from_one(),
+                };
+                let what = Observed::ActionFailed { reason };
+                Some(told(event.pipeline.clone().into(), &event.execution, None, what))
+            }
+            event::Event::Build(event) => {
+                let what = Observed::ended(event.state.execution(), why_build_failed(event));
+                Some(told(Subject::Project(event.project.clone()), &event.build, started_build(envelope, event), what))
+            }
+            event::Event::Stack(event) => {
+                let what = Observed::ended(event.status.execution()?, why_stack_failed(event));
+                Some(told(Subject::Stack(event.stack.clone()), event.token.as_ref()?, None, what))
+            }
+            event::Event::Resource(event) if event.is_failure() => {
+                let what = Observed::ActionFailed { reason: why_resource_failed(event) };
+                Some(told(Subject::Stack(event.stack.clone()), event.token.as_ref()?, None, what))
+            }
+            event::Event::Deployment(event) => {
+                let what = Observed::ended(event.state.execution(), None);
+                Some(told(Subject::Group(event.group.clone()), &event.deployment, None, what))
             }
             event::Event::Action(_)
             | event::Event::Stage(_)
             | event::Event::Drift(_)
+            | event::Event::Phase(_)
+            | event::Event::Resource(_)
+            | event::Event::StackSet(_)
+            | event::Event::Instance(_)
             | event::Event::Scheduled { .. }
             | event::Event::Other { .. } => None,
         }
@@ -137,7 +155,7 @@ impl Observation {
         };
         Some(Self {
             target: target.key.clone(),
-            pipeline: target.pipeline.clone(),
+            subject: target.subject.clone(),
             execution: target.execution.clone().filter(|_| news)?,
             at: standing.at,
             started_by: None,
@@ -145,6 +163,7 @@ impl Observation {
                 state: standing.state,
                 attempt: Some(target.seen.as_ref().map_or(1, Seen::attempt)),
                 comments: standing.comments,
+                reason: None,
             },
             learnt: Learnt::ByAsking,
         })
@@ -173,11 +192,11 @@ impl Observation {
         let attempt = target.seen.as_ref().map(Seen::attempt);
         Some(Self {
             target: target.key.clone(),
-            pipeline: target.pipeline.clone(),
+            subject: target.subject.clone(),
             execution,
             at,
             started_by: None,
-            what: Observed::State { state, attempt, comments: None },
+            what: Observed::State { state, attempt, comments: None, reason: None },
             learnt: Learnt::ByAsking,
         })
     }
@@ -188,10 +207,18 @@ impl Observation {
         ExecutionRef { target: self.target.clone(), id: self.execution.clone() }
     }
 
-    /// The run that started the execution, if the event tells: the role session's name carries it.
+    /// The run that started the execution, if the event tells: the name of the role session carries it, or
+    /// CloudFormation's token.
     #[must_use]
     pub fn session_run(&self) -> Option<RunId> {
-        self.started_by.as_deref().and_then(RunId::from_session_arn)
+        match &self.subject {
+            Subject::Stack(_) => {
+                RunId::from_attempt_token(self.execution.as_str(), &self.target).map(|(run, _)| run)
+            }
+            Subject::Pipeline(_) | Subject::Project(_) | Subject::Group(_) => {
+                self.started_by.as_deref().and_then(RunId::from_session_arn)
+            }
+        }
     }
 
     /// Whether it tells that the execution ended or runs; an action's failure alone does not.
@@ -201,5 +228,69 @@ impl Observation {
             Observed::State { state, .. } => Some(state),
             Observed::ActionFailed { .. } => None,
         }
+    }
+}
+
+impl Observed {
+    /// A state of an execution that has one attempt and says no more of its end.
+    fn ended(state: PipelineState, reason: Option<Reason>) -> Self {
+        Self::State { state, attempt: None, comments: None, reason: reason.map(Box::new) }
+    }
+}
+
+/// The session that started a build, as an ARN: CodeBuild tells it as `role/session`. What a pipeline started is told as
+/// `codepipeline/name`, and names no session.
+fn started_build(envelope: &Envelope, event: &BuildEvent) -> Option<String> {
+    let initiator = event.initiator.as_deref().filter(|by| by.contains('/') && !by.starts_with("codepipeline/"))?;
+    let partition = envelope.region.partition().as_str();
+    Some(format!("arn:{partition}:sts::{}:assumed-role/{initiator}", envelope.account))
+}
+
+/// Why a build failed, as the event that says so tells.
+fn why_build_failed(event: &BuildEvent) -> Option<Reason> {
+    let what = match event.state {
+        BuildState::Failed => "FAILED",
+        BuildState::Fault => "FAULT",
+        BuildState::TimedOut => "TIMED_OUT",
+        BuildState::InProgress | BuildState::Succeeded | BuildState::Stopped | BuildState::Unknown(_) => return None,
+    };
+    let (cause, detail) = match &event.failed {
+        Some(failed) => (build_failed_in(&failed.status, &failed.phase), failed.context.clone()),
+        None => (what.to_owned(), None),
+    };
+    Some(Reason { cause, detail, link: event.log.clone(), source: ReasonSource::Event, attempt: 1 })
+}
+
+/// What builds are grouped by that failed.
+#[must_use]
+pub fn build_failed_in(status: &str, phase: &str) -> String {
+    format!("{status} in phase {phase}")
+}
+
+/// What a stack says of its failure: less than its resources do, which go before it.
+fn why_stack_failed(event: &StackEvent) -> Option<Reason> {
+    if event.status.execution() != Some(PipelineState::Failed) {
+        return None;
+    }
+    let cause = event.status.to_string();
+    Some(Reason { cause, detail: event.reason.clone(), link: None, source: ReasonSource::Event, attempt: 0 })
+}
+
+fn why_resource_failed(event: &ResourceEvent) -> Reason {
+    Reason {
+        cause: resource_failed(event.status.as_str(), &event.resource, event.kind.as_deref()),
+        detail: event.reason.clone(),
+        link: None,
+        source: ReasonSource::Event,
+        attempt: 1,
+    }
+}
+
+/// What stacks are grouped by in which a resource failed.
+#[must_use]
+pub fn resource_failed(status: &str, resource: &str, kind: Option<&str>) -> String {
+    match kind {
+        Some(kind) => format!("{status} of {resource} ({kind})"),
+        None => format!("{status} of {resource}"),
     }
 }

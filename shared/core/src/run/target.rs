@@ -6,8 +6,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::observation::{Learnt, Observation, Observed};
 use super::seen::Seen;
 use super::status::{Outcome, Status};
+use crate::engine::Subject;
 use crate::event::PipelineState;
-use crate::ids::{Attempt, ExecutionId, ExecutionRef, Nonce, PipelineName, TargetKey};
+use crate::ids::{Attempt, ExecutionId, ExecutionRef, Nonce, TargetKey};
 use crate::pace::Turn;
 use crate::plan::{MAX_TARGETS, PlannedTarget};
 use crate::release::Release;
@@ -169,8 +170,9 @@ pub struct Target {
     pub wave: u32,
     /// The account's name in the fleet file.
     pub account_name: String,
-    /// The pipeline that is started there.
-    pub pipeline: PipelineName,
+    /// What is started there.
+    #[serde(rename = "pipeline")]
+    pub subject: Subject,
     /// The current attempt.
     pub attempt: Attempt,
     /// How often the current attempt was put back because the engine was busy or did not answer.
@@ -223,12 +225,15 @@ pub struct Target {
     /// A digest of what it gets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
-    /// The revision that its source action is pinned to, if it is.
+    /// The revision that it is pinned to by its engine, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pinned: Option<String>,
     /// What it gets, if that is not the run's release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<Box<Release>>,
+    /// Whether its engine said that it has the release already, so that there was nothing to do.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub already: bool,
     /// What was heard of it, in the order in which it was taken in; at most [`Heard::MAX`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub heard: Vec<Heard>,
@@ -263,7 +268,7 @@ impl Target {
             index: planned.index,
             wave: planned.wave,
             account_name: planned.account_name.clone(),
-            pipeline: planned.pipeline.clone(),
+            subject: planned.subject.clone(),
             attempt: Attempt::FIRST,
             put_back: 0,
             first_claimed_at: None,
@@ -285,8 +290,9 @@ impl Target {
             asked_for: 0,
             before: planned.before.clone(),
             fingerprint: Some(planned.fingerprint()),
-            pinned: planned.source_revision.as_ref().map(|revision| revision.value.clone()),
+            pinned: planned.pinned().map(str::to_owned),
             release: planned.release.clone(),
+            already: false,
             heard: Vec::new(),
         }
     }

@@ -143,8 +143,8 @@ impl<'f> Block<'f> {
         }
     }
 
-    /// What is looked at, but for the stacks.
-    pub(super) fn looks(&self, variables: bool) -> Looks {
+    /// What is looked at, but for what a target's stacks and engine say.
+    pub(super) fn looks(&self) -> Looks {
         let spec = self.spec;
         Looks {
             aspects: self.aspects.clone(),
@@ -153,7 +153,7 @@ impl<'f> Block<'f> {
             stuck_after: spec
                 .and_then(|spec| spec.stuck_after.given())
                 .map_or(DEFAULT_STUCK, |stuck_after| stuck_after.value.0),
-            variables,
+            variables: false,
             who: spec.and_then(|spec| spec.who.given()).is_some_and(|flag| flag.0),
         }
     }
