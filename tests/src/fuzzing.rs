@@ -130,7 +130,7 @@ pub fn job(data: &[u8]) {
                     assert!(!format!("{job:?}").contains(secret), "a job's debug form shows its parameters");
                 }
             }
-            Ok(Input::Batch(_) | Input::Event(_) | Input::Schedule(_)) => {}
+            Ok(Input::Batch(_) | Input::Event(_) | Input::Schedule(_) | Input::Hook(_)) => {}
             Err(error) => {
                 is_clear(&error);
                 // Of an object that is nothing, which a blank job is too, the keys are named.

@@ -156,6 +156,13 @@ impl<L: Ledger + Listings, Q: Queues, R: Releases + Jobs, C: Clock> Dispatch<L, 
             | event::Event::Stage(_)
             | event::Event::Action(_)
             | event::Event::Drift(_)
+            | event::Event::Build(_)
+            | event::Event::Phase(_)
+            | event::Event::Stack(_)
+            | event::Event::Resource(_)
+            | event::Event::StackSet(_)
+            | event::Event::Deployment(_)
+            | event::Event::Instance(_)
             | event::Event::Scheduled { .. }
             | event::Event::Other { .. } => return Ok("ignored"),
         };

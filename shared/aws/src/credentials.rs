@@ -15,7 +15,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_credential_types::Credentials;
 use aws_sdk_sts::Client;
-use manifold_core::ids::{PipelineName, RoleArn, RunId};
+use manifold_core::engine::Subject;
+use manifold_core::ids::{RoleArn, RunId};
 use manifold_core::pace::Api;
 use manifold_core::plan::PlannedTarget;
 use manifold_core::run::{Outcome, Refusal};
@@ -46,11 +47,11 @@ pub(crate) struct Purpose {
 
 impl Purpose {
     fn of(run: &RunId, planned: &PlannedTarget) -> Self {
-        Self::rollout(run, &planned.role, planned.external_id.as_deref(), &planned.pipeline)
+        Self::rollout(run, &planned.role, planned.external_id.as_deref(), &planned.subject)
     }
 
     /// To start one pipeline for one run, to follow and to stop it, and to see whether alarms fire.
-    pub(crate) fn rollout(run: &RunId, role: &RoleArn, external_id: Option<&str>, pipeline: &PipelineName) -> Self {
+    pub(crate) fn rollout(run: &RunId, role: &RoleArn, external_id: Option<&str>, subject: &Subject) -> Self {
         let partition = role.as_str().split(':').nth(1).unwrap_or("aws");
         let policy = serde_json::json!({
             "Version": "2012-10-17",
@@ -62,7 +63,7 @@ impl Purpose {
                     "codepipeline:ListPipelineExecutions",
                     "codepipeline:ListActionExecutions",
                 ],
-                "Resource": format!("arn:{partition}:codepipeline:*:{}:{pipeline}", role.account()),
+                "Resource": format!("arn:{partition}:codepipeline:*:{}:{}", role.account(), subject.name()),
             }, {
                 "Effect": "Allow",
                 "Action": "cloudwatch:DescribeAlarms",

@@ -26,7 +26,7 @@ use manifold_core::run::{Outcome, Reason, ReasonSource, Refusal, Standing};
 use manifold_core::time::Timestamp;
 use manifold_ports::checkup::Access;
 use manifold_ports::clock::Clock;
-use manifold_ports::engine::{AlarmState, CLOCK_SKEW, Engine, Order};
+use manifold_ports::engine::{AlarmState, CLOCK_SKEW, Engine, Order, Start};
 use tracing::Instrument;
 
 use crate::backoff::Backoff;
@@ -114,7 +114,7 @@ impl<C: Clock> Engine for CodePipelineEngine<C> {
         self.assumer.has(order.run, order.planned)
     }
 
-    async fn start(&self, order: Order<'_>) -> Result<ExecutionId, Refusal> {
+    async fn start(&self, order: Order<'_>) -> Result<Start, Refusal> {
         const API: Api = Api::StartPipelineExecution;
         let Order { run, planned, attempt } = order;
         let started = async {
@@ -123,7 +123,7 @@ impl<C: Clock> Engine for CodePipelineEngine<C> {
             self.call(order, API, |client| {
                 let request = client
                     .start_pipeline_execution()
-                    .name(planned.pipeline.as_str())
+                    .name(planned.subject.name())
                     .client_request_token(run.attempt_token(&planned.key, attempt))
                     .set_variables(variables.clone())
                     .set_source_revisions(revisions.clone());
@@ -134,7 +134,7 @@ impl<C: Clock> Engine for CodePipelineEngine<C> {
             })
             .await
         };
-        started.instrument(span(order, API)).await
+        started.instrument(span(order, API)).await.map(Start::Begun)
     }
 
     async fn find(
@@ -170,7 +170,7 @@ impl<C: Clock> Engine for CodePipelineEngine<C> {
             let filter = ActionExecutionFilter::builder().pipeline_execution_id(execution.as_str()).build();
             let mut pages = client
                 .list_action_executions()
-                .pipeline_name(order.planned.pipeline.as_str())
+                .pipeline_name(order.planned.subject.name())
                 .filter(filter)
                 .max_results(PAGE)
                 .into_paginator()
@@ -220,7 +220,7 @@ impl<C: Clock> Engine for CodePipelineEngine<C> {
         let stopped = self.call(order, API, |client| {
             let request = client
                 .stop_pipeline_execution()
-                .pipeline_name(order.planned.pipeline.as_str())
+                .pipeline_name(order.planned.subject.name())
                 .pipeline_execution_id(execution.as_str())
                 .abandon(false)
                 .reason(reason);
@@ -279,7 +279,7 @@ async fn executions<T>(
     let mut look = look;
     let mut pages = client
         .list_pipeline_executions()
-        .pipeline_name(order.planned.pipeline.as_str())
+        .pipeline_name(order.planned.subject.name())
         .max_results(PAGE)
         .into_paginator()
         .send();
@@ -308,7 +308,7 @@ fn standing(execution: &PipelineExecutionSummary) -> Option<Standing> {
 }
 
 fn purpose(place: &Place) -> Purpose {
-    Purpose::rollout(&RunId::of_checkup(&place.app), &place.role, place.external_id.as_deref(), &place.pipeline)
+    Purpose::rollout(&RunId::of_checkup(&place.app), &place.role, place.external_id.as_deref(), &place.started)
 }
 
 impl<C: Clock> Access for CodePipelineEngine<C> {
@@ -329,11 +329,11 @@ impl<C: Clock> Access for CodePipelineEngine<C> {
         };
         let client = self.clients.codepipeline_as(&place.key.region, credentials);
         let executions = patience.look(|| async {
-            let request = client.list_pipeline_executions().pipeline_name(place.pipeline.as_str()).max_results(1);
+            let request = client.list_pipeline_executions().pipeline_name(place.started.name()).max_results(1);
             request.send().await.map(|_| ()).map_err(|error| Failure::of(&error))
         });
         let actions = patience.look(|| async {
-            let request = client.list_action_executions().pipeline_name(place.pipeline.as_str()).max_results(1);
+            let request = client.list_action_executions().pipeline_name(place.started.name()).max_results(1);
             request.send().await.map(|_| ()).map_err(|error| Failure::of(&error))
         });
         let (list_executions, list_actions) = futures::join!(executions, actions);
@@ -416,7 +416,7 @@ fn reason(action: Option<&ActionExecutionDetail>) -> Reason {
 /// accounts is one line of the summary; the engine's own words are in the detail.
 fn refusal(failure: &Failure, api: Api, planned: &PlannedTarget) -> Refusal {
     let operation = api.name();
-    let pipeline = &planned.pipeline;
+    let pipeline = planned.subject.name();
     let role = planned.role.name();
     let reason = |cause: String| failure.reason(cause);
     let permanent = |outcome, cause| Refusal::Permanent { outcome, reason: reason(cause) };

@@ -136,7 +136,7 @@ impl<C: Clock> Spot<'_, C> {
         if !(revision || health || has(Aspect::Definition)) {
             return seen;
         }
-        let name = &planned.pipeline;
+        let Some(name) = planned.subject.pipeline() else { return seen };
         let stage = looks.deploy_stage.as_deref();
         let defined = self.codepipeline(|client| definition::read(client, name, &planned.key, stage)).await;
         seen.definition = defined.done().map(|(_, normal)| normal.clone());
@@ -171,7 +171,8 @@ impl<C: Clock> Spot<'_, C> {
         looks: &Looks,
         pipeline: &PipelineSeen,
     ) -> Tried<Vec<ExecutionSeen>> {
-        let (name, stage) = (&planned.pipeline, Some(pipeline.deploy_stage.as_str()));
+        let Some(name) = planned.subject.pipeline() else { return Tried::NotTried };
+        let stage = Some(pipeline.deploy_stage.as_str());
         let most = if pipeline.is_parallel { PARALLEL_DEPLOYED } else { 1 };
         let listed = self.codepipeline(|client| pipeline::executions(client, name, stage, most)).await;
         let Some(last) = listed.done().and_then(|listed| listed.first()).filter(|_| looks.variables) else {
@@ -224,8 +225,8 @@ impl<C: Clock> Watch for Watcher<C> {
             let is_asked = looks.who && look == Look::Second && looks.aspects.contains(&Aspect::Definition);
             match is_asked {
                 true => {
-                    let updates = |client| trail::updates(client, &planned.pipeline);
-                    Some(spot.see(Clients::cloudtrail_as, updates).await)
+                    let name = planned.subject.pipeline()?;
+                    Some(spot.see(Clients::cloudtrail_as, |client| trail::updates(client, name)).await)
                 }
                 false => None,
             }

@@ -94,8 +94,9 @@ pub struct Place {
     pub role: RoleArn,
     /// The external id that the role demands, if any.
     pub external_id: Option<String>,
-    /// The pipeline.
-    pub pipeline: PipelineName,
+    /// What is started there.
+    #[serde(rename = "pipeline")]
+    pub started: crate::engine::Subject,
 }
 
 /// What `inspect` is to look at.
@@ -235,7 +236,7 @@ impl RunId {
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} in {}", self.pipeline, self.key)
+        write!(f, "{} in {}", self.started.name(), self.key)
     }
 }
 

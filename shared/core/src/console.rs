@@ -145,7 +145,10 @@ mod tests {
             page("codebuild:svc", Some("svc:8745a7a9")),
             "codesuite/codebuild/444455556666/projects/svc/build/svc%3A8745a7a9/?region=eu-west-1"
         );
-        assert_eq!(page("codebuild:svc", None), "codesuite/codebuild/444455556666/projects/svc/history?region=eu-west-1");
+        assert_eq!(
+            page("codebuild:svc", None),
+            "codesuite/codebuild/444455556666/projects/svc/history?region=eu-west-1"
+        );
         assert_eq!(
             page("cloudformation:web", Some("web-0f3a5b7c9d1e2f40-444455556666-eu-west-1-1")),
             "cloudformation/home?region=eu-west-1#/stacks?filteringText=web"

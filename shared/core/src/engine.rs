@@ -135,8 +135,7 @@ pub struct GroupName {
 
 impl GroupName {
     /// What a valid one looks like.
-    pub const EXPECTED: &'static str =
-        "an application and its deployment group such as shop/blue-green, each of 1-100 of A-Z, a-z, 0-9 and . _ + = , @ -";
+    pub const EXPECTED: &'static str = "an application and its deployment group such as shop/blue-green, each of 1-100 of A-Z, a-z, 0-9 and . _ + = , @ -";
 
     /// The application.
     #[must_use]
@@ -163,9 +162,9 @@ impl FromStr for GroupName {
     fn from_str(text: &str) -> Result<Self, InvalidId> {
         let is_name = |name: &str| {
             (1..=100).contains(&name.len())
-                && name.chars().all(|c| {
-                    c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '+' | '=' | ',' | '@' | '-')
-                })
+                && name
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '+' | '=' | ',' | '@' | '-'))
         };
         match text.split_once('/') {
             Some((application, group)) if is_name(application) && is_name(group) => {
@@ -178,7 +177,8 @@ impl FromStr for GroupName {
 
 impl Subject {
     /// What is accepted as its text.
-    pub const EXPECTED: &'static str = "the name of a pipeline, codebuild:PROJECT, cloudformation:STACK or codedeploy:APPLICATION/GROUP";
+    pub const EXPECTED: &'static str =
+        "the name of a pipeline, codebuild:PROJECT, cloudformation:STACK or codedeploy:APPLICATION/GROUP";
 
     /// The service that it belongs to.
     #[must_use]
@@ -385,8 +385,15 @@ impl DeploymentRevision {
     #[must_use]
     pub fn bundle(object: &S3Object) -> Option<&'static str> {
         let key = object.key().to_ascii_lowercase();
-        let endings =
-            [(".zip", "zip"), (".tar", "tar"), (".tgz", "tgz"), (".tar.gz", "tgz"), (".yaml", "YAML"), (".yml", "YAML"), (".json", "JSON")];
+        let endings = [
+            (".zip", "zip"),
+            (".tar", "tar"),
+            (".tgz", "tgz"),
+            (".tar.gz", "tgz"),
+            (".yaml", "YAML"),
+            (".yml", "YAML"),
+            (".json", "JSON"),
+        ];
         endings.into_iter().find(|(ending, _)| key.ends_with(ending)).map(|(_, kind)| kind)
     }
 }
@@ -412,8 +419,7 @@ pub struct S3Object {
 
 impl S3Object {
     /// What is accepted as its text.
-    pub const EXPECTED: &'static str =
-        "an object in S3 such as s3://bucket/key: a bucket's name of 3-63 of a-z, 0-9, '.' and '-', and a key of at most 1024 bytes";
+    pub const EXPECTED: &'static str = "an object in S3 such as s3://bucket/key: a bucket's name of 3-63 of a-z, 0-9, '.' and '-', and a key of at most 1024 bytes";
 
     /// The bucket.
     #[must_use]
@@ -499,7 +505,15 @@ mod tests {
             assert_eq!(stored, format!("{text:?}"));
             assert_eq!(serde_json::from_str::<Subject>(&stored).unwrap(), subject);
         }
-        for text in ["", "lambda:x", "codebuild:", "codebuild:a b", "cloudformation:1web", "codedeploy:shop", "codedeploy:a/b/c"] {
+        for text in [
+            "",
+            "lambda:x",
+            "codebuild:",
+            "codebuild:a b",
+            "cloudformation:1web",
+            "codedeploy:shop",
+            "codedeploy:a/b/c",
+        ] {
             assert!(text.parse::<Subject>().is_err(), "{text}");
         }
     }

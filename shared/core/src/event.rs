@@ -163,7 +163,9 @@ impl Event {
             ("aws.cloudformation", "CloudFormation Drift Detection Status Change") => {
                 DriftEvent::decode(envelope).map(Self::Drift)
             }
-            ("aws.cloudformation", "CloudFormation Stack Status Change") => StackEvent::decode(envelope).map(Self::Stack),
+            ("aws.cloudformation", "CloudFormation Stack Status Change") => {
+                StackEvent::decode(envelope).map(Self::Stack)
+            }
             ("aws.cloudformation", "CloudFormation Resource Status Change") => {
                 ResourceEvent::decode(envelope).map(Self::Resource)
             }

@@ -18,7 +18,8 @@ pub struct Good {
     /// The digest of pipeline, variables and pinned revision
     /// ([`PlannedTarget::fingerprint`](crate::plan::PlannedTarget::fingerprint)).
     pub fingerprint: String,
-    /// The execution that brought it, in the target.
+    /// The execution that brought it, in the target; where the engine said that it was there already, the one before, if
+    /// that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub execution: Option<ExecutionId>,
     /// The revision that its source action was pinned to, if it was.
@@ -48,6 +49,7 @@ impl Known {
         if known.current.run == good.run || known.current.at >= good.at {
             return None;
         }
+        let good = Good { execution: good.execution.or_else(|| known.current.execution.clone()), ..good };
         // The same once more leaves the way back as it is.
         let previous = match known.current.fingerprint == good.fingerprint {
             true => known.previous.clone(),

@@ -12,9 +12,7 @@ use std::sync::Arc;
 use manifold_core::control::Operator;
 use manifold_core::drift::Looks;
 use manifold_core::ids::{AccountId, RoleArn, TargetKey};
-use manifold_core::plan::{
-    Approval, Bake, Channel, MAX_TARGETS, MAX_VARIABLES_BYTES, PlannedWave, Policy,
-};
+use manifold_core::plan::{Approval, Bake, Channel, MAX_TARGETS, MAX_VARIABLES_BYTES, PlannedWave, Policy};
 use manifold_core::time::Span as TimeSpan;
 use minijinja::value::Value;
 
@@ -1106,7 +1104,10 @@ impl<'c, 'f> AppCheck<'c, 'f> {
                 });
             }
             if !pinned {
-                unpinned.entry(at.unwrap_or_default()).or_default().push(common.grid.target(place.account, place.region));
+                unpinned
+                    .entry(at.unwrap_or_default())
+                    .or_default()
+                    .push(common.grid.target(place.account, place.region));
             }
             if bytes > MAX_VARIABLES_BYTES {
                 too_large.push(common.grid.target(place.account, place.region));
@@ -1197,12 +1198,7 @@ impl<'c, 'f> AppCheck<'c, 'f> {
     }
 
     /// What a template makes of an invented release; `None` when something that it depends on was refused already.
-    fn tried(
-        &self,
-        common: &mut Common<'c, 'f>,
-        template: &Template,
-        place: Place,
-    ) -> Result<Option<Arc<str>>, Draft> {
+    fn tried(&self, common: &mut Common<'c, 'f>, template: &Template, place: Place) -> Result<Option<Arc<str>>, Draft> {
         if template.is_literal() {
             return Ok(Some(Arc::clone(template.source())));
         }

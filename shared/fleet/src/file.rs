@@ -11,10 +11,10 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use crate::decode::{Decode, Fields, Flag, List, Many, Map, Maybe, Share, Slot, Spanned, Whole, mapping, mismatch};
 use crate::layout::Amount;
 use crate::leaf::{
-    AccountName, ActionName, AlarmName, BakeTime, ChannelName, CheckTime, Choice, ConfirmTime, Deadline, DeploymentConfig, DigestTime,
-    Every, ExternalId, Identity, Label, OperatorName, Owner, ParameterName, PathPattern, Prose, Reason, Repository, RoleName,
-    SecretName, SlackUser, StageName, StuckTime, TagName, TagValue, TargetName, TargetPattern, Until, Validity,
-    WaveName, looks_secret,
+    AccountName, ActionName, AlarmName, BakeTime, ChannelName, CheckTime, Choice, ConfirmTime, Deadline,
+    DeploymentConfig, DigestTime, Every, ExternalId, Identity, Label, OperatorName, Owner, ParameterName, PathPattern,
+    Prose, Reason, Repository, RoleName, SecretName, SlackUser, StageName, StuckTime, TagName, TagValue, TargetName,
+    TargetPattern, Until, Validity, WaveName, looks_secret,
 };
 use crate::path::Path;
 use crate::problem::{Draft, Sink, Span, closest};
@@ -251,12 +251,8 @@ impl Decode for EngineSpec {
     fn decode(node: &Node, place: Span, path: &Path<'_>, out: &mut Sink) -> Option<Self> {
         let fields = EngineFields::decode(node, place, path, out)?;
         let EngineFields { codepipeline, codebuild, cloudformation, codedeploy, span } = fields;
-        let given = [
-            !codepipeline.is_absent(),
-            !codebuild.is_absent(),
-            !cloudformation.is_absent(),
-            !codedeploy.is_absent(),
-        ];
+        let given =
+            [!codepipeline.is_absent(), !codebuild.is_absent(), !cloudformation.is_absent(), !codedeploy.is_absent()];
         let help = "give one of codepipeline, codebuild, cloudformation and codedeploy";
         match given.iter().filter(|given| **given).count() {
             0 => {

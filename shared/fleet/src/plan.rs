@@ -11,8 +11,8 @@ use manifold_core::known::{Good, Known};
 use manifold_core::plan::{MAX_VARIABLES_BYTES, Plan, PlannedTarget, SourceRevision};
 use manifold_core::release::Release;
 
-use crate::layout::{Layout, number};
 use crate::check::engine::fault;
+use crate::layout::{Layout, number};
 use crate::model::{App, Bundle, DeploymentEngine, Engine, Parameter, StackEngine, Target, Variable};
 use crate::problem::{closest, listed, quoted, some_of};
 use crate::template::{self, RenderError, Scope, Template, value_fault};

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
+use manifold_core::engine::Service;
 use manifold_core::event::PipelineState;
 use manifold_core::ids::{AccountId, Region, TargetKey};
 use manifold_core::time::Span;
@@ -39,6 +40,8 @@ pub enum Behaviour {
     Throttled,
     /// It tells of a state that this version does not know, then succeeds.
     UnknownState,
+    /// Its engine says that it has the release already: CloudFormation alone does.
+    Current,
 }
 
 /// The names that [`Behaviour`] is written by, each with what it does. Any other name is an action's error code.
@@ -56,6 +59,7 @@ pub const NAMES: &[(&str, &str)] = &[
     ("PipelineNotFound", "its pipeline does not exist"),
     ("Throttled", "the first calls are throttled"),
     ("UnknownState", "it tells of a state that this version does not know"),
+    ("NoChanges", "its change set has no changes; another engine than CloudFormation succeeds"),
 ];
 
 /// Why a name is no behaviour.
@@ -80,6 +84,7 @@ impl FromStr for Behaviour {
             "PipelineNotFound" => Self::PipelineNotFound,
             "Throttled" => Self::Throttled,
             "UnknownState" => Self::UnknownState,
+            "NoChanges" => Self::Current,
             code if (1..=64).contains(&code.len()) && code.chars().all(|c| c.is_ascii_alphanumeric()) => {
                 Self::Fails(code.to_owned())
             }
@@ -102,6 +107,27 @@ pub(crate) enum Beat {
     },
 }
 
+/// What an execution tells that is not CodePipeline's: it has one attempt, nobody overtakes it, and what is stopped has
+/// no state between. A stack whose update is canceled is taken back, which is a failure.
+pub(crate) fn as_told_by(service: Service, script: Vec<(Span, Beat)>) -> Vec<(Span, Beat)> {
+    if service == Service::CodePipeline {
+        return script;
+    }
+    let stopped = match service {
+        Service::CloudFormation => PipelineState::Failed,
+        Service::CodePipeline | Service::CodeBuild | Service::CodeDeploy => PipelineState::Stopped,
+    };
+    let told = |beat: Beat| match beat {
+        Beat::State(PipelineState::Canceled | PipelineState::Superseded | PipelineState::Stopped, 1) => {
+            Some(Beat::State(stopped.clone(), 1))
+        }
+        Beat::State(PipelineState::Stopping, _) => None,
+        Beat::State(_, 1) | Beat::ActionFailed { attempt: 1, .. } => Some(beat),
+        Beat::State(..) | Beat::ActionFailed { .. } => None,
+    };
+    script.into_iter().filter_map(|(after, beat)| Some((after, told(beat)?))).collect()
+}
+
 impl Behaviour {
     /// What an execution tells, and how long after its start, if its work takes so long.
     pub(crate) fn script(&self, took: Span, started_untold: bool) -> Vec<(Span, Beat)> {
@@ -119,7 +145,7 @@ impl Behaviour {
             script.push(state(Span::from_seconds(1), PipelineState::Started, 1));
         }
         match self {
-            Self::Succeeds | Self::Throttled => script.push(state(took, PipelineState::Succeeded, 1)),
+            Self::Succeeds | Self::Throttled | Self::Current => script.push(state(took, PipelineState::Succeeded, 1)),
             Self::Fails(code) => script.extend(failed(took, code, 1)),
             Self::FailsOnce => script.extend(failed(took, "JobFailed", 1)),
             Self::FailsThenRetried => {
@@ -169,7 +195,8 @@ impl Behaviour {
             | Self::AccessDenied
             | Self::PipelineNotFound
             | Self::Throttled
-            | Self::UnknownState) => other,
+            | Self::UnknownState
+            | Self::Current) => other,
         }
     }
 
@@ -189,7 +216,8 @@ impl Behaviour {
             | Self::AccessDenied
             | Self::PipelineNotFound
             | Self::Throttled
-            | Self::UnknownState => None,
+            | Self::UnknownState
+            | Self::Current => None,
         }
     }
 }

@@ -66,7 +66,7 @@ pub struct TargetReport {
     pub outcome: Option<Outcome>,
     /// Which attempt this is about, from 1.
     pub attempt: u32,
-    /// The pipeline that was started.
+    /// What was started: a pipeline's name, or `codebuild:`, `cloudformation:` or `codedeploy:` and a name.
     pub pipeline: String,
     /// The execution that was started.
     pub execution: Option<String>,
@@ -133,7 +133,7 @@ impl TargetReport {
             wave: line.wave,
             outcome: Status::outcome(line.status),
             attempt: line.attempt.0,
-            pipeline: line.pipeline.to_string(),
+            pipeline: line.subject.to_string(),
             execution: line.execution.as_ref().map(ToString::to_string),
             started_at: line.started_at.map(|at| at.to_string()),
             ended_at: line.ended_at.map(|at| at.to_string()),

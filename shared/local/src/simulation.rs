@@ -357,6 +357,13 @@ fn check_release<'a>(fleet: &Fleet, envelope: &'a Envelope) -> Result<&'a Pipeli
         event::Event::Stage(_)
         | event::Event::Action(_)
         | event::Event::Drift(_)
+        | event::Event::Build(_)
+        | event::Event::Phase(_)
+        | event::Event::Stack(_)
+        | event::Event::Resource(_)
+        | event::Event::StackSet(_)
+        | event::Event::Deployment(_)
+        | event::Event::Instance(_)
         | event::Event::Scheduled { .. }
         | event::Event::Other { .. } => {
             return Err(SimulationError::NoRelease(

@@ -11,6 +11,7 @@ use std::task::{Poll, Waker};
 use manifold_core::control::Decision;
 use manifold_core::drift::check::Telling;
 use manifold_core::drift::{Check, Looked, OpenCheck};
+use manifold_core::engine::{Service, Subject, Verb};
 use manifold_core::event::{PipelineState, decode_event};
 use manifold_core::ids::{Attempt, ExecutionId, ExecutionRef, Nonce, PipelineName, RunId, TargetKey};
 use manifold_core::known::Known;
@@ -25,7 +26,7 @@ use manifold_core::run::{Head, Observation, Outcome, Phase, Reason, ReasonSource
 use manifold_core::summary;
 use manifold_core::time::{Span, Timestamp};
 use manifold_ports::clock::Clock;
-use manifold_ports::engine::{AlarmState, CLOCK_SKEW, Engine, Order};
+use manifold_ports::engine::{AlarmState, CLOCK_SKEW, Engine, Order, Start};
 use manifold_ports::jobs::Jobs;
 use manifold_ports::ledger::{CommitError, Ledger, LedgerError, Listings, OpenRuns};
 use manifold_ports::queues::{Queues, SendError};
@@ -34,8 +35,8 @@ use manifold_ports::slack::{MessageRef, Slack, SlackError};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::behaviour::{Beat, Behaviour, Behaviours};
-use crate::envelope::Subject;
+use crate::behaviour::{Beat, Behaviour, Behaviours, as_told_by};
+use crate::envelope::{Source, cause, words};
 use crate::faults::{Agenda, Faults, Harm, Met, Stage};
 use crate::limits::{Counted, Meter};
 use crate::steps::Moment;
@@ -188,6 +189,8 @@ struct Inner {
     jobs: BTreeMap<String, manifold_core::invoke::Told>,
     /// The alarms that are in ALARM.
     alarms: BTreeSet<(TargetKey, String)>,
+    /// When the change set of an attempt is ready, by its token.
+    change_sets: BTreeMap<String, Timestamp>,
     sessions: BTreeSet<(String, RunId)>,
     by_hand: watched::ByHand,
     behaviours: Behaviours,
@@ -305,6 +308,7 @@ impl World {
             refusals: BTreeMap::new(),
             jobs: BTreeMap::new(),
             alarms: BTreeSet::new(),
+            change_sets: BTreeMap::new(),
             sessions: BTreeSet::new(),
             by_hand: watched::ByHand::default(),
             behaviours,
@@ -995,7 +999,19 @@ impl Inner {
     }
 
     /// The so-many-th execution of a token. Its name says so where nothing may depend on the way to a state.
-    fn execution_id(&mut self, token: &str) -> String {
+    fn execution_id(&mut self, subject: &Subject, token: &str) -> String {
+        match subject {
+            Subject::Pipeline(_) => self.execution_uuid(token),
+            Subject::Project(name) => format!("{name}:{}", self.execution_uuid(token)),
+            Subject::Stack(_) => token.to_owned(),
+            Subject::Group(_) => {
+                let id: String = self.execution_uuid(token).chars().filter(|c| *c != '-').collect();
+                format!("d-{}", id[id.len() - 9..].to_ascii_uppercase())
+            }
+        }
+    }
+
+    fn execution_uuid(&mut self, token: &str) -> String {
         if !self.stepped {
             return self.uuid();
         }
@@ -1120,13 +1136,15 @@ impl Inner {
     }
 
     /// Schedules what an execution will tell, by its target's behaviour, and notes what its engine will answer.
-    fn play(&mut self, execution: &mut Execution, pipeline: &PipelineName, script: Vec<(Span, Beat)>, session: &str) {
-        let subject = Subject {
+    fn play(&mut self, execution: &mut Execution, subject: &Subject, script: Vec<(Span, Beat)>, session: &str) {
+        let source = Source {
             target: execution.target.clone(),
-            pipeline: pipeline.clone(),
+            subject: subject.clone(),
             execution: execution.id.clone(),
             started_at: self.now,
+            error_code: execution.error_code.clone(),
         };
+        let script = as_told_by(subject.service(), script);
         let (began, known) = (self.now, execution.states.len());
         for (number, (after, beat)) in script.into_iter().enumerate() {
             // Where no time passes, an execution takes none.
@@ -1134,9 +1152,9 @@ impl Inner {
             let id = if self.stepped { format!("{}-{}", execution.id, known + number) } else { self.uuid() };
             match beat {
                 Beat::State(state, attempt) => {
-                    let by = (state == PipelineState::Started).then_some(session);
-                    let event = subject.state(&id, &state, attempt, at, by);
-                    self.emit(after, &event, execution, state_name(&state));
+                    if let Some(event) = source.state(&id, &state, attempt, at, session) {
+                        self.emit(after, &event, execution, state_name(&state));
+                    }
                     match state {
                         PipelineState::Unknown(_) => {}
                         PipelineState::Resumed => execution.states.push((at, PipelineState::Started)),
@@ -1150,8 +1168,9 @@ impl Inner {
                     }
                 }
                 Beat::ActionFailed { code, attempt } => {
-                    let event = subject.action_failed(&id, "Deploy", &code, attempt, at);
-                    self.emit(after, &event, execution, "action FAILED");
+                    if let Some(event) = source.failed(&id, "Deploy", &code, attempt, at) {
+                        self.emit(after, &event, execution, "action FAILED");
+                    }
                 }
             }
         }
@@ -1497,15 +1516,16 @@ impl Engine for World {
         self.is_recorded() || self.lock().sessions.contains(&(order.planned.key.account.to_string(), order.run.clone()))
     }
 
-    async fn start(&self, order: Order<'_>) -> Result<ExecutionId, Refusal> {
+    async fn start(&self, order: Order<'_>) -> Result<Start, Refusal> {
         if let Some(answer) = self.recorded_start(order).await {
-            return answer;
+            return answer.map(Start::Begun);
         }
         let session = self.assume(order).await?;
         let Order { run, planned, attempt } = order;
         self.count("engine.start");
-        self.ask("engine.start/before", 150, 600).await.map_err(|Unwilling| throttled(Api::StartPipelineExecution))?;
-        self.in_limit(Api::StartPipelineExecution, &planned.key)?;
+        let api = planned.subject.service().api(Verb::Start);
+        self.ask("engine.start/before", 150, 600).await.map_err(|Unwilling| throttled(api))?;
+        self.in_limit(api, &planned.key)?;
         let started = self.lock().start(run, planned, attempt, &session);
         self.ask("engine.start/after", 20, 60).await?;
         started
@@ -1519,8 +1539,9 @@ impl Engine for World {
     ) -> Result<Option<ExecutionId>, Refusal> {
         self.assume(order).await?;
         self.count("engine.find");
-        World::ask(self, "engine.find", 80, 200).await.map_err(|Unwilling| throttled(Api::ListPipelineExecutions))?;
-        self.in_limit(Api::ListPipelineExecutions, &order.planned.key)?;
+        let api = order.planned.subject.service().api(Verb::Find);
+        World::ask(self, "engine.find", 80, 200).await.map_err(|Unwilling| throttled(api))?;
+        self.in_limit(api, &order.planned.key)?;
         let inner = self.lock();
         let found = inner
             .executions
@@ -1534,8 +1555,10 @@ impl Engine for World {
     async fn explain(&self, order: Order<'_>, execution: &ExecutionId) -> Result<Reason, Refusal> {
         self.assume(order).await?;
         self.count("engine.explain");
-        World::ask(self, "engine.explain", 80, 200).await.map_err(|Unwilling| throttled(Api::ListActionExecutions))?;
-        self.in_limit(Api::ListActionExecutions, &order.planned.key)?;
+        let service = order.planned.subject.service();
+        let api = service.api(Verb::Explain);
+        World::ask(self, "engine.explain", 80, 200).await.map_err(|Unwilling| throttled(api))?;
+        self.in_limit(api, &order.planned.key)?;
         if let Some(reason) = self.recorded_reason(&order.planned.key, execution) {
             return Ok(reason);
         }
@@ -1544,9 +1567,7 @@ impl Engine for World {
         Ok(Reason {
             source: ReasonSource::Engine,
             ..match code {
-                Some(code) => {
-                    reason(format!("{code} in action Deploy"), &format!("Simulated: the deployment ended with {code}"))
-                }
+                Some(code) => reason(cause(service, &code), &words(&code)),
                 None => reason("Failed without a failed action".to_owned(), "Simulated"),
             }
         })
@@ -1555,18 +1576,18 @@ impl Engine for World {
     async fn ask(&self, order: Order<'_>, execution: &ExecutionId, _: Timestamp) -> Result<Option<Standing>, Refusal> {
         self.assume(order).await?;
         self.count("engine.ask");
-        World::ask(self, "engine.ask", 80, 200).await.map_err(|Unwilling| throttled(Api::ListPipelineExecutions))?;
-        self.in_limit(Api::ListPipelineExecutions, &order.planned.key)?;
+        let api = order.planned.subject.service().api(Verb::Ask);
+        World::ask(self, "engine.ask", 80, 200).await.map_err(|Unwilling| throttled(api))?;
+        self.in_limit(api, &order.planned.key)?;
         Ok(self.standing(execution))
     }
 
     async fn stop(&self, order: Order<'_>, execution: &ExecutionId, _: &str) -> Result<(), Refusal> {
         let session = self.assume(order).await?;
         self.count("engine.stop");
-        World::ask(self, "engine.stop/before", 80, 200)
-            .await
-            .map_err(|Unwilling| throttled(Api::StopPipelineExecution))?;
-        self.in_limit(Api::StopPipelineExecution, &order.planned.key)?;
+        let api = order.planned.subject.service().api(Verb::Stop);
+        World::ask(self, "engine.stop/before", 80, 200).await.map_err(|Unwilling| throttled(api))?;
+        self.in_limit(api, &order.planned.key)?;
         // In a record it stopped when its events say so.
         if !self.is_recorded() {
             self.lock().stop(order.planned, execution, &session);
@@ -1627,7 +1648,7 @@ impl Inner {
             (Span::from_millis(0), Beat::State(PipelineState::Stopping, 1)),
             (second, Beat::State(PipelineState::Stopped, 1)),
         ];
-        self.play(&mut execution, &planned.pipeline, script, session);
+        self.play(&mut execution, &planned.subject, script, session);
         if let Some(place) = self.executions.get_mut(at) {
             *place = execution;
         }
@@ -1639,11 +1660,18 @@ impl Inner {
         planned: &PlannedTarget,
         attempt: Attempt,
         session: &str,
-    ) -> Result<ExecutionId, Refusal> {
+    ) -> Result<Start, Refusal> {
         let token = run.attempt_token(&planned.key, attempt);
+        let service = planned.subject.service();
         let known = self.executions.iter().find(|execution| execution.token == token);
-        if let Some(known) = known.filter(|_| !self.faults.tokens_forgotten) {
-            return Ok(known.id.clone());
+        // CodeDeploy has no token, and CloudFormation's is the execution's id.
+        let is_remembered = match service {
+            Service::CodePipeline | Service::CodeBuild => !self.faults.tokens_forgotten,
+            Service::CloudFormation => true,
+            Service::CodeDeploy => false,
+        };
+        if let Some(known) = known.filter(|_| is_remembered) {
+            return Ok(Start::Begun(known.id.clone()));
         }
         let is_first = !self.executions.iter().any(|known| known.run == *run && known.target == planned.key);
         let behaviour = self.behaviours.of(&planned.key).after(is_first);
@@ -1652,8 +1680,8 @@ impl Inner {
                 return Err(Refusal::Permanent {
                     outcome: Outcome::Failed,
                     reason: reason(
-                        format!("Pipeline {} not found", planned.pipeline),
-                        "Simulated: PipelineNotFoundException",
+                        format!("{} not found", planned.subject.sentence()),
+                        "Simulated: there is nothing of this name",
                     ),
                 });
             }
@@ -1661,7 +1689,7 @@ impl Inner {
                 let refused = self.refusals.entry(planned.key.clone()).or_default();
                 *refused += 1;
                 if *refused <= 2 {
-                    return Err(throttled(Api::StartPipelineExecution));
+                    return Err(throttled(service.api(Verb::Start)));
                 }
             }
             Behaviour::Succeeds
@@ -1675,17 +1703,26 @@ impl Inner {
             | Behaviour::Stopped
             | Behaviour::Silent
             | Behaviour::AccessDenied
-            | Behaviour::UnknownState => {}
+            | Behaviour::UnknownState
+            | Behaviour::Current => {}
         }
-        let id: ExecutionId = self.execution_id(&token).parse().map_err(|error| Refusal::Permanent {
-            outcome: Outcome::Failed,
-            reason: reason("The simulation made no execution id".to_owned(), &format!("{error}")),
-        })?;
+        if service == Service::CloudFormation {
+            self.prepared(&token, planned)?;
+        }
+        let id: ExecutionId =
+            self.execution_id(&planned.subject, &token).parse().map_err(|error| Refusal::Permanent {
+                outcome: Outcome::Failed,
+                reason: reason("The simulation made no execution id".to_owned(), &format!("{error}")),
+            })?;
+        if service == Service::CloudFormation && behaviour == Behaviour::Current {
+            self.tell(|| format!("finds no changes in {}, as {session}", planned.key));
+            return Ok(Start::Current(id));
+        }
         let mut execution = Execution {
             target: planned.key.clone(),
             id: id.clone(),
             token,
-            revision: planned.source_revision.as_ref().map(|revision| revision.value.clone()),
+            revision: planned.pinned().map(str::to_owned),
             variables: planned.variables.clone(),
             run: run.clone(),
             started_at: self.now,
@@ -1695,11 +1732,29 @@ impl Inner {
         self.tell(|| format!("starts {id} in {}, as {session}", planned.key));
         let took = Span::from_millis(if self.stepped { 0 } else { self.random.i64(90_000..=240_000) });
         let script = behaviour.script(took, self.faults.started_untold);
-        self.play(&mut execution, &planned.pipeline, script, session);
+        self.play(&mut execution, &planned.subject, script, session);
         self.executions.push(execution);
-        Ok(id)
+        Ok(Start::Begun(id))
+    }
+
+    /// Whether the change set of an attempt is ready: the first who asks has it made, and comes again.
+    fn prepared(&mut self, token: &str, planned: &PlannedTarget) -> Result<(), Refusal> {
+        let ready = if self.stepped { self.now } else { self.now.plus(CHANGE_SET_TAKES) };
+        let (is_new, at) = match self.change_sets.get(token) {
+            Some(at) => (false, *at),
+            None => (true, ready),
+        };
+        self.change_sets.entry(token.to_owned()).or_insert(at);
+        if !is_new && at <= self.now {
+            return Ok(());
+        }
+        let cause = format!("Change set of stack {} is being prepared", planned.subject.name());
+        Err(Refusal::Preparing { reason: reason(cause, "Simulated"), again: CHANGE_SET_TAKES })
     }
 }
+
+/// How long CloudFormation takes to make a change set.
+const CHANGE_SET_TAKES: Span = Span::from_seconds(15);
 
 impl Releases for World {
     async fn describe(&self, _: &PipelineName, source: &ExecutionRef) -> Result<Details, ReleaseError> {

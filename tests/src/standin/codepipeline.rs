@@ -155,7 +155,9 @@ impl State {
         let mut states = vec![("STARTED", start.plus(Span::from_seconds(1)), 1)];
         let mut failure = None;
         match &execution.behaviour {
-            Behaviour::Succeeds | Behaviour::Throttled => states.push(("SUCCEEDED", end, 1)),
+            Behaviour::Succeeds | Behaviour::Throttled | Behaviour::Current => {
+                states.push(("SUCCEEDED", end, 1));
+            }
             Behaviour::Fails(code) => {
                 failure = Some(code.clone());
                 states.push(("FAILED", end, 1));
@@ -278,7 +280,8 @@ impl Execution {
             | Behaviour::AccessDenied
             | Behaviour::PipelineNotFound
             | Behaviour::Throttled
-            | Behaviour::UnknownState => "Succeeded",
+            | Behaviour::UnknownState
+            | Behaviour::Current => "Succeeded",
         }
     }
 }

@@ -6,6 +6,7 @@ use anyhow::Result;
 use console::measure_text_width;
 use manifold_core::console as aws_console;
 use manifold_core::control::{Answer, Decision, Origin};
+use manifold_core::engine::Service;
 use manifold_core::ids::{AppName, RunId, TargetKey};
 use manifold_core::plan::PlannedTarget;
 use manifold_core::run::{
@@ -291,7 +292,14 @@ fn of_target(facts: &Facts, planned: &PlannedTarget, target: Option<&Target>) ->
     }
     rows.extend(waiting(facts, planned, status).map(|waits| ("Waits for", waits)));
     rows.push(("Wave", wave_words(head, planned)));
-    rows.push(("Pipeline", format!("{} in {} {}", planned.pipeline, planned.key.account, planned.key.region)));
+    let what = planned.subject.service();
+    let noun = match what {
+        Service::CodePipeline => "Pipeline",
+        Service::CodeBuild => "Project",
+        Service::CloudFormation => "Stack",
+        Service::CodeDeploy => "Group",
+    };
+    rows.push((noun, format!("{} in {} {}", planned.subject.name(), planned.key.account, planned.key.region)));
     if let Some(target) = target {
         rows.push(("Attempt", format!("{} of at most {}", target.attempt, head.max_attempts)));
         rows.extend(target.execution.as_ref().map(|execution| ("Execution", execution.to_string())));

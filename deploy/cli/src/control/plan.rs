@@ -254,7 +254,7 @@ fn draw(
             let target = change.target;
             vec![
                 format!("  {}/{}", target.account_name, target.key.region),
-                target.pipeline.to_string(),
+                target.subject.to_string(),
                 change_words(change, release),
             ]
         });
@@ -293,7 +293,8 @@ fn document(
                 "account_name": change.target.account_name,
                 "region": change.target.key.region,
                 "wave": change.target.wave,
-                "pipeline": change.target.pipeline,
+                "pipeline": change.target.subject,
+                "work": change.target.work,
                 "variables": change.target.variables,
                 "has": change.has.map(|known| &known.current),
                 "same": change.is_same,

@@ -94,8 +94,9 @@ impl Inquiry {
             self.spots.len() - 1
         });
         let pipelines = &mut self.spots[spot].pipelines;
-        let pipeline = pipelines.iter().position(|name| name == target.pipeline()).unwrap_or_else(|| {
-            pipelines.push(target.pipeline().clone());
+        let Some(started) = target.subject().pipeline() else { return };
+        let pipeline = pipelines.iter().position(|name| name == started).unwrap_or_else(|| {
+            pipelines.push(started.clone());
             pipelines.len() - 1
         });
         let hub = fleet.hub();
@@ -105,7 +106,7 @@ impl Inquiry {
                 account_name: target.account_name().to_owned(),
                 account: key.account.clone(),
                 region: key.region.clone(),
-                pipeline: target.pipeline().clone(),
+                pipeline: started.clone(),
             },
             expected: Expected {
                 place: Place {
@@ -113,11 +114,11 @@ impl Inquiry {
                     key: key.clone(),
                     role: account.role().clone(),
                     external_id: account.external_id().map(str::to_owned),
-                    pipeline: target.pipeline().clone(),
+                    started: target.subject().clone(),
                 },
                 sends: Sends {
                     variables: app.parameters().map(str::to_owned).collect(),
-                    source: app.source().map(|(action, kind)| (action.to_owned(), kind)),
+                    source: app.source(target).map(|(action, kind)| (action.to_owned(), kind)),
                 },
                 hub_account: hub.account().clone(),
                 hub_region: hub.region().clone(),

@@ -259,7 +259,7 @@ impl Plan<'_> {
         for target in fleet.apps().flat_map(|app| app.targets()) {
             let (regions, pipelines) = places.entry(&target.key().account).or_default();
             regions.insert(&target.key().region);
-            pipelines.push(target.pipeline().as_str());
+            pipelines.extend(target.subject().pipeline().map(manifold_core::ids::PipelineName::as_str));
         }
         let forward_role = match options.prefix.as_str() {
             // The templates' own default.

@@ -15,7 +15,7 @@ fn events(check: Check, expected: &Expected) -> Vec<Value> {
             "account": expected.place.key.account,
             "region": expected.place.key.region,
             "detail-type": kind,
-            "detail": {"pipeline": expected.place.pipeline, "state": state},
+            "detail": {"pipeline": expected.place.started.name(), "state": state},
         })
     };
     if check == Check::ForwardFailedAction {
@@ -101,7 +101,7 @@ fn judge_seen(check: Check, rule: &str, seen: &RuleSeen, expected: &Expected) ->
     let Some(pattern) = seen.pattern.as_deref().and_then(|text| serde_json::from_str::<Value>(text).ok()) else {
         return Finding::fails(check, format!("Rule {rule} has no event pattern"), update("TargetPipelines"));
     };
-    let pipeline = &expected.place.pipeline;
+    let pipeline = expected.place.started.name();
     let mut all_known = true;
     for event in events(check, expected) {
         match pattern::matches(&pattern, &event) {

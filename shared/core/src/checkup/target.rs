@@ -62,9 +62,9 @@ impl Expected {
 
     /// A statement for the target role.
     fn statement(&self, actions: &[&str]) -> String {
-        let pipeline = &self.place.pipeline;
+        let started = self.place.started.name();
         json!({"Effect": "Allow", "Action": actions,
-            "Resource": format!("arn:{}:codepipeline:*:*:{pipeline}", self.partition())})
+            "Resource": format!("arn:{}:codepipeline:*:*:{started}", self.partition())})
         .to_string()
     }
 }
@@ -189,7 +189,7 @@ impl Target<'_> {
                     "update the stack of deploy/member-account.yaml with a TargetPipelines that {pipeline} fits, or \
                      add to role {role}: {}",
                     self.expected.statement(&[action]),
-                    pipeline = self.expected.place.pipeline,
+                    pipeline = self.expected.place.started.name(),
                 ),
             )
             .with_detail(message),
@@ -266,7 +266,7 @@ impl Target<'_> {
     fn denied(&self, role: &str, first: &Decision, actions: &[&str]) -> Finding {
         let names: Vec<&str> = actions.iter().map(|action| short(action)).collect();
         let names = names.join(", ");
-        let pipeline = &self.expected.place.pipeline;
+        let pipeline = self.expected.place.started.name();
         let (cause, remedy) = if first.by_organization == Some(false) {
             (
                 format!("A policy of the organisation denies {names} to role {role}"),
@@ -310,7 +310,7 @@ impl Target<'_> {
     /// Whether the pipeline is there, as told by whoever saw.
     fn pipeline(&self, is_disabled: bool) -> Finding {
         const CHECK: Check = Check::Pipeline;
-        let name = &self.expected.place.pipeline;
+        let name = self.expected.place.started.name();
         let looked = self.spot.map(|(_, seen)| &seen.pipeline);
         let lists = self.access.map(|access| [&access.list_executions, &access.list_actions]);
         let lists = lists.into_iter().flatten();
@@ -341,7 +341,7 @@ impl Target<'_> {
     /// Type, variables and source action.
     fn structure(&self, is_disabled: bool, existence: &Finding) -> Vec<Finding> {
         const CHECKS: [Check; 3] = [Check::PipelineType, Check::Variables, Check::SourceAction];
-        let name = self.expected.place.pipeline.as_str();
+        let name = self.expected.place.started.name();
         let all = |from: Check, why: &str| CHECKS.map(|check| Finding::follows(check, from, why)).to_vec();
         let Some((_, seen)) = self.spot else {
             return CHECKS.map(|check| no_function(check, "inspect")).to_vec();

@@ -71,11 +71,17 @@ impl FailedPhase {
     /// Later phases run although an earlier one failed, and may fail of it.
     fn first(more: &Fields<'_>) -> Option<Self> {
         let phases = more.elements("phases").iter().filter_map(|phase| Fields::of(phase, String::new()).ok());
-        phases.filter_map(|phase| {
-            let status = phase.text("phase-status").filter(|status| status != "SUCCEEDED")?;
-            let context = phase.elements("phase-context").iter().find_map(super::fields::text);
-            Some(Self { phase: phase.text("phase-type")?, status, context: context.filter(|text| text.trim() != ":") })
-        }).next()
+        phases
+            .filter_map(|phase| {
+                let status = phase.text("phase-status").filter(|status| status != "SUCCEEDED")?;
+                let context = phase.elements("phase-context").iter().find_map(super::fields::text);
+                Some(Self {
+                    phase: phase.text("phase-type")?,
+                    status,
+                    context: context.filter(|text| text.trim() != ":"),
+                })
+            })
+            .next()
     }
 }
 

@@ -48,7 +48,11 @@ pub struct HookEvent {
 impl DeploymentEvent {
     pub(super) fn decode(envelope: &Fields<'_>) -> Result<Self, DecodeError> {
         let detail = envelope.object("detail")?;
-        Ok(Self { group: group(&detail)?, deployment: deployment(&detail, "deploymentId")?, state: state(&detail)?.into() })
+        Ok(Self {
+            group: group(&detail)?,
+            deployment: deployment(&detail, "deploymentId")?,
+            state: state(&detail)?.into(),
+        })
     }
 }
 

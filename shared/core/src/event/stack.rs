@@ -105,7 +105,8 @@ impl StackSetEvent {
             (None, Some(stack)) => StackSetWhat::Instance { stack },
             (None, None) => StackSetWhat::Set,
         };
-        let status = detail.object("status-details")?.required_text("status", 64, "a status of at most 64 characters")?;
+        let status =
+            detail.object("status-details")?.required_text("status", 64, "a status of at most 64 characters")?;
         Ok(Self { stack_set, what, status })
     }
 }

@@ -1164,7 +1164,9 @@ impl Run {
         let Some(fingerprint) = target.fingerprint.clone() else { return };
         let release = target.release.as_deref().unwrap_or(&self.head.release).clone();
         let at = target.ended_at().unwrap_or(now);
-        let (execution, pinned) = (target.execution.clone(), target.pinned.clone());
+        // Where there was nothing to do, nothing was started: what is there came with an execution before.
+        let execution = target.execution.clone().filter(|_| !target.already);
+        let pinned = target.pinned.clone();
         let good = Good { run: self.head.run.clone(), release, fingerprint, execution, pinned, at };
         if let Some(known) = Known::with(self.known.get(&target.key), target.key.clone(), good) {
             self.known.insert(target.key.clone(), known);

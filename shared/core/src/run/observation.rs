@@ -212,9 +212,7 @@ impl Observation {
     #[must_use]
     pub fn session_run(&self) -> Option<RunId> {
         match &self.subject {
-            Subject::Stack(_) => {
-                RunId::from_attempt_token(self.execution.as_str(), &self.target).map(|(run, _)| run)
-            }
+            Subject::Stack(_) => RunId::from_attempt_token(self.execution.as_str(), &self.target).map(|(run, _)| run),
             Subject::Pipeline(_) | Subject::Project(_) | Subject::Group(_) => {
                 self.started_by.as_deref().and_then(RunId::from_session_arn)
             }

@@ -66,10 +66,10 @@ impl EngineKind {
     pub(super) fn pin(&self) -> &'static str {
         match self {
             Self::Pipeline(_) => "set source_action, or give a parameter the value \"{{ release.revision }}\"",
-            Self::Build(_) => {
-                "set source_version to \"{{ release.revision }}\", or give a parameter that value"
+            Self::Build(_) => "set source_version to \"{{ release.revision }}\", or give a parameter that value",
+            Self::Stack(_) => {
+                "use release.revision in the template's key, or give a parameter the value \"{{ release.revision }}\""
             }
-            Self::Stack(_) => "use release.revision in the template's key, or give a parameter the value \"{{ release.revision }}\"",
             Self::Deployment(_) => "use release.revision in revision or appspec, or set github",
         }
     }
@@ -241,8 +241,11 @@ impl<'c, 'f> AppCheck<'c, 'f> {
         used.dedup();
         for at in used {
             let Some(spec) = self.engine(at) else { continue };
-            let own: Vec<(usize, Place)> =
-                (0..).zip(places).filter(|(index, _)| of.get(*index) == Some(&at)).map(|(i, place)| (i, *place)).collect();
+            let own: Vec<(usize, Place)> = (0..)
+                .zip(places)
+                .filter(|(index, _)| of.get(*index) == Some(&at))
+                .map(|(i, place)| (i, *place))
+                .collect();
             at_engine(path, at, |path| {
                 self.subjects_of(common, spec, &own, &mut subjects, &path.field(spec.what.field()), out);
             });
@@ -318,21 +321,15 @@ impl<'c, 'f> AppCheck<'c, 'f> {
             out.report(name.span, &path.field(field), draft);
         }
         for (app, targets) in shared {
-            let draft = Draft::new(format!("app {app} uses the same {noun} in {}", some_of(&targets)))
-                .help(format!("a {noun} in a target belongs to one app: name another one, or exclude the targets in one of the apps"));
+            let draft = Draft::new(format!("app {app} uses the same {noun} in {}", some_of(&targets))).help(format!(
+                "a {noun} in a target belongs to one app: name another one, or exclude the targets in one of the apps"
+            ));
             out.report(name.span, &path.field(field), draft);
         }
     }
 
     /// Tries out what waits for the release: where an object in S3 is meant there is one, and a document is not too long.
-    fn objects(
-        &self,
-        common: &mut Common<'c, 'f>,
-        places: &[Place],
-        of: &[usize],
-        path: &Path<'_>,
-        out: &mut Sink,
-    ) {
+    fn objects(&self, common: &mut Common<'c, 'f>, places: &[Place], of: &[usize], path: &Path<'_>, out: &mut Sink) {
         let mut tried: HashMap<(usize, &'static str, Option<usize>, Option<usize>), ()> = HashMap::new();
         for (place, at) in places.iter().zip(of) {
             let Some(spec) = self.engine(*at) else { continue };
@@ -378,10 +375,9 @@ pub(crate) fn fault(field: &str, text: &str) -> Option<String> {
     match field {
         "template" | "parameters_file" => text.parse::<S3Object>().err().map(|error| error.to_string()),
         "revision" => match text.parse::<S3Object>() {
-            Ok(object) if DeploymentRevision::bundle(&object).is_none() => Some(format!(
-                "{} does not end in .zip, .tar, .tgz, .tar.gz, .yaml, .yml or .json",
-                quoted(text)
-            )),
+            Ok(object) if DeploymentRevision::bundle(&object).is_none() => {
+                Some(format!("{} does not end in .zip, .tar, .tgz, .tar.gz, .yaml, .yml or .json", quoted(text)))
+            }
             Ok(_) => None,
             Err(error) => Some(error.to_string()),
         },

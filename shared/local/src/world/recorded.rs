@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use manifold_core::engine::Verb;
 use manifold_core::event::PipelineState;
 use manifold_core::ids::{Attempt, ExecutionId, RunId, TargetKey};
 use manifold_core::ledger::{Key, Versions, Write};
 use manifold_core::message::{Message, Outgoing};
-use manifold_core::pace::{Api, Turn};
+use manifold_core::pace::Turn;
 use manifold_core::plan::{Plan, PlannedTarget};
 use manifold_core::run::{
     AppQueue, Event, Head, Heard, HeardOf, Learnt, Outcome, Reason, Refusal, Run, Step, Target, Wanted,
@@ -17,7 +18,7 @@ use manifold_ports::engine::Order;
 use manifold_ports::runs;
 
 use super::{Due, Execution, Inbox, Inner, Letter, World, reason};
-use crate::envelope::Subject;
+use crate::envelope::Source;
 
 /// So long a worker waits for its engine's answer; for a later one its attempt waits in the queue.
 const LONGEST_ANSWER: Span = Span::from_seconds(10);
@@ -100,7 +101,7 @@ impl World {
         };
         if answer.at.since(now) > LONGEST_ANSWER {
             let at = Timestamp::from_millis(answer.at.as_millis().saturating_sub(LONGEST_ANSWER.as_millis()));
-            let turn = Turn { api: Api::StartPipelineExecution, at, cuts: 0 };
+            let turn = Turn { api: order.planned.subject.service().api(Verb::Start), at, cuts: 0 };
             return Some(Err(Refusal::Wait { turn, throttled: None }));
         }
         self.wait_until(answer.at).await;
@@ -196,7 +197,7 @@ impl Inner {
             }
             match heard.learnt {
                 Learnt::ByEvent => {
-                    let body = told(run, planned, id, number, heard);
+                    let Some(body) = told(run, planned, id, number, heard) else { continue };
                     let letter = Letter { id: self.uuid(), inbox: Inbox::Collect, body, receives: 0 };
                     self.at(heard.received.max(now), Due::Letter(letter));
                 }
@@ -209,7 +210,7 @@ impl Inner {
             target: planned.key.clone(),
             id: id.clone(),
             token: run.attempt_token(&planned.key, attempt),
-            revision: planned.source_revision.as_ref().map(|revision| revision.value.clone()),
+            revision: planned.pinned().map(str::to_owned),
             variables: planned.variables.clone(),
             run: run.clone(),
             started_at: now,
@@ -219,13 +220,14 @@ impl Inner {
     }
 }
 
-/// An event as it was delivered, as far as it was recorded.
-fn told(run: &RunId, planned: &PlannedTarget, id: &ExecutionId, number: usize, heard: &Heard) -> String {
-    let subject = Subject {
+/// An event as it was delivered, as far as it was recorded, and if its engine tells such a thing.
+fn told(run: &RunId, planned: &PlannedTarget, id: &ExecutionId, number: usize, heard: &Heard) -> Option<String> {
+    let source = Source {
         target: planned.key.clone(),
-        pipeline: planned.pipeline.clone(),
+        subject: planned.subject.clone(),
         execution: id.clone(),
         started_at: heard.at,
+        error_code: None,
     };
     let event_id = format!("{id}-{number}");
     let event = match &heard.what {
@@ -235,13 +237,12 @@ fn told(run: &RunId, planned: &PlannedTarget, id: &ExecutionId, number: usize, h
             let partition = planned.key.region.partition().as_str();
             let (account, role) = (&planned.key.account, planned.role.name());
             let session = format!("arn:{partition}:sts::{account}:assumed-role/{role}/{}", run.session_name());
-            let by = (*state == PipelineState::Started).then_some(session.as_str());
-            subject.state(&event_id, state, attempt.unwrap_or(assumed), heard.at, by)
+            source.state(&event_id, state, attempt.unwrap_or(assumed), heard.at, &session)
         }
         HeardOf::ActionFailed { cause, attempt } => {
             let (code, action) = cause.rsplit_once(" in action ").unwrap_or((cause, "Deploy"));
-            subject.action_failed(&event_id, action, code, *attempt, heard.at)
+            source.failed(&event_id, action, code, *attempt, heard.at)
         }
     };
-    event.to_string()
+    event.map(|event| event.to_string())
 }

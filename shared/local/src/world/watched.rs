@@ -12,8 +12,9 @@ use manifold_core::drift::sight::{
     StackSight, StateSeen, Trace,
 };
 use manifold_core::drift::{Aspect, Looks};
+use manifold_core::engine::Subject;
 use manifold_core::event::PipelineState;
-use manifold_core::ids::{PipelineName, TargetKey};
+use manifold_core::ids::TargetKey;
 use manifold_core::time::{Span, Timestamp};
 use manifold_ports::drift::{Asked, Prepared, Revert, Seen, ToRevert, Watch};
 use serde_json::{Value, json};
@@ -144,10 +145,10 @@ impl Inner {
         all
     }
 
-    fn definition(&self, target: &TargetKey, pipeline: &PipelineName) -> Value {
+    fn definition(&self, target: &TargetKey, subject: &Subject) -> Value {
         let project = self.by_hand.projects.get(target).map_or("svc-deploy", |(_, project)| project.as_str());
         json!({
-            "name": pipeline.as_str(),
+            "name": subject.name(),
             "roleArn": format!("arn:aws:iam::{}:role/Pipeline", target.account),
             "stages": [
                 { "name": "Source", "actions": [{ "name": "Source", "runOrder": 1 }] },
@@ -256,9 +257,8 @@ impl Watch for World {
         let has = |aspects: &[Aspect]| aspects.iter().any(|aspect| looks.aspects.contains(aspect));
         let mut definition = None;
         if has(&[Aspect::Revision, Aspect::Definition, Aspect::Health]) {
-            let normal = self
-                .watched("watch.pipeline", |inner| Normal::of(&inner.definition(key, &planned.pipeline), key))
-                .await;
+            let normal =
+                self.watched("watch.pipeline", |inner| Normal::of(&inner.definition(key, &planned.subject), key)).await;
             definition = normal.done().cloned();
             let updated_at = self.lock().by_hand.projects.get(key).map(|(at, _)| *at);
             sight.pipeline = Some(normal.map(|normal| PipelineSeen {
@@ -295,7 +295,7 @@ impl Watch for World {
                     event: "UpdatePipeline".to_owned(),
                     by: "jane".to_owned(),
                     at: *at,
-                    resource: planned.pipeline.to_string(),
+                    resource: planned.subject.name().to_owned(),
                 });
                 edited.into_iter().collect()
             };
