@@ -170,7 +170,7 @@ fn started(targets: usize) -> Stored {
 fn observations(stored: &Stored) -> Vec<Event> {
     let observation = |target: &Target| Observation {
         target: target.key.clone(),
-        pipeline: target.pipeline.clone(),
+        subject: target.subject.clone(),
         execution: target.execution.clone().expect("a started target"),
         at: at(60),
         started_by: None,
@@ -179,6 +179,7 @@ fn observations(stored: &Stored) -> Vec<Event> {
             state: if target.index.is_multiple_of(7) { PipelineState::Failed } else { PipelineState::Succeeded },
             attempt: Some(1),
             comments: None,
+            reason: None,
         },
     };
     stored.targets.iter().map(|target| Event::Observed(Box::new(observation(target)))).collect()

@@ -48,7 +48,7 @@ fn place(region: &str) -> Place {
         key: TargetKey { account: "444455556666".parse().unwrap(), region: region.parse().unwrap() },
         role: "arn:aws:iam::444455556666:role/ManifoldTarget".parse().unwrap(),
         external_id: None,
-        pipeline: "svc-deploy".parse().unwrap(),
+        started: "svc-deploy".parse().unwrap(),
     }
 }
 

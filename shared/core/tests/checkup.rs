@@ -72,7 +72,7 @@ impl World {
                     },
                     role: "arn:aws:iam::444455556666:role/ManifoldTarget".parse().unwrap(),
                     external_id: Some("rollouts-7f3a".to_owned()),
-                    pipeline: "svc-deploy".parse().unwrap(),
+                    started: "svc-deploy".parse().unwrap(),
                 },
                 sends: Sends {
                     variables: vec!["COMMIT".to_owned()],

@@ -8,11 +8,13 @@ use std::fs;
 use std::path::Path;
 
 use manifold_core::event::{
-    ActionEvent, ActionState, BatchResponse, DecodeError, DriftEvent, Envelope, Event, ExecutionResult,
-    ExecutionTrigger, FailedAction, GitTrigger, Input, PipelineEvent, PipelineState, ScheduleTick, SqsBatch, SqsRecord,
-    StageEvent, decode_batch, decode_event, decode_event_value, decode_input, decode_input_str,
+    ActionEvent, ActionState, BatchResponse, BuildEvent, DecodeError, DeploymentEvent, DriftEvent, Envelope, Event,
+    ExecutionResult, ExecutionTrigger, FailedAction, FailedPhase, GitTrigger, HookEvent, Input, InstanceEvent,
+    PhaseEvent, PipelineEvent, PipelineState, ResourceEvent, ScheduleTick, SqsBatch, SqsRecord, StackEvent,
+    StackSetEvent, StageEvent, decode_batch, decode_event, decode_event_value, decode_input, decode_input_str,
 };
 use manifold_core::ids::RunId;
+use manifold_core::run::Observation;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -51,8 +53,9 @@ fn fixture(folder: &str, name: &str) -> Fixture {
 
 /// What a function would get: the events of the sequence one by one, every other file as it is.
 fn inputs() -> Vec<Fixture> {
-    let single =
-        ["cloudformation", "codepipeline", "schedule", "codepipeline_job", "sqs"].into_iter().flat_map(fixtures);
+    let single = ["cloudformation", "codebuild", "codedeploy", "codepipeline", "schedule", "codepipeline_job", "sqs"]
+        .into_iter()
+        .flat_map(fixtures);
     let (sequences, single): (Vec<_>, Vec<_>) =
         single.filter(|fixture| !fixture.name.contains("_response_")).partition(|fixture| fixture.json().is_array());
     let split = |sequence: Fixture| {
@@ -80,11 +83,57 @@ fn show_envelope(envelope: &Envelope) -> String {
         Event::Drift(DriftEvent { detection, is_under_way }) => {
             format!("drift detection {detection:?}{}", if *is_under_way { " goes on" } else { " has ended" })
         }
+        Event::Build(event) => show_build(event),
+        Event::Phase(PhaseEvent { project, build, phase, status, seconds }) => {
+            let mut out = format!("end of phase {phase} of {build}\n  project: {project}");
+            show("status", status.as_ref(), &mut out);
+            show("seconds", *seconds, &mut out);
+            out
+        }
+        Event::Stack(StackEvent { stack, status, reason, token }) => {
+            let mut out = format!("stack {stack} {status:?}");
+            show("reason", reason.as_ref(), &mut out);
+            show("token", token.as_ref(), &mut out);
+            out
+        }
+        Event::Resource(resource) => {
+            let ResourceEvent { stack, resource: logical, kind, status, reason, token } = resource;
+            let mut out = format!("resource {logical} of stack {stack} {status:?}");
+            show("kind", kind.as_ref(), &mut out);
+            show("reason", reason.as_ref(), &mut out);
+            show("token", token.as_ref(), &mut out);
+            show("is_failure", Some(resource.is_failure()), &mut out);
+            out
+        }
+        Event::StackSet(StackSetEvent { stack_set, what, status }) => {
+            format!("stack set {status}: {what:?}\n  of {stack_set}")
+        }
+        Event::Deployment(DeploymentEvent { group, deployment, state }) => {
+            format!("deployment {deployment} of {} {state:?}", group.as_str())
+        }
+        Event::Instance(InstanceEvent { group, deployment, instance, state }) => {
+            format!("instance {instance:?} in deployment {deployment} of {} {state:?}", group.as_str())
+        }
         Event::Scheduled { rule } => format!("scheduled by {rule:?}"),
         Event::Other { source, detail_type } => format!("other: {detail_type:?} from {source:?}"),
     };
     write!(out, "\n  envelope: {account}/{region} at {at}").unwrap();
     show("id", id.as_ref(), &mut out);
+    if let Some(Observation { target, subject, execution, started_by, what, .. }) = Observation::of(envelope) {
+        write!(out, "\n  observed: {subject} in {target}, {execution}: {what:?}").unwrap();
+        show("started_by", started_by.as_ref(), &mut out);
+    }
+    out
+}
+
+fn show_build(event: &BuildEvent) -> String {
+    let BuildEvent { project, build, state, initiator, failed, log } = event;
+    let mut out = format!("build {build} {state:?}\n  project: {project}");
+    show("initiator", initiator.as_ref(), &mut out);
+    if let Some(FailedPhase { phase, status, context }) = failed {
+        write!(out, "\n  failed: {phase} {status} {context:?}").unwrap();
+    }
+    show("log", log.as_ref(), &mut out);
     out
 }
 
@@ -234,6 +283,7 @@ fn show_input(input: &Input) -> String {
             show("attempt", *attempt, &mut out);
             out
         }
+        Input::Hook(HookEvent { deployment, hook }) => format!("hook of deployment {deployment}\n  hook: {hook}"),
     }
 }
 
@@ -265,7 +315,16 @@ fn what_decides_is_what_the_raw_event_carries() {
             Event::Pipeline(event) => (&event.pipeline, event.state.to_string(), event.attempt),
             Event::Stage(event) => (&event.pipeline, event.state.to_string(), event.attempt),
             Event::Action(event) => (&event.pipeline, event.state.to_string(), event.attempt),
-            Event::Drift(_) | Event::Scheduled { .. } | Event::Other { .. } => panic!("{}: {decoded:?}", input.name),
+            Event::Drift(_)
+            | Event::Build(_)
+            | Event::Phase(_)
+            | Event::Stack(_)
+            | Event::Resource(_)
+            | Event::StackSet(_)
+            | Event::Deployment(_)
+            | Event::Instance(_)
+            | Event::Scheduled { .. }
+            | Event::Other { .. } => panic!("{}: {decoded:?}", input.name),
         };
         let detail = &raw["detail"];
         let target = decoded.execution().unwrap();
@@ -277,6 +336,37 @@ fn what_decides_is_what_the_raw_event_carries() {
         assert_eq!(raw["region"], target.target.region.as_str(), "{}", input.name);
         assert_eq!(raw["time"], decoded.at.to_string(), "{}", input.name);
         assert_eq!(raw["id"].as_str(), decoded.id.as_deref(), "{}", input.name);
+    }
+}
+
+#[test]
+fn every_codebuild_event_decodes_to_what_it_says() {
+    insta::assert_snapshot!("codebuild", show_folder("codebuild"));
+}
+
+#[test]
+fn every_cloudformation_event_decodes_to_what_it_says() {
+    insta::assert_snapshot!("cloudformation", show_folder("cloudformation"));
+}
+
+#[test]
+fn every_codedeploy_event_decodes_to_what_it_says() {
+    insta::assert_snapshot!("codedeploy", show_folder("codedeploy"));
+}
+
+/// No engine's event is left to be something else.
+#[test]
+fn every_event_of_an_engine_is_known() {
+    for folder in ["codepipeline", "codebuild", "cloudformation", "codedeploy"] {
+        for input in fixtures(folder).iter().filter(|fixture| !fixture.json().is_array()) {
+            match decode_input_str(&input.text).unwrap() {
+                Input::Event(envelope) => {
+                    assert!(!matches!(envelope.event, Event::Other { .. }), "{}: {envelope:?}", input.name);
+                }
+                Input::Hook(_) => {}
+                other @ (Input::Batch(_) | Input::Job(_) | Input::Schedule(_)) => panic!("{}: {other:?}", input.name),
+            }
+        }
     }
 }
 
@@ -448,7 +538,7 @@ fn decode_all_ways(text: &str) {
             errors.extend(batch.records.iter().filter_map(|record| record.event().err()));
             assert!(batch.records.iter().all(|record| !record.message_id.trim().is_empty()));
         }
-        Ok(input @ (Input::Job(_) | Input::Event(_) | Input::Schedule(_))) => {
+        Ok(input @ (Input::Job(_) | Input::Event(_) | Input::Schedule(_) | Input::Hook(_))) => {
             let shown = format!("{input:?}");
             assert!(!matches!(input, Input::Job(_)) || SECRETS.iter().all(|secret| !shown.contains(secret)), "{shown}");
         }

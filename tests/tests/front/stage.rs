@@ -85,7 +85,8 @@ pub(crate) fn planned() -> PlannedTarget {
         account_name: "prod".to_owned(),
         role: ROLE.parse().unwrap(),
         external_id: Some("rollouts-7f3a".to_owned()),
-        pipeline: "svc-deploy".parse().unwrap(),
+        subject: "svc-deploy".parse().unwrap(),
+        work: None,
         variables: [("LOG_LEVEL".to_owned(), "warn".to_owned())].into(),
         source_revision: Some(SourceRevision {
             action: "Source".to_owned(),

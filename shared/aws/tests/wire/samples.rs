@@ -33,7 +33,8 @@ pub(crate) fn planned_in(region: &str) -> PlannedTarget {
         account_name: "prod".to_owned(),
         role: "arn:aws:iam::444455556666:role/ManifoldTarget".parse().unwrap(),
         external_id: Some("rollouts-7f3a".to_owned()),
-        pipeline: "svc-deploy".parse().unwrap(),
+        subject: "svc-deploy".parse().unwrap(),
+        work: None,
         variables: [("VERSION".to_owned(), "1.2.3".to_owned())].into(),
         source_revision: Some(SourceRevision {
             action: "Source".to_owned(),

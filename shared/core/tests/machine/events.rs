@@ -33,7 +33,7 @@ impl Play {
 
     fn stop(&mut self, state: PipelineState, comments: Option<&str>) -> Answer {
         let observation = self.observation(0, 1, Failed, None);
-        let what = Observed::State { state, attempt: Some(1), comments: comments.map(str::to_owned) };
+        let what = Observed::State { state, attempt: Some(1), comments: comments.map(str::to_owned), reason: None };
         self.told(Observation { what, ..observation })
     }
 
@@ -217,8 +217,8 @@ fn an_event_is_ours_only_if_it_names_our_run_and_a_worker_had_claimed_its_target
     let another = format!("arn:aws:sts::444455556666:assumed-role/ManifoldTarget/{}", run_id("another").session_name());
     assert_eq!(play.told(Observation { started_by: Some(another), ..unnamed.clone() }).told, not_ours);
     let named = Observation { started_by: Some(play.session()), ..unnamed };
-    let elsewhere = Observation { pipeline: "another".parse().unwrap(), ..named.clone() };
-    assert_eq!(play.told(elsewhere).told, Told::Stray("another pipeline of the account"));
+    let elsewhere = Observation { subject: "another".parse().unwrap(), ..named.clone() };
+    assert_eq!(play.told(elsewhere).told, Told::Stray("something else in the account"));
     let nowhere = Observation { target: key(5), ..named.clone() };
     assert_eq!(play.told(nowhere).told, Told::Stray("no such target in this run"));
     // Second attempt, not claimed yet: whatever was started, this run's workers did not.

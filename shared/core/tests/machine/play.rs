@@ -95,7 +95,8 @@ pub(crate) fn plan(waves: &[WaveOf], max_attempts: u32) -> Plan {
             account_name: "dev".to_owned(),
             role: format!("arn:aws:iam::{}:role/ManifoldTarget", key(index).account).parse().unwrap(),
             external_id: None,
-            pipeline: "svc-deploy".parse().unwrap(),
+            subject: "svc-deploy".parse().unwrap(),
+            work: None,
             variables: BTreeMap::new(),
             source_revision: None,
             after: Vec::new(),
@@ -349,11 +350,11 @@ impl Play {
     pub(crate) fn observation(&self, index: u32, nth: u32, state: PipelineState, attempt: Option<u32>) -> Observation {
         Observation {
             target: key(index),
-            pipeline: "svc-deploy".parse().unwrap(),
+            subject: "svc-deploy".parse().unwrap(),
             execution: execution(index, nth),
             at: self.now,
             started_by: None,
-            what: Observed::State { state, attempt, comments: None },
+            what: Observed::State { state, attempt, comments: None, reason: None },
             learnt: Learnt::ByEvent,
         }
     }

@@ -293,7 +293,7 @@ impl Story {
     pub(crate) fn state(&mut self, account: &str, region: &str, state: &str) {
         let (_, attempt) = self.executions[&self.planned(account, region).key];
         let state = PipelineState::from(state.to_owned());
-        self.observe(account, region, Observed::State { state, attempt: Some(attempt), comments: None });
+        self.observe(account, region, Observed::State { state, attempt: Some(attempt), comments: None, reason: None });
     }
 
     /// Somebody decides.
@@ -355,7 +355,7 @@ impl Story {
         self.now = self.now.plus(self.pace);
         self.tell(Event::Observed(Box::new(Observation {
             target: planned.key.clone(),
-            pipeline: planned.pipeline,
+            subject: planned.subject,
             execution: self.executions[&planned.key].0.clone(),
             at: self.now,
             started_by: None,
@@ -403,7 +403,8 @@ fn plan(fleet: &Fleet) -> Plan {
             key,
             account_name: name.clone(),
             external_id: None,
-            pipeline: "web-deploy".parse().unwrap(),
+            subject: "web-deploy".parse().unwrap(),
+            work: None,
             variables: BTreeMap::new(),
             source_revision: None,
             after: Vec::new(),
