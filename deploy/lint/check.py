@@ -1484,7 +1484,7 @@ MUTATIONS = [
     ("example_actions", SERVERLESS, "      RoleName: !Sub", '      ManagedPolicyArns: ["arn:x:iam::aws:policy/PowerUserAccess"]\n      RoleName: !Sub'),
     ("example_actions", ARTIFACTS, '            Action: "kms:*"', "            Action: kms:PutKeyPolicy"),
     ("example_resources", ANSIBLE, "                Resource: !Ref ImageRepositoryArn", '                Resource: "*"'),
-    ("example_resources", CONTAINER, "iam::${HubAccount}:role", "iam::*:role"),
+    ("example_resources", CONTAINER, "ecr:${HubRegion}:${HubAccount}:", "ecr:${HubRegion}:*:"),
     ("example_resources", "deploy/examples/container/release.yaml", '"aws:ResourceAccount": !Ref TargetAccounts', '"aws:RequestedRegion": !Ref AWS::Region'),
     ("example_resources", ANSIBLE, '"kms:ResourceAliases"', '"kms:RequestAlias"'),
     ("example_resources", CONTAINER, '                Action: ecr:GetAuthorizationToken\n                Resource: "*"', "                Action: ecr:GetAuthorizationToken\n                Resource: !GetAtt Cluster.Arn"),
