@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks the CloudFormation templates in deploy/, against themselves and against the code that they install.
+"""Checks the CloudFormation templates in deploy/, against themselves and against the code that they install; and the examples.
 
     python3 -m venv venv && venv/bin/pip install -r deploy/lint/requirements.txt
     venv/bin/python deploy/lint/check.py               # everything
@@ -33,6 +33,24 @@ ANY_RESOURCE: dict[tuple[str, str, str], str] = {
     ("member-account.yaml", "InspectRole", "Stacks"): "Fn::Join takes no function as separator; the account is in the condition",
     ("member-account.yaml", "InspectRole", "Detections"): "neither a detection nor a type's configuration is a stack's",
     ("member-account.yaml", "InspectRole", "WhoDidIt"): "LookupEvents takes no resource",
+}
+
+# The same for deploy/examples: (template, role, policy or bucket, Sid) -> reason.
+EXAMPLES_ANY_RESOURCE: dict[tuple[str, str, str], str] = {
+    ("artifacts.yaml", "Key", "ThisAccount"): "a key's policy is about that key",
+    ("artifacts.yaml", "Key", "TargetsRead"): "a key's policy is about that key",
+    ("ansible-ec2/target.yaml", "BuildRole", "Login"): "GetAuthorizationToken takes no resource",
+    ("ansible-ec2/target.yaml", "BuildRole", "SeeNetworkAndHosts"): "EC2's Describe calls take no resource",
+    ("serverless/target.yaml", "StackRole", "SeeLogGroups"): "DescribeLogGroups takes no resource",
+    ("container/release.yaml", "ImageRole", "Login"): "GetAuthorizationToken takes no resource",
+    ("container/release.yaml", "ScanRole", "EnhancedFindings"): "ListCoverage and ListFindings take no resource",
+    ("container/target.yaml", "ExecutionRole", "Login"): "GetAuthorizationToken takes no resource",
+    ("container/target.yaml", "DeployRole", "NewTasks"): "CreateTaskSet takes no resource; the service is in the condition",
+    ("container/target.yaml", "DeployRole", "SeeLoadBalancer"): "Elastic Load Balancing's Describe calls take no resource",
+}
+# The statements of deploy/examples that allow all actions of a service, and why.
+EXAMPLES_ANY_ACTION: dict[tuple[str, str, str], str] = {
+    ("artifacts.yaml", "Key", "ThisAccount"): "without it nobody could change the key any more",
 }
 
 # What no role may do, whatever the code calls: to carry out what was only prepared, and to hand a role on.
@@ -235,7 +253,7 @@ class Template:
     """One template, rendered with all conditions true, or all false. `@Queue.Arn` stands for a resource's attribute."""
 
     def __init__(self, path: Path, conditions: bool):
-        self.name = path.name
+        self.name = str(path).rpartition("deploy/examples/")[2] if "deploy/examples/" in str(path) else path.name
         self.text = path.read_text()
         self.body = yaml.load(self.text, Loader)
         self.parameters = self.body.get("Parameters", {})
@@ -415,10 +433,18 @@ class Context:
     root: Path
     code: Code
     templates: list
+    examples: list
     allowed: set = field(default_factory=set)
 
     def hub(self):
         return [template for template in self.templates if template.name == "hub.yaml"]
+
+    def all(self):
+        return self.templates + self.examples
+
+    def files(self):
+        """The examples' templates, by the paths in deploy/examples."""
+        return sorted({template.name for template in self.examples})
 
 
 CHECKS = []
@@ -434,6 +460,7 @@ def cfn_lint(context):
     """CloudFormation would take the templates."""
     run = "import sys; from cfnlint.runner import main; sys.exit(main())"
     files = [str(context.root / "deploy" / name) for name in TEMPLATES]
+    files += [str(context.root / "deploy/examples" / name) for name in context.files()]
     done = subprocess.run([sys.executable, "-c", run, "--", *files], capture_output=True, text=True, check=False)
     if done.returncode:
         yield done.stdout.strip() or done.stderr.strip()
@@ -442,7 +469,7 @@ def cfn_lint(context):
 @check
 def installable(context):
     """Every template goes in as it is: small, without macros and imports, in any partition."""
-    for template in context.templates:
+    for template in context.all():
         most = MAX_TEMPLATE.get(template.name, MAX_INLINE)
         if len(template.text.encode()) > most:
             yield f"{template.name} has more than {most} bytes, which CloudFormation does not take"
@@ -458,7 +485,7 @@ def installable(context):
 @check
 def parameters(context):
     """Every parameter is explained and has its place in the console."""
-    for template in context.templates:
+    for template in context.all():
         groups = template.body["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
         shown = [name for group in groups for name in group["Parameters"]]
         for name, spec in template.parameters.items():
@@ -515,15 +542,18 @@ def iam_resources(context):
 @check
 def iam_principals(context):
     """Nobody is let in without being named, and no service on behalf of somebody else."""
-    for template in context.templates:
+    for template in context.all():
         for logical, _, statement in template.statements():
+            if statement["Effect"] == "Deny":
+                continue
             where = f"{template.name}: {logical} ({statement.get('Sid', 'no Sid')})"
             principal = statement.get("Principal")
             if principal == "*" or (isinstance(principal, dict) and "*" in sum(map(listed, principal.values()), [])):
                 yield f"{where} lets anybody in"
             services = listed(principal.get("Service")) if isinstance(principal, dict) else []
-            # Lambda assumes a function's role for that function only: whoever set it up had to pass the role.
-            for service in set(services) - {"lambda.amazonaws.com"}:
+            # Lambda assumes a function's role for that function only: whoever set it up had to pass the role. So it is with
+            # CloudFormation and a stack's role.
+            for service in set(services) - {"lambda.amazonaws.com", "cloudformation.amazonaws.com"}:
                 if not condition_keys(statement) & {"aws:SourceArn", "aws:SourceAccount"}:
                     yield f"{where} trusts {service} without saying on whose behalf"
         for logical, role in template.of("AWS::IAM::Role"):
@@ -1051,6 +1081,188 @@ def ledger(context):
                 yield f"{logical} is deleted with its stack"
 
 
+@check
+def example_actions(context):
+    """The examples' statements spell their actions out, and pass roles only to the service that they are for."""
+    used = set()
+    for template in context.examples:
+        for logical, _, statement in template.statements():
+            if statement["Effect"] == "Deny":
+                continue
+            place = (template.name, logical, statement.get("Sid", ""))
+            where = f"{template.name}: {logical} ({place[2] or 'no Sid'})"
+            for action in listed(statement.get("Action")):
+                if "*" in action or "?" in action:
+                    used.add(place)
+                    if place not in EXAMPLES_ANY_ACTION:
+                        yield f"{where} allows {action}"
+                if action == "iam:PassRole" and "iam:PassedToService" not in condition_keys(statement):
+                    yield f"{where} passes roles to any service"
+                if action == "iam:CreateRole" and "iam:PermissionsBoundary" not in condition_keys(statement):
+                    yield f"{where} makes roles that may do anything"
+                if action in NEVER - {"iam:PassRole"}:
+                    yield f"{where} allows {action}"
+            for key in ("NotAction", "NotResource", "NotPrincipal"):
+                if key in statement:
+                    yield f"{where} uses {key}, which allows what it does not name"
+        for logical, role in template.of("AWS::IAM::Role"):
+            if role.get("ManagedPolicyArns"):
+                yield f"{template.name}: {logical} takes policies that are written elsewhere"
+    for place in set(EXAMPLES_ANY_ACTION) - used:
+        yield f"the allow-list names {place}, which does not need it"
+
+
+@check
+def example_resources(context):
+    """The examples' statements name their resources, accounts included."""
+    used = set()
+    for template in context.examples:
+        for logical, is_trust, statement in template.statements():
+            if is_trust or statement["Effect"] == "Deny":
+                continue
+            place = (template.name, logical, statement.get("Sid", ""))
+            for resource in listed(statement.get("Resource")):
+                parts = resource.split(":", 5)
+                is_any = resource == "*" or (len(parts) == 6 and (parts[5] == "*" or "*" in (parts[1], parts[2])))
+                is_foreign = len(parts) == 6 and parts[4] == "*" and "aws:ResourceAccount" not in condition_keys(statement)
+                # A key that is not named by its id is by its alias.
+                keys = {"kms:ResourceAliases", "kms:ViaService"}
+                is_any_key = ":key/*" in resource and not keys <= condition_keys(statement)
+                if not (is_any or is_foreign or is_any_key):
+                    continue
+                used.add(place)
+                if place not in EXAMPLES_ANY_RESOURCE:
+                    yield f"{template.name}: {logical} ({place[2] or 'no Sid'}) allows {resource}"
+    for place in set(EXAMPLES_ANY_RESOURCE) - used:
+        yield f"the allow-list names {place}, which does not need it"
+
+
+@check
+def buckets(context):
+    """Every bucket is encrypted, closed to the public, answers TLS only, and forgets some day what nobody needs."""
+    for template in context.all():
+        policies = {each["Bucket"].removeprefix("@"): each for _, each in template.of("AWS::S3::BucketPolicy")}
+        for logical, bucket in template.of("AWS::S3::Bucket"):
+            where = f"{template.name}: {logical}"
+            if not bucket.get("BucketEncryption", {}).get("ServerSideEncryptionConfiguration"):
+                yield f"{where} is not encrypted"
+            blocks = bucket.get("PublicAccessBlockConfiguration", {})
+            if len(blocks) != 4 or not all(value is True for value in blocks.values()):
+                yield f"{where} could be opened to the public"
+            if not bucket.get("LifecycleConfiguration", {}).get("Rules"):
+                yield f"{where} keeps everything for ever"
+            demanded = {f"@{logical}.Arn", f"@{logical}.Arn/*"}
+            statements = policies.get(logical, {}).get("PolicyDocument", {}).get("Statement", [])
+            if not any(
+                each["Effect"] == "Deny"
+                and each.get("Principal") == "*"
+                and each.get("Action") == "s3:*"
+                and set(listed(each.get("Resource"))) == demanded
+                and each.get("Condition") == {"Bool": {"aws:SecureTransport": "false"}}
+                for each in statements
+            ):
+                yield f"{where} can be read without TLS"
+
+
+@check
+def example_logs(context):
+    """What runs in the examples logs into a group of its template, which ends some day."""
+    for template in context.examples:
+        groups = dict(template.of("AWS::Logs::LogGroup"))
+        used = []
+        for logical, project in template.of("AWS::CodeBuild::Project"):
+            used.append((logical, project.get("LogsConfig", {}).get("CloudWatchLogs", {}).get("GroupName")))
+        for logical, function in template.of("AWS::Lambda::Function"):
+            used.append((logical, function.get("LoggingConfig", {}).get("LogGroup")))
+        for logical, tasks in template.of("AWS::ECS::TaskDefinition"):
+            for container in tasks["ContainerDefinitions"]:
+                used.append((logical, container.get("LogConfiguration", {}).get("Options", {}).get("awslogs-group")))
+        for logical, group in used:
+            if str(group).removeprefix("@") not in groups:
+                yield f"{template.name}: {logical} has no log group that this template makes"
+        for logical, group in groups.items():
+            if not group.get("RetentionInDays"):
+                yield f"{template.name}: {logical} keeps its logs for ever"
+
+
+@check
+def example_fleets(context):
+    """Each example's fleet file names what its templates make."""
+    templates = {template.name: template for template in context.examples if template._conditions}
+    for path in sorted((context.root / "deploy/examples").glob("*/fleet.yaml")):
+        example = path.parent.name
+        fleet = yaml.safe_load(path.read_text())
+        release, target = templates[f"{example}/release.yaml"], templates[f"{example}/target.yaml"]
+        application = templates.get(f"{example}/template.yaml")
+        made = {each.get("AlarmName", "") for one in (target, application) if one for _, each in one.of("AWS::CloudWatch::Alarm")}
+        for name, app in fleet["apps"].items():
+            where = f"{example}/fleet.yaml: {name}"
+            if name != release._parameter("Name") or name != target._parameter("Name"):
+                yield f"{where} is not what its templates call it by default"
+            for pipeline in listed(app["release"]["pipelines"]):
+                if pipeline not in {each["Name"] for _, each in release.of("AWS::CodePipeline::Pipeline")}:
+                    yield f"{where}: no template makes the release pipeline {pipeline}"
+            alarms = {alarm.replace(f"{PSEUDO['AWS::StackName']}-", f"{name}-") for alarm in made}
+            bakes = [each.get("bake") for each in (*app.get("waves", []), app.get("canary", {}))]
+            for alarm in {alarm for bake in bakes if isinstance(bake, dict) for alarm in listed(bake.get("alarms"))} - alarms:
+                yield f"{where}: no template makes the alarm {alarm}"
+            for engine in [app["engine"], *(each["engine"] for each in app.get("engines", []))]:
+                (kind, values), = engine.items()
+                given = set(app.get("parameters", {}))
+                if kind == "codepipeline":
+                    known = {
+                        variable["Name"]
+                        for _, each in target.of("AWS::CodePipeline::Pipeline")
+                        if each["Name"] == values["name"].replace("{{ app }}", name)
+                        for variable in each.get("Variables", [])
+                    }
+                elif kind == "codebuild":
+                    known = {
+                        variable["Name"]
+                        for _, each in target.of("AWS::CodeBuild::Project")
+                        if each["Name"] == values["project"].replace("{{ app }}", name)
+                        for variable in each["Environment"]["EnvironmentVariables"]
+                    }
+                elif kind == "cloudformation":
+                    known = set(application.parameters)
+                    for missing in {each for each, spec in application.parameters.items() if "Default" not in spec} - given:
+                        yield f"{where} does not give {missing}, which the stack needs"
+                    roles = {each["RoleName"] for _, each in target.of("AWS::IAM::Role")}
+                    if values["role"].replace("{{ app }}", name) not in roles:
+                        yield f"{where}: no template makes the role {values['role']}"
+                else:
+                    known = given
+                    groups = {(each["ApplicationName"], each["DeploymentGroupName"]) for _, each in target.of("AWS::CodeDeploy::DeploymentGroup")}
+                    if {group for _, group in groups} != {values["group"].replace("{{ app }}", name)}:
+                        yield f"{where}: no template makes the deployment group {values['group']}"
+                for unknown in given - known:
+                    yield f"{where} gives {unknown}, which its {kind} does not take"
+
+
+@check
+def example_events(context):
+    """The recorded events are of targets in the fleet file, and the release's of a pipeline that it names."""
+    for folder in sorted((context.root / "deploy/examples").glob("*/events")):
+        fleet = yaml.safe_load((folder.parent / "fleet.yaml").read_text())
+        accounts = {each["id"] for each in fleet["accounts"].values()}
+        pipelines = {name for app in fleet["apps"].values() for name in listed(app["release"]["pipelines"])}
+        for path in sorted(folder.glob("*.json")):
+            where = f"{folder.parent.name}/events/{path.name}"
+            recorded = json.loads(path.read_text())
+            if isinstance(recorded, dict):
+                if recorded["account"] != fleet["hub"]["account"] or recorded["detail"].get("pipeline") not in pipelines:
+                    yield f"{where} is of no release pipeline of the fleet file"
+                continue
+            ids = [event["id"] for event in recorded]
+            if len(set(ids)) != len(ids):
+                yield f"{where} has two events of one id"
+            for event in recorded:
+                if event["account"] not in accounts or event["region"] not in fleet["regions"]:
+                    yield f"{where}: {event['id']} is of {event['account']}/{event['region']}, which is no target"
+                if not all(f":{event['region']}:{event['account']}:" in arn for arn in event["resources"]):
+                    yield f"{where}: {event['id']} is about another account or Region than its own"
+
+
 def directory(template, function):
     """The folder of a function's code: its name without the prefix."""
     return function["FunctionName"].removeprefix(template._parameter("Prefix") + "-")
@@ -1079,7 +1291,9 @@ def dead_letter_queues(template):
 def problems(root: Path, only=None, without=()):
     """What is wrong: the check's name and its words."""
     templates = [Template(root / "deploy" / name, on) for name in TEMPLATES for on in (True, False)]
-    context = Context(root, Code(root), templates)
+    paths = sorted((root / "deploy/examples").glob("**/*.yaml"))
+    examples = [Template(path, on) for path in paths if "AWSTemplateFormatVersion" in path.read_text() for on in (True, False)]
+    context = Context(root, Code(root), templates, examples)
     found = {}
     for each in CHECKS:
         if each.__name__ in without or (only and each.__name__ != only):
@@ -1092,6 +1306,8 @@ def problems(root: Path, only=None, without=()):
 # == The checks, checked ==
 
 HUB, ACCOUNT, REGION = (f"deploy/{name}" for name in TEMPLATES)
+ANSIBLE, SERVERLESS, CONTAINER = (f"deploy/examples/{name}/target.yaml" for name in ("ansible-ec2", "serverless", "container"))
+ARTIFACTS = "deploy/examples/artifacts.yaml"
 
 # Check, file, what stands there, what it becomes. The first occurrence is replaced; each must be noticed by that check.
 MUTATIONS = [
@@ -1255,6 +1471,43 @@ MUTATIONS = [
     ("alarms", HUB, "MetricName: Errors", "MetricName: Invocations"),
     ("alarms", HUB, "        - { Name: EventBusName, Value: !Ref HubBus }\n", ""),
     ("alarms", REGION, "AlarmActions: !If [HasAlarmTopic, [!Ref AlarmTopicArn], []]", "AlarmActions: []"),
+    ("cfn_lint", ANSIBLE, "ExecutionMode: QUEUED", "ExecutionMode: QUEUE"),
+    ("installable", CONTAINER, "arn:${AWS::Partition}:ecs", "arn:aws:ecs"),
+    ("parameters", SERVERLESS, "Parameters: [PermissionsBoundaryArn]", "Parameters: []"),
+    ("iam_principals", ANSIBLE, 'Condition: { StringEquals: { "aws:SourceAccount": !Ref AWS::AccountId } }', ""),
+    ("iam_principals", CONTAINER, '                "sts:ExternalId": !Ref ExternalId\n', ""),
+    ("example_actions", ANSIBLE, "Action: ssm:GetParameter", 'Action: "ssm:Get*"'),
+    ("example_actions", CONTAINER, 'Condition: { StringEquals: { "iam:PassedToService": ecs-tasks.amazonaws.com } }', ""),
+    ("example_actions", SERVERLESS, '                  StringEquals: { "iam:PermissionsBoundary"', '                  StringEquals: { "iam:ResourceTag/x"'),
+    ("example_actions", SERVERLESS, "- lambda:AddPermission", "- cloudformation:ExecuteChangeSet"),
+    ("example_actions", ANSIBLE, "                Action: ssm:StartSession", "                NotAction: ssm:StartSession"),
+    ("example_actions", SERVERLESS, "      RoleName: !Sub", '      ManagedPolicyArns: ["arn:x:iam::aws:policy/PowerUserAccess"]\n      RoleName: !Sub'),
+    ("example_actions", ARTIFACTS, '            Action: "kms:*"', "            Action: kms:PutKeyPolicy"),
+    ("example_resources", ANSIBLE, "                Resource: !Ref ImageRepositoryArn", '                Resource: "*"'),
+    ("example_resources", CONTAINER, "ecr:${HubRegion}:${HubAccount}:", "ecr:${HubRegion}:*:"),
+    ("example_resources", "deploy/examples/container/release.yaml", '"aws:ResourceAccount": !Ref TargetAccounts', '"aws:RequestedRegion": !Ref AWS::Region'),
+    ("example_resources", ANSIBLE, '"kms:ResourceAliases"', '"kms:RequestAlias"'),
+    ("example_resources", CONTAINER, '                Action: ecr:GetAuthorizationToken\n                Resource: "*"', "                Action: ecr:GetAuthorizationToken\n                Resource: !GetAtt Cluster.Arn"),
+    ("buckets", ARTIFACTS, "      BucketEncryption:", "      AnalyticsConfigurations:"),
+    ("buckets", ARTIFACTS, "BlockPublicPolicy: true", "BlockPublicPolicy: false"),
+    ("buckets", ANSIBLE, '"aws:SecureTransport": "false"', '"aws:SecureTransport": "true"'),
+    ("buckets", CONTAINER, "      LifecycleConfiguration:\n        Rules:\n          - { Id: old, Status: Enabled, ExpirationInDays: !Ref AccessLogDays }\n", ""),
+    ("buckets", "deploy/examples/serverless/release.yaml", '            Resource: [!GetAtt PipelineBucket.Arn, !Sub "${PipelineBucket.Arn}/*"]', "            Resource: [!GetAtt PipelineBucket.Arn]"),
+    ("example_logs", ANSIBLE, "GroupName: !Ref Logs", "GroupName: builds"),
+    ("example_logs", CONTAINER, "              awslogs-group: !Ref Logs", "              awslogs-group: /ecs/other"),
+    ("example_logs", "deploy/examples/serverless/template.yaml", "      RetentionInDays: !Ref LogRetentionDays\n", ""),
+    ("example_logs", "deploy/examples/serverless/template.yaml", ", LogGroup: !Ref Logs", ""),
+    ("example_fleets", "deploy/examples/serverless/fleet.yaml", "      CodeKey:", "      CodeKeys:"),
+    ("example_fleets", "deploy/examples/serverless/fleet.yaml", "role: orders-stack", "role: order-stack"),
+    ("example_fleets", "deploy/examples/ansible-ec2/fleet.yaml", "pipelines: site-release", "pipelines: site"),
+    ("example_fleets", ANSIBLE, "{ Name: HOSTS, DefaultValue", "{ Name: GROUP, DefaultValue"),
+    ("example_fleets", ANSIBLE, '{ Name: PLAYBOOK, Value: "-" }', '{ Name: BOOK, Value: "-" }'),
+    ("example_fleets", CONTAINER, 'AlarmName: !Sub "${Name}-errors"', 'AlarmName: !Sub "${Name}-5xx"'),
+    ("example_fleets", CONTAINER, "DeploymentGroupName: !Ref Name", 'DeploymentGroupName: !Sub "${Name}-group"'),
+    ("example_fleets", CONTAINER, "    Default: shop\n", "    Default: store\n"),
+    ("example_events", "deploy/examples/container/events/failure.json", '"region": "eu-west-1"', '"region": "eu-west-2"'),
+    ("example_events", "deploy/examples/serverless/events/success.json", '"account": "444455556666"', '"account": "444455556667"'),
+    ("example_events", "deploy/examples/ansible-ec2/events/release.json", '"pipeline": "site-release"', '"pipeline": "web-release"'),
     ("ledger", HUB, "AttributeName: expires_at", "AttributeName: ttl"),
     ("ledger", HUB, "UpdateReplacePolicy: Retain", "UpdateReplacePolicy: Delete"),
 ]
@@ -1267,7 +1520,7 @@ def self_test(root: Path):
     missed += [f"{name} has no mutation" for name in sorted(untested)]
     with tempfile.TemporaryDirectory() as place:
         copy = Path(place)
-        sources = ("deploy/*.yaml", "shared/aws/src/**/*.rs", "shared/core/src/*.rs", "functions/*/src/*.rs")
+        sources = ("deploy/*.yaml", "deploy/examples/**/*.yaml", "deploy/examples/*/events/*.json", "shared/aws/src/**/*.rs", "shared/core/src/*.rs", "functions/*/src/*.rs")
         for pattern in (*sources, "shared/core/src/event/schedule.rs", "shared/core/tests/events/c*/*.json", "shared/core/tests/events/schedule/*.json"):
             for path in root.glob(pattern):
                 (copy / path.relative_to(root)).parent.mkdir(parents=True, exist_ok=True)
@@ -1313,7 +1566,8 @@ def main():
     found = problems(root)
     for name, words in found:
         print(f"{name}: {words}")
-    print(f"{len(CHECKS)} checks of {len(TEMPLATES)} templates, {len(found)} problems")
+    examples = [path for path in (root / "deploy/examples").glob("**/*.yaml") if "AWSTemplateFormatVersion" in path.read_text()]
+    print(f"{len(CHECKS)} checks of {len(TEMPLATES)} templates and {len(examples)} of examples, {len(found)} problems")
     return 1 if found else 0
 
 
