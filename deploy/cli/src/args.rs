@@ -230,6 +230,11 @@ pub(crate) struct Simulate {
     /// reads standard input
     #[arg(long, value_name = "FILE")]
     pub(crate) event: PathBuf,
+    /// Events that engines sent in a rollout of yours, as EventBridge delivers them: one JSON object or a list. The
+    /// targets that they are from tell them again, under the names and at the times of the rehearsal, instead of just
+    /// succeeding. May be given more than once
+    #[arg(long, value_name = "FILE")]
+    pub(crate) recorded: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) rehearsal: Rehearsal,
 }

@@ -10,6 +10,7 @@ use console::Term;
 use manifold_core::summary::{Summary, text};
 use manifold_core::time::Span;
 use manifold_fleet::Fleet;
+use manifold_local::echo::Echo;
 use manifold_local::faults::Faults;
 use manifold_local::limits::Limits;
 use manifold_local::report::Report;
@@ -32,11 +33,16 @@ pub(crate) const DEMO_EVENT: &str = include_str!("../../examples/release-event.j
 const EVENT: &str = "expected a release event as EventBridge delivers it, one JSON object, such as \
                      deploy/examples/release-event.json";
 
+const RECORDED: &str = "expected events of CodePipeline, CodeBuild, CloudFormation or CodeDeploy as EventBridge delivers them, \
+                        one JSON object or a list, such as deploy/examples/serverless/events/failure.json";
+
 struct Given {
     fleet_name: String,
     fleet: String,
     event_name: String,
     event: String,
+    /// What was recorded of engines, and where.
+    recorded: Vec<(String, String)>,
     time: Duration,
 }
 
@@ -46,6 +52,7 @@ pub(crate) fn demo(options: &Demo) -> Result<ExitCode> {
         fleet: DEMO_FLEET.to_owned(),
         event_name: "deploy/examples/release-event.json".to_owned(),
         event: DEMO_EVENT.to_owned(),
+        recorded: Vec::new(),
         time: DEMO_TIME,
     };
     let hint = "See every payload with --output json, and a failure with\n\
@@ -59,13 +66,18 @@ pub(crate) fn simulate(options: &Simulate) -> Result<ExitCode> {
         fleet: input::read(&options.fleet, validate::FLEET)?,
         event_name: input::name(&options.event),
         event: input::read(&options.event, EVENT)?,
+        recorded: options
+            .recorded
+            .iter()
+            .map(|file| Ok((input::name(file), input::read(file, RECORDED)?)))
+            .collect::<Result<_>>()?,
         time: SIMULATE_TIME,
     };
     rehearse(given, &options.rehearsal, "See every payload with --output json.")
 }
 
 fn rehearse(given: Given, options: &Rehearsal, hint: &str) -> Result<ExitCode> {
-    let Given { fleet_name, fleet: text, event_name, event, time } = given;
+    let Given { fleet_name, fleet: text, event_name, event, recorded, time } = given;
     let fleet = match Fleet::parse(&fleet_name, &text) {
         Ok(fleet) => fleet,
         Err(problems) => {
@@ -87,6 +99,10 @@ fn rehearse(given: Given, options: &Rehearsal, hint: &str) -> Result<ExitCode> {
         },
     };
     let mut simulation = Simulation::new(setup).map_err(|error| explain(error, &event_name))?;
+    for (name, text) in &recorded {
+        let echoes = Echo::read(text).map_err(|error| advise(format!("failed to read {name}: {error}"), RECORDED))?;
+        simulation.play_back(echoes).map_err(|error| explain(error, name))?;
+    }
     let mut progress = match (options.pace, options.output) {
         (Some(factor), _) => Progress::new(Pace::Factor(factor)),
         // A script that wants the document neither watches nor waits.
@@ -132,6 +148,10 @@ fn explain(error: SimulationError, event: &str) -> anyhow::Error {
         error @ SimulationError::NoTarget { .. } => {
             advise(error, "name an account by its name or id, and a region by its code; '*' stands for all")
         }
+        error @ SimulationError::Stranger { .. } => advise(
+            format!("{event} does not fit the fleet file: {error}"),
+            "take events of the fleet's own targets, or change their account, Region and names to those of a target",
+        ),
         error @ (SimulationError::Unsettled(_) | SimulationError::Run(_)) => error.into(),
     }
 }

@@ -11,6 +11,7 @@ mod machine {
 
     mod claims;
     mod control;
+    mod engines;
     mod events;
     mod interleavings;
     mod letters;

@@ -541,7 +541,7 @@ impl<'c, 'f> AppCheck<'c, 'f> {
         let (places, cover, engines, variables) = (places?, cover?, engines?, variables?);
         let (block, stacks, rules) = (block?, stacks?, rules?);
         let mut targets = Vec::with_capacity(places.len());
-        let rest = engines.subjects.into_iter().zip(engines.of).zip(variables).zip(stacks);
+        let rest = engines.subjects?.into_iter().zip(engines.of).zip(variables).zip(stacks);
         for ((place, rule), (((subject, engine), variables), stacks)) in places.iter().zip(&cover.rule_of).zip(rest) {
             let account = &common.accounts[place.account];
             targets.push(Target {
@@ -591,7 +591,7 @@ impl<'c, 'f> AppCheck<'c, 'f> {
             waves: layout.waves,
             policy,
             changed_only: self.spec.changed_only.given().is_some_and(|flag| flag.0),
-            engines: engines.models,
+            engines: engines.models.into_iter().collect::<Option<_>>()?,
             max_attempts: self.spec.max_attempts.given().map_or(1, |attempts| attempts.value),
             deadline: self
                 .spec
@@ -1049,7 +1049,7 @@ impl<'c, 'f> AppCheck<'c, 'f> {
         let mut all = Vec::new();
         for (index, place) in places?.iter().enumerate() {
             let at = engines.and_then(|engines| engines.of.get(index)).copied();
-            let engine = engines.zip(at).and_then(|(engines, at)| engines.models.get(at));
+            let engine = engines.zip(at).and_then(|(engines, at)| engines.models.get(at)?.as_ref());
             let target = common.levels.targets.get(&(place.account, place.region)).map(|level| level.row(&names));
             let (mut pinned, mut bytes) = (engine.is_none_or(Engine::pins) || !self.parameters_known, 0);
             let mut variables = Vec::with_capacity(self.parameters.len());
@@ -1138,7 +1138,7 @@ impl<'c, 'f> AppCheck<'c, 'f> {
             let Some(spec) = self.engine(*at) else { continue };
             let draft = Draft::new(format!("nothing pins {} to the release's revision", some_of(targets)));
             let draft = draft.help(spec.what.pin());
-            engine::at_engine(path, *at, |path| out.report(spec.span, &path.field(spec.what.field()), draft));
+            engine::at_engine(path, *at, |path| out.report(spec.what.span(), &path.field(spec.what.field()), draft));
         }
         if !too_large.is_empty() {
             let span = self.spec.parameters.given().map_or(self.spec.span, |map| map.span);

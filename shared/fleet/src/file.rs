@@ -223,7 +223,6 @@ mapping! {
 #[derive(Debug)]
 pub(crate) struct EngineSpec {
     pub(crate) what: EngineKind,
-    pub(crate) span: Span,
 }
 
 /// Which service, and what it needs.
@@ -236,6 +235,16 @@ pub(crate) enum EngineKind {
 }
 
 impl EngineKind {
+    /// Where it stands in the file.
+    pub(crate) const fn span(&self) -> Span {
+        match self {
+            Self::Pipeline(spec) => spec.span,
+            Self::Build(spec) => spec.span,
+            Self::Stack(spec) => spec.span,
+            Self::Deployment(spec) => spec.span,
+        }
+    }
+
     /// Its field in the file.
     pub(crate) const fn field(&self) -> &'static str {
         match self {
@@ -250,13 +259,16 @@ impl EngineKind {
 impl Decode for EngineSpec {
     fn decode(node: &Node, place: Span, path: &Path<'_>, out: &mut Sink) -> Option<Self> {
         let fields = EngineFields::decode(node, place, path, out)?;
-        let EngineFields { codepipeline, codebuild, cloudformation, codedeploy, span } = fields;
+        let EngineFields { codepipeline, codebuild, cloudformation, codedeploy, span: _ } = fields;
         let given =
             [!codepipeline.is_absent(), !codebuild.is_absent(), !cloudformation.is_absent(), !codedeploy.is_absent()];
         let help = "give one of codepipeline, codebuild, cloudformation and codedeploy";
         match given.iter().filter(|given| **given).count() {
             0 => {
-                out.report(place, path, Draft::new("no engine is named").help(help));
+                // A field that is none of these is a problem of its own.
+                if matches!(&node.kind, Kind::Mapping(fields) if fields.is_empty()) {
+                    out.report(place, path, Draft::new("no engine is named").help(help));
+                }
                 return None;
             }
             1 => {}
@@ -269,7 +281,7 @@ impl Decode for EngineSpec {
         let build = codebuild.take().map(EngineKind::Build);
         let stack = cloudformation.take().map(EngineKind::Stack);
         let deployment = codedeploy.take().map(EngineKind::Deployment);
-        Some(Self { what: pipeline.or(build).or(stack).or(deployment)?, span })
+        Some(Self { what: pipeline.or(build).or(stack).or(deployment)? })
     }
 }
 

@@ -126,7 +126,7 @@ fn a_check_looks_at_every_target_in_the_order_of_the_app() {
         assert_eq!((usize::try_from(planned.index).unwrap(), planned.wave), (at, 0));
         assert_eq!((&planned.key, &planned.account_name), (&rollout.key, &rollout.account_name));
         assert_eq!((&planned.role, &planned.external_id), (&rollout.role, &rollout.external_id));
-        assert_eq!(planned.pipeline, rollout.pipeline);
+        assert_eq!(planned.subject, rollout.subject);
         assert_eq!((planned.variables.len(), &planned.source_revision, &planned.release), (0, &None, &None));
         assert!(planned.after.is_empty() && planned.before.is_empty());
         let stacks = &planned.looks.as_ref().unwrap().stacks;

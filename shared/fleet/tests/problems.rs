@@ -15,7 +15,7 @@ fn told(edits: &[(&str, &str)]) -> String {
 #[test]
 fn an_unknown_field_is_named_with_the_one_that_was_meant() {
     let told = told(&[("    waves:", "    wave:")]);
-    insta::assert_snapshot!(told, @r#"fleet.yaml:57:5: unknown field "wave" in apps.web; expected release, engine, description, parameters, targets, canary, waves, max_attempts, deadline, changed_only, newer_release, on_failure, operators, slack or drift; did you mean "waves"?"#);
+    insta::assert_snapshot!(told, @r#"fleet.yaml:57:5: unknown field "wave" in apps.web; expected release, engine, description, engines, parameters, targets, canary, waves, max_attempts, deadline, changed_only, newer_release, on_failure, operators, slack or drift; did you mean "waves"?"#);
 }
 
 #[test]

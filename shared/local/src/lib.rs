@@ -7,6 +7,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`behaviour`] | what a simulated target does when it is started |
+//! | [`echo`] | events that real executions sent, sent again by simulated targets |
 //! | [`faults`] | what may go wrong in it |
 //! | [`world`] | the ledger, queues, engine, release pipeline, Slack and clock that the handlers are given |
 //! | [`limits`] | how often simulated targets may be called |
@@ -16,6 +17,7 @@
 //! | [`report`] | what a simulation found, for people and for scripts |
 
 pub mod behaviour;
+pub mod echo;
 mod envelope;
 pub mod faults;
 mod handlers;

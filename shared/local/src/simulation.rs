@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use manifold_core::event::{self, BatchResponse, DecodeError, Envelope, PipelineEvent, PipelineState, decode_event};
-use manifold_core::ids::{AppName, RunId};
+use manifold_core::ids::{AppName, RunId, TargetKey};
 use manifold_core::release::{Release, Revision, Trigger};
 use manifold_core::run::Verdict;
 use manifold_core::summary::Summary;
@@ -15,6 +15,7 @@ use manifold_ports::clock::Clock;
 use manifold_ports::runs::RunError;
 
 use crate::behaviour::{Behaviours, Chosen};
+use crate::echo::Echo;
 use crate::faults::Faults;
 use crate::handlers::{Answer, Answered, Handlers, Handling, failed};
 use crate::tale;
@@ -43,6 +44,19 @@ pub enum SimulationError {
         choice: String,
         /// Some of the targets there are.
         known: String,
+    },
+    /// A recording is of something that nobody starts.
+    #[error("{what} in {place} was recorded, and {}", match there.as_slice() {
+        [] => "no app is deployed there".to_owned(),
+        there => format!("what is started there is {}", there.join(", ")),
+    })]
+    Stranger {
+        /// What.
+        what: String,
+        /// Where.
+        place: TargetKey,
+        /// What is started there.
+        there: Vec<String>,
     },
     /// The simulation itself went wrong.
     #[error("the simulation did not settle after {0} steps")]
@@ -159,6 +173,25 @@ impl Simulation {
     pub fn release(&self, event: String, delay: Span) -> Result<(), SimulationError> {
         self.announce(&event)?;
         self.world.deliver(Inbox::Dispatch, event, delay);
+        Ok(())
+    }
+
+    /// Has targets tell of what they start what was recorded elsewhere, once each, instead of what they would do by
+    /// themselves.
+    ///
+    /// # Errors
+    /// A recording is of something that no target of the fleet starts.
+    pub fn play_back(&self, echoes: Vec<Echo>) -> Result<(), SimulationError> {
+        let targets = || self.fleet().apps().flat_map(App::targets);
+        let starts =
+            |echo: &Echo| targets().any(|target| *target.key() == echo.target && *target.subject() == echo.subject);
+        if let Some(stranger) = echoes.iter().find(|echo| !starts(echo)) {
+            let (what, place) = (stranger.subject.words(), stranger.target.clone());
+            let there: Vec<String> =
+                targets().filter(|target| *target.key() == place).map(|target| target.subject().words()).collect();
+            return Err(SimulationError::Stranger { what, place, there });
+        }
+        self.world.play_back(echoes);
         Ok(())
     }
 

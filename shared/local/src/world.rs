@@ -36,6 +36,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::behaviour::{Beat, Behaviour, Behaviours, as_told_by};
+use crate::echo::{Echo, Played};
 use crate::envelope::{Source, cause, words};
 use crate::faults::{Agenda, Faults, Harm, Met, Stage};
 use crate::limits::{Counted, Meter};
@@ -189,6 +190,8 @@ struct Inner {
     jobs: BTreeMap<String, manifold_core::invoke::Told>,
     /// The alarms that are in ALARM.
     alarms: BTreeSet<(TargetKey, String)>,
+    /// What targets tell, once, of what they start.
+    echoes: Vec<Echo>,
     /// When the change set of an attempt is ready, by its token.
     change_sets: BTreeMap<String, Timestamp>,
     sessions: BTreeSet<(String, RunId)>,
@@ -308,6 +311,7 @@ impl World {
             refusals: BTreeMap::new(),
             jobs: BTreeMap::new(),
             alarms: BTreeSet::new(),
+            echoes: Vec::new(),
             change_sets: BTreeMap::new(),
             sessions: BTreeSet::new(),
             by_hand: watched::ByHand::default(),
@@ -363,6 +367,11 @@ impl World {
     /// Has a target do something else when it is started next.
     pub fn set_behaviour(&self, target: TargetKey, behaviour: Behaviour) {
         self.lock().behaviours.set(target, behaviour);
+    }
+
+    /// Has targets tell what was recorded, once each, instead of what they would do by themselves.
+    pub(crate) fn play_back(&self, echoes: Vec<Echo>) {
+        self.lock().echoes.extend(echoes);
     }
 
     /// Has other things go wrong from now on. The points at which they do are counted anew.
@@ -1731,10 +1740,43 @@ impl Inner {
         };
         self.tell(|| format!("starts {id} in {}, as {session}", planned.key));
         let took = Span::from_millis(if self.stepped { 0 } else { self.random.i64(90_000..=240_000) });
-        let script = behaviour.script(took, self.faults.started_untold);
-        self.play(&mut execution, &planned.subject, script, session);
+        match self.echoes.iter().position(|known| known.target == planned.key && known.subject == planned.subject) {
+            Some(at) => {
+                let echo = self.echoes.remove(at);
+                self.play_back(&mut execution, &echo);
+            }
+            None => {
+                let script = behaviour.script(took, self.faults.started_untold);
+                self.play(&mut execution, &planned.subject, script, session);
+            }
+        }
         self.executions.push(execution);
         Ok(Start::Begun(id))
+    }
+
+    /// Schedules what was recorded, and notes what its engine will answer.
+    fn play_back(&mut self, execution: &mut Execution, echo: &Echo) {
+        let now = self.now;
+        for Played { after, event, state } in echo.play(&execution.id, &execution.run, now) {
+            let kind = state.as_ref().map_or("recorded", state_name);
+            self.emit(after, &event, execution, kind);
+            match state {
+                Some(PipelineState::Unknown(_)) | None => {}
+                Some(PipelineState::Failed) => {
+                    execution.error_code.get_or_insert_with(|| "Failed".to_owned());
+                    execution.states.push((now.plus(after), PipelineState::Failed));
+                }
+                Some(PipelineState::Resumed) => execution.states.push((now.plus(after), PipelineState::Started)),
+                Some(
+                    state @ (PipelineState::Started
+                    | PipelineState::Stopping
+                    | PipelineState::Succeeded
+                    | PipelineState::Stopped
+                    | PipelineState::Canceled
+                    | PipelineState::Superseded),
+                ) => execution.states.push((now.plus(after), state)),
+            }
+        }
     }
 
     /// Whether the change set of an attempt is ready: the first who asks has it made, and comes again.

@@ -18,12 +18,12 @@ use crate::template::{Template, document_fault};
 
 /// What does the work in an app's targets.
 pub(super) struct Engines {
-    /// The app's own, then those of its exceptions.
-    pub(super) models: Vec<Engine>,
+    /// The app's own, then those of its exceptions; `None` for one that could not be read.
+    pub(super) models: Vec<Option<Engine>>,
     /// For each place the position of its engine.
     pub(super) of: Vec<usize>,
-    /// For each place what is started there.
-    pub(super) subjects: Vec<Subject>,
+    /// For each place what is started there; `None` when that is not sure.
+    pub(super) subjects: Option<Vec<Subject>>,
 }
 
 /// A template of an engine, with its field.
@@ -136,15 +136,24 @@ impl<'c, 'f> AppCheck<'c, 'f> {
         }
         self.unused_parameters(&models, &of, path, out);
         let subjects = self.subjects(common, places, &of, path, out);
-        self.objects(common, places, &of, path, out);
-        Some(Engines { models: models.into_iter().collect::<Option<_>>()?, of, subjects: subjects? })
+        self.objects(common, places, &of, &models, path, out);
+        Some(Engines { models, of, subjects })
     }
 
     /// What an engine says about itself.
     fn model(&self, spec: &'f EngineSpec, path: &Path<'_>, out: &mut Sink) -> Option<Engine> {
         let path = path.field(spec.what.field());
+        for (noun, (field, name)) in spec.what.names().unwrap_or_default() {
+            if !name.value.uses().is_static() {
+                let what = if name.value.uses().release { "the release" } else { "the run" };
+                let article = if noun.starts_with('a') { "an" } else { "a" };
+                let draft = Draft::new(format!("{article} {noun}'s name cannot depend on {what}"))
+                    .help(format!("every run of a target starts the same {noun}; use release and run in parameters"));
+                out.report(name.span, &path.field(field), draft);
+            }
+        }
         match &spec.what {
-            EngineKind::Pipeline(spec) => Some(pipeline(spec, &path, out)),
+            EngineKind::Pipeline(spec) => pipeline(spec, &path, out),
             EngineKind::Build(spec) => {
                 self.names_fit(
                     |name| {
@@ -190,13 +199,18 @@ impl<'c, 'f> AppCheck<'c, 'f> {
             return None;
         }
         if let Some(appspec) = spec.appspec.given() {
+            let mut unknown = false;
             for name in appspec.value.0.parameters().filter(|_| self.parameters_known) {
                 let names = || self.parameters.iter().map(|parameter| parameter.name);
                 if !names().any(|known| known == name) {
                     let draft = Draft::new(format!("app {} has no parameter {}", self.name, quoted(name)));
                     let draft = draft.help(format!("it has {}", listed(names()))).suggest(closest(name, names()));
                     out.report(appspec.span, &path.field("appspec"), draft);
+                    unknown = true;
                 }
+            }
+            if unknown {
+                return None;
             }
         }
         let revision = spec.revision.given().map(|template| Bundle::S3(template.value.clone()));
@@ -263,17 +277,7 @@ impl<'c, 'f> AppCheck<'c, 'f> {
         out: &mut Sink,
     ) {
         let Some(names) = spec.what.names() else { return };
-        let mut depends = false;
-        for (noun, (field, name)) in &names {
-            if !name.value.uses().is_static() {
-                let what = if name.value.uses().release { "the release" } else { "the run" };
-                let article = if noun.starts_with('a') { "an" } else { "a" };
-                let draft = Draft::new(format!("{article} {noun}'s name cannot depend on {what}"))
-                    .help(format!("every run of a target starts the same {noun}; use release and run in parameters"));
-                out.report(name.span, &path.field(field), draft);
-                depends = true;
-            }
-        }
+        let depends = names.iter().any(|(_, (_, name))| !name.value.uses().is_static());
         let (Some((noun, (field, name))), false) = (names.last(), depends) else { return };
         let uses = |pick: fn(&Template) -> bool| names.iter().any(|(_, (_, name))| pick(&name.value));
         let (by_account, by_region) = (uses(|name| name.uses().account), uses(|name| name.uses().region));
@@ -329,10 +333,21 @@ impl<'c, 'f> AppCheck<'c, 'f> {
     }
 
     /// Tries out what waits for the release: where an object in S3 is meant there is one, and a document is not too long.
-    fn objects(&self, common: &mut Common<'c, 'f>, places: &[Place], of: &[usize], path: &Path<'_>, out: &mut Sink) {
+    fn objects(
+        &self,
+        common: &mut Common<'c, 'f>,
+        places: &[Place],
+        of: &[usize],
+        models: &[Option<Engine>],
+        path: &Path<'_>,
+        out: &mut Sink,
+    ) {
         let mut tried: HashMap<(usize, &'static str, Option<usize>, Option<usize>), ()> = HashMap::new();
         for (place, at) in places.iter().zip(of) {
-            let Some(spec) = self.engine(*at) else { continue };
+            // What could not be read is not tried.
+            let Some(spec) = self.engine(*at).filter(|_| models.get(*at).is_some_and(Option::is_some)) else {
+                continue;
+            };
             let mut texts = spec.what.objects();
             if let EngineKind::Build(CodeBuildSpec { source_version: Slot::Given(version), .. }) = &spec.what {
                 texts.push(("source_version", version));
@@ -397,14 +412,18 @@ fn subject(service: Service, text: &str) -> Result<Subject, &'static str> {
     }
 }
 
-fn pipeline(spec: &CodePipelineSpec, path: &Path<'_>, out: &mut Sink) -> Engine {
+fn pipeline(spec: &CodePipelineSpec, path: &Path<'_>, out: &mut Sink) -> Option<Engine> {
+    if spec.source_action.is_broken() {
+        return None;
+    }
     if let (Some(kind), Slot::Absent) = (spec.revision_type.given(), &spec.source_action) {
         let draft = Draft::new("a revision_type without a source_action has no effect")
             .help("name the source action that it is for, or remove it");
         out.report(kind.span, &path.field("revision_type"), draft);
     }
     let kind = spec.revision_type.given().map_or(RevisionKind::CommitId, |kind| kind.value);
-    Engine::Pipeline { source: spec.source_action.given().map(|action| (action.value.as_str().to_owned(), kind)) }
+    let source = spec.source_action.given().map(|action| (action.value.as_str().to_owned(), kind));
+    Some(Engine::Pipeline { source })
 }
 
 fn build(spec: &CodeBuildSpec) -> Option<Engine> {
