@@ -15,6 +15,7 @@
 //! | [`known`] | what is known to be deployed in a target |
 //! | [`drift`] | drift checks: what was seen, against what should be there |
 //! | [`event`] | the lenient decoder of what AWS sends |
+//! | [`figures`] | pipeline figures: how often, how fast and how safely releases go out |
 //! | [`run`] | the state machine: heads, targets, attempts, outcomes, verdicts |
 //! | [`pace`] | how fast an API may be called, learnt from its throttling |
 //! | [`ledger`] | keys and items as they are stored, with their schema version |
@@ -33,6 +34,7 @@ pub mod control;
 pub mod deadletter;
 pub mod drift;
 pub mod event;
+pub mod figures;
 pub mod ids;
 pub mod invoke;
 pub mod known;

@@ -45,6 +45,7 @@ fn config(action: &str) -> Revision {
         author: None,
         repository: None,
         reference: None,
+        authored_at: None,
     }
 }
 
@@ -74,6 +75,7 @@ async fn a_release_is_told_with_its_source_actions_author_repository_and_branch(
         author: Some("Jane Doe".to_owned()),
         repository: Some("acme/web".to_owned()),
         reference: Some("main".to_owned()),
+        authored_at: None,
     };
     let details = describe(&stub).await.unwrap();
     assert_eq!(details, Details { revisions: vec![web, config("Settings")], trigger: trigger() });
@@ -103,7 +105,7 @@ async fn an_artifacts_name_stands_for_its_action_where_actions_may_not_be_read()
 async fn a_release_without_revisions_says_so() {
     let stub = Stub::start().await;
     stub.json("GetPipelineExecution", execution(&json!([])));
-    assert_eq!(describe(&stub).await.unwrap(), Details { revisions: Vec::new(), trigger: trigger() });
+    assert_eq!(describe(&stub).await.unwrap(), Details { trigger: trigger(), ..Details::default() });
 }
 
 #[tokio::test]
