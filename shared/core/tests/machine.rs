@@ -12,6 +12,7 @@ mod machine {
     mod claims;
     mod control;
     mod events;
+    mod figures;
     mod interleavings;
     mod letters;
     mod merging;

@@ -79,8 +79,7 @@ async fn history<S: Site>(site: &S, app: AppName, since: Timestamp, until: Times
 
 fn words(history: &History, wanted: Timestamp) -> String {
     let History { app, since, until, .. } = history;
-    let mut lines =
-        vec![format!("{app}: {} in {}", counted(history.deployments as usize, "deployment"), until.since(*since))];
+    let mut lines = vec![format!("{app}: {} until {until}", until.since(*since))];
     if *since > wanted {
         lines.push(format!("  Only the newest {} runs were read: those since {since}.", grouped(MOST_RUNS)));
     }
@@ -128,6 +127,9 @@ fn words(history: &History, wanted: Timestamp) -> String {
 
 fn deployments(history: &History) -> String {
     let History { deployments, failed, rolled_back, .. } = history;
+    if *deployments == 0 {
+        return "none".to_owned();
+    }
     let per_day = history.deployments_per_day.map_or_else(String::new, |number| format!(", {number:.2} a day"));
     let back = match rolled_back {
         0 => String::new(),
@@ -150,7 +152,7 @@ fn spans(spread: Option<&Spread>, none: &str) -> String {
     let Some(Spread { count, median, p90, longest }) = spread else { return format!("unknown: {none}") };
     match count {
         1 => format!("{median}, once"),
-        _ => format!("{median} in the median, {p90} for nine of ten, {longest} at most, of {}", grouped(count)),
+        _ => format!("{median} median, {p90} for nine of ten, {longest} at most (of {})", grouped(count)),
     }
 }
 
@@ -158,15 +160,15 @@ fn left_out(left: LeftOut) -> Option<String> {
     let LeftOut { under_way, stopped_short, without_targets, retries, rollbacks, restores } = left;
     let kinds = [
         (under_way, "under way"),
-        (stopped_short, "ended short of all targets without a failure"),
+        (stopped_short, "short of all targets without a failure"),
         (without_targets, "without a target"),
-        (retries, "another try"),
-        (rollbacks, "a rollback"),
-        (restores, "after drift"),
+        (retries, "by a retry"),
+        (rollbacks, "by a rollback"),
+        (restores, "after a drift check"),
     ];
     let some = kinds.into_iter().filter(|(count, _)| *count > 0);
-    let told: Vec<String> = some.map(|(count, kind)| format!("{} {kind}", grouped(count))).collect();
-    (!told.is_empty()).then(|| format!("{}: {}", counted(left.total() as usize, "run"), told.join(", ")))
+    let told: Vec<String> = some.map(|(count, kind)| format!("{} {kind}", counted(count as usize, "run"))).collect();
+    (!told.is_empty()).then(|| told.join(", "))
 }
 
 fn spreads<'a>(figures: impl Iterator<Item = (String, &'a Spread)>) -> String {
