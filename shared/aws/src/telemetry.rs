@@ -311,6 +311,48 @@ mod tests {
         assert_eq!(line["run"], "web-0f3a5b7c9d1e2f40");
     }
 
+    /// What becomes of a line but for when it was written.
+    fn embedded(fields: Value) -> Value {
+        let mut line = fields.as_object().unwrap().clone();
+        embed_metric(&mut line, "manifold-two", Timestamp::from_millis(1_793_005_200_000));
+        Value::Object(line)
+    }
+
+    #[test]
+    fn a_figure_is_a_metric_of_its_hub_and_one_of_its_app() {
+        let fields = json!({"metric": "LeadTime", "unit": "Seconds", "value": 2_218.115, "App": "web", "run": "web-1"});
+        let golden = json!({
+            "_aws": {
+                "Timestamp": 1_793_005_200_000_i64,
+                "CloudWatchMetrics": [{
+                    "Namespace": "Manifold",
+                    "Dimensions": [["Hub"], ["Hub", "App"]],
+                    "Metrics": [{ "Name": "LeadTime", "Unit": "Seconds" }],
+                }],
+            },
+            "Hub": "manifold-two", "App": "web", "LeadTime": 2_218.115, "run": "web-1",
+        });
+        assert_eq!(embedded(fields), golden);
+    }
+
+    #[test]
+    fn a_stages_figure_has_the_stage_as_well_and_a_targets_has_no_metric_of_its_own() {
+        let dimensions = |fields| embedded(fields)["_aws"]["CloudWatchMetrics"][0]["Dimensions"].clone();
+        let stage =
+            json!({"metric": "StageDuration", "unit": "Seconds", "value": 60.0, "App": "web", "Stage": "Build"});
+        assert_eq!(dimensions(stage), json!([["Hub", "App", "Stage"]]));
+        let place = "444455556666/eu-west-1";
+        let of = json!({"metric": "TargetDuration", "unit": "Seconds", "value": 1.0, "App": "web", "target": place});
+        assert_eq!(dimensions(of.clone()), json!([["Hub"], ["Hub", "App"]]));
+        assert_eq!(embedded(of)["target"], place);
+    }
+
+    #[test]
+    fn a_hub_is_named_as_its_functions_begin() {
+        assert_eq!(hub_of(Some("manifold-two-collect")), "manifold-two");
+        assert_eq!((hub_of(Some("collect")), hub_of(None)), ("manifold", "manifold"));
+    }
+
     #[test]
     fn a_chain_names_every_cause_once() {
         assert_eq!(chain(&Outer(Inner)), "failed to deploy: the pipeline is gone");
