@@ -1,7 +1,7 @@
 //! Pipeline figures: how often, how fast and how safely releases go out.
 //!
-//! Two readers have the same definitions: [`told`] says what one committed step is worth measuring, for CloudWatch, and
-//! [`history`] says what many stored runs say together, for `manifold stats`.
+//! Two readers have the same definitions: [`Step::figures`](crate::run::Step::figures) says what one
+//! committed step is worth measuring, for CloudWatch, and [`history`] says what many stored runs say together, for `manifold stats`.
 //!
 //! | figure | counts | leaves out |
 //! |---|---|---|
@@ -268,7 +268,8 @@ pub(crate) struct Measured {
 ///
 /// A worker that repeats a step finds it done and measures nothing; one that dies between commit and log measured
 /// nothing, too. So a figure may be missing, and is not counted twice; but a change that fails, is mended in its own
-/// account before its verdict, and ends good has had two first answers.
+/// account before its verdict, and ends good has had two first answers. CloudWatch itself promises to take each line in
+/// at least once ("Specification: Embedded metric format", CloudWatch User Guide).
 pub(crate) fn told(
     before: Option<&Head>,
     head: &Head,

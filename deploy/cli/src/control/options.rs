@@ -449,3 +449,22 @@ impl Verb {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_period_is_a_number_and_a_unit_and_no_longer_than_runs_are_kept() {
+        let minutes = |text: &str| period(text).ok().map(|span| span.as_millis() / 60_000);
+        assert_eq!(minutes("90m"), Some(90));
+        assert_eq!(minutes("12h"), Some(720));
+        assert_eq!(minutes("30d"), Some(43_200));
+        assert_eq!(minutes("12w"), Some(120_960));
+        assert_eq!(minutes("400d"), Some(576_000));
+        for other in ["", "d", "0d", "401d", "-1d", "30", "1.5d", "30 d", "30y", "99999999999w", "3é"] {
+            let error = period(other).unwrap_err();
+            assert!(error.contains("such as 12h, 30d or 8w"), "{other}: {error}");
+        }
+    }
+}
