@@ -1,7 +1,7 @@
 //! Pipeline figures: how often, how fast and how safely releases go out.
 //!
-//! Two readers have the same definitions: [`Step::figures`](crate::run::Step::figures) says what one
-//! committed step is worth measuring, for CloudWatch, and [`history`] says what many stored runs say together, for `manifold stats`.
+//! Two readers have the same definitions: [`Step::figures`](crate::run::Step::figures) says what one committed step is
+//! worth measuring, for CloudWatch, and [`history`] says what many stored runs say together, for `manifold stats`.
 //!
 //! | figure | counts | leaves out |
 //! |---|---|---|
