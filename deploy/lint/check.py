@@ -418,6 +418,15 @@ class Code:
                         needed |= actions
         return needed
 
+    def metrics(self):
+        """The names of the metrics that the code writes: the functions' own counters, and the figures of apps."""
+        counters = {name for name in self.functions for name in re.findall(r'metric\("\w+", "(\w+)"', self.handler(name))}
+        measures = rust(self.root / "shared/core/src/figures.rs")
+        names = set(re.findall(r'Self::\w+ => "(\w+)"', re.search(r"impl Measure \{(.*?)^\}", measures, re.S | re.M)[1]))
+        if len(names) != int(re.search(r"const ALL: \[Self; (\d+)\]", measures)[1]):
+            raise SystemExit("figures.rs: not all measures were understood")
+        return counters, names
+
     def number(self, path, pattern):
         found = re.search(pattern, rust(self.root / path))
         if not found:
@@ -1035,6 +1044,9 @@ def alarms(context):
             watched.add((alarm["MetricName"], frozenset((each["Name"], each["Value"]) for each in alarm["Dimensions"])))
             if template._conditions and alarm.get("AlarmActions") != [template._parameter("AlarmTopicArn")]:
                 yield f"{template.name}: {logical} tells nobody"
+            told = set(refs(template.body["Resources"][logical]["Properties"].get("AlarmActions")))
+            for topic in {logical for logical, _ in template.of("AWS::SNS::Topic")} - told:
+                yield f"{template.name}: {logical} does not tell {topic}"
         dead = dead_letter_queues(template)
         wanted = []
         for logical, _ in template.of("AWS::SQS::Queue"):
@@ -1056,6 +1068,52 @@ def alarms(context):
         for logical, metric, dimensions in wanted:
             if (metric, frozenset(dimensions)) not in watched:
                 yield f"{template.name}: no alarm on {metric} of {logical}"
+
+
+@check
+def figures(context):
+    """What the dashboard and the alarms show of Manifold's own metrics is what the code writes, and all of it is shown."""
+    by_function, by_app = context.code.metrics()
+    # As telemetry.rs embeds them.
+    written = {(name, ("Hub", "App", "Stage")) for name in by_app if name.startswith("Stage")}
+    written |= {(name, dims) for name in by_app if not name.startswith("Stage") for dims in (("Hub",), ("Hub", "App"))}
+    written |= {(name, ("function",)) for name in by_function}
+    for template in context.hub():
+        shown = set()
+        for logical, dashboard in template.of("AWS::CloudWatch::Dashboard"):
+            for widget in json.loads(dashboard["DashboardBody"])["widgets"]:
+                shown |= set(own_metrics(widget["properties"].get("metrics", [])))
+                # What a query of the log asks for is a metric's name in its line.
+                for name in re.findall(r"ispresent\((\w+)\)", widget["properties"].get("query", "")):
+                    if name not in by_app:
+                        yield f"{logical} asks the log for {name}, which no code writes"
+        for logical, alarm in template.of("AWS::CloudWatch::Alarm"):
+            if alarm["Namespace"] == "Manifold":
+                shown.add((alarm["MetricName"], tuple(each["Name"] for each in alarm["Dimensions"])))
+        for name, dimensions in sorted(shown - written):
+            yield f"{name} by {', '.join(dimensions)} is shown, and no code writes it"
+        for name in sorted({name for name, _ in written} - {name for name, _ in shown}):
+            yield f"{name} is written, and shown nowhere"
+
+
+def own_metrics(metrics):
+    """Manifold's metrics among those of a widget: name and dimensions."""
+    for metric in metrics:
+        if isinstance(metric[0], dict):
+            search = re.search(r'SEARCH\(\'\{Manifold,([\w,]+)\} MetricName="(\w+)"', metric[0]["expression"])
+            if search:
+                yield search[2], tuple(search[1].split(","))
+        elif metric[0] == "Manifold":
+            yield metric[1], tuple(part for part in metric[2:] if isinstance(part, str))[::2]
+
+
+def refs(node):
+    """What a part of a template refers to."""
+    if isinstance(node, dict):
+        yield from [node["Ref"]] if set(node) == {"Ref"} else refs(list(node.values()))
+    elif isinstance(node, list):
+        for each in node:
+            yield from refs(each)
 
 
 @check
@@ -1508,6 +1566,14 @@ MUTATIONS = [
     ("example_events", "deploy/examples/container/events/failure.json", '"region": "eu-west-1"', '"region": "eu-west-2"'),
     ("example_events", "deploy/examples/serverless/events/success.json", '"account": "444455556666"', '"account": "444455556667"'),
     ("example_events", "deploy/examples/ansible-ec2/events/release.json", '"pipeline": "site-release"', '"pipeline": "web-release"'),
+    ("alarms", HUB, "!If [HasOwnTopic, [!Ref AlarmTopic], []]", "[]"),
+    ("figures", HUB, 'MetricName=\\"LeadTime\\"', 'MetricName=\\"LeedTime\\"'),
+    ("figures", HUB, '{Manifold,Hub,App,Stage}', '{Manifold,Hub,Stage}'),
+    ("figures", HUB, "MetricName: FailedRuns", "MetricName: FailedRollouts"),
+    ("figures", HUB, "ispresent(TargetDuration)", "ispresent(Duration)"),
+    ("figures", "shared/core/src/figures.rs", '"TimeToRestore"', '"TimeToRepair"'),
+    ("figures", "functions/deploy/src/lib.rs", '"EventsRecovered"', '"EventsFound"'),
+    ("iam_principals", HUB, '"aws:SourceAccount": !Ref AWS::AccountId }\n              ArnLike: { "aws:SourceArn": !Sub "arn:${AWS::Partition}:cloudwatch', '"aws:PrincipalAccount": !Ref AWS::AccountId }\n              ArnLike: { "aws:PrincipalArn": !Sub "arn:${AWS::Partition}:cloudwatch'),
     ("ledger", HUB, "AttributeName: expires_at", "AttributeName: ttl"),
     ("ledger", HUB, "UpdateReplacePolicy: Retain", "UpdateReplacePolicy: Delete"),
 ]

@@ -126,9 +126,12 @@ fn release() -> Release {
             author: Some("Mary Major".to_owned()),
             repository: Some("example-org/web".to_owned()),
             reference: Some("main".to_owned()),
+            authored_at: None,
         }),
         trigger: Trigger::default(),
         released_at: at(0),
+        started_at: None,
+        stages: Vec::new(),
     }
 }
 

@@ -487,6 +487,7 @@ pub fn words(data: &[u8]) {
             author: Some(next()),
             repository: Some(next()),
             reference: Some(next()),
+            authored_at: None,
         });
         head.release.trigger.kind = Some(next());
         head.release.trigger.detail = Some(next());

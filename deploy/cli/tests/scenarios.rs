@@ -77,14 +77,15 @@ fn between<'a>(text: &'a str, from: &str, to: &str) -> Vec<&'a str> {
 }
 
 #[test]
-fn what_the_readme_shows_of_control_and_drift_is_told_by_a_scenario() {
+fn what_the_readme_shows_of_control_figures_and_drift_is_told_by_a_scenario() {
     let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
     let readme = std::fs::read_to_string(readme).unwrap();
     let chapter = |title: &str| between(&readme, &format!("\n## {title}\n"), "\n## ")[0];
     let control = between(chapter("Control a rollout"), "```console\n", "```");
     let drift = between(chapter("Drift checks"), "```console\n", "```");
-    assert!(control.len() >= 4 && !drift.is_empty());
-    let shown = control.into_iter().chain(drift);
+    let figures = between(chapter("Pipeline figures"), "```console\n", "```");
+    assert!(control.len() >= 4 && !drift.is_empty() && !figures.is_empty());
+    let shown = control.into_iter().chain(drift).chain(figures);
     let scenarios: Vec<String> = scenarios().iter().map(|file| std::fs::read_to_string(file).unwrap()).collect();
     for block in shown {
         assert!(scenarios.iter().any(|scenario| scenario.contains(block)), "no scenario tells:\n{block}");

@@ -13,6 +13,7 @@ use manifold_core::checkup::{Answer, Misunderstood, Question};
 use manifold_core::event::{
     self, BatchResponse, DecodeError, Input, PipelineState, decode_batch, decode_event, decode_input, decode_input_str,
 };
+use manifold_core::figures::Figure;
 use manifold_core::ids::{ExecutionRef, RunId, TargetKey};
 use manifold_core::ledger::{Commit, Key, RUN_RETENTION, Versions, Write};
 use manifold_core::message::{Message, MessageError, Outgoing};
@@ -230,9 +231,10 @@ impl<L: Ledger + Listings, Q: Queues, R: Releases + Jobs, C: Clock> Dispatch<L, 
             };
             let (app, origin) = (run.app(), source.origin());
             let wanted = Wanted { run: run.clone(), app, release: release.clone(), origin, plan: &plan };
-            let (writes, effects) = self.writes(wanted, &versions, queue, source).await?;
+            let (writes, effects, figures) = self.writes(wanted, &versions, queue, source).await?;
             match self.ledger.commit(Commit { writes, nonce: self.clock.nonce() }).await {
                 Ok(()) => {
+                    batch::figures(&run.app(), &figures);
                     tracing::info!(targets = plan.targets.len(), waves = plan.waves.len(), "run opened");
                     self.perform(effects).await?;
                     return Ok(true);
@@ -252,7 +254,7 @@ impl<L: Ledger + Listings, Q: Queues, R: Releases + Jobs, C: Clock> Dispatch<L, 
         versions: &Versions,
         queue: AppQueue,
         source: &Source<'_>,
-    ) -> Result<(Vec<Write>, Vec<Effect>), Failure> {
+    ) -> Result<(Vec<Write>, Vec<Effect>, Vec<Figure>), Failure> {
         let now = self.clock.now();
         let (run, before) = (wanted.run.clone(), queue.clone());
         let opened = Run::open(wanted, queue, now);
@@ -272,12 +274,13 @@ impl<L: Ledger + Listings, Q: Queues, R: Releases + Jobs, C: Clock> Dispatch<L, 
                 // One queue, one write.
                 step.queue = yields.queue.take().or(step.queue);
                 step.effects.append(&mut yields.effects);
+                step.figures.append(&mut yields.figures);
                 writes.extend(versions.writes(&behind, opened_at, &yields));
             }
         }
         writes.extend(versions.writes(&run, now, &step));
         writes.extend(source.record(&run, now));
-        Ok((writes, step.effects))
+        Ok((writes, step.effects, step.figures))
     }
 
     async fn head(&self, run: Option<&RunId>) -> Result<Option<(RunId, Head, Versions)>, Failure> {

@@ -141,6 +141,7 @@ impl<L: Ledger + Listings, Q: Queues, R: Releases + Jobs, C: Clock> Dispatch<L, 
             Source::Released { app, envelope, told, source } => {
                 let details = self.releases.describe(&told.pipeline, source).await?;
                 let release = Release::announced(envelope, told, details.revisions, details.trigger);
+                let release = release.through(details.stages);
                 let known = self.known_if_needed(app, false).await?;
                 let plan = app.plan_for(run, &release, &Selection { known: known.as_ref(), ..Selection::default() })?;
                 Ok((release, plan))
@@ -160,6 +161,7 @@ impl<L: Ledger + Listings, Q: Queues, R: Releases + Jobs, C: Clock> Dispatch<L, 
                     let details = self.releases.describe(pipeline, source).await?;
                     let (revisions, trigger) = (details.revisions, details.trigger);
                     let release = Release::started(source.clone(), pipeline.clone(), revisions, trigger, command.at);
+                    let release = release.through(details.stages);
                     let known = self.known_if_needed(app, *force).await?;
                     let selection = Selection { known: known.as_ref(), set, ..Selection::default() };
                     let plan = app.plan_for(run, &release, &selection)?;

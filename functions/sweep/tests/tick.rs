@@ -85,6 +85,8 @@ impl Hub {
             revision: None,
             trigger: Trigger::default(),
             released_at: self.now(),
+            started_at: None,
+            stages: Vec::new(),
         };
         let mut writes = runs::plan_writes(&run, &plan.targets, self.now());
         let opened = Run::open(Wanted::release(run.clone(), app, release, &plan), AppQueue::default(), self.now());

@@ -58,9 +58,12 @@ pub const SLACK_URL: Variable =
 /// Where Lambda unpacks the function's package. Lambda sets it.
 pub const PACKAGE: Variable =
     Variable { name: "LAMBDA_TASK_ROOT", holds: "the directory of the function's package, set by Lambda" };
+/// The function's own name. Lambda sets it.
+pub const FUNCTION: Variable =
+    Variable { name: "AWS_LAMBDA_FUNCTION_NAME", holds: "the function's name, set by Lambda" };
 
 /// All of them.
-pub const ALL: [Variable; 12] = [
+pub const ALL: [Variable; 13] = [
     TABLE,
     DISPATCH_QUEUE_URL,
     DEPLOY_QUEUE_URL,
@@ -73,6 +76,7 @@ pub const ALL: [Variable; 12] = [
     LOG,
     SLACK_URL,
     PACKAGE,
+    FUNCTION,
 ];
 
 /// Why a variable could not be used.

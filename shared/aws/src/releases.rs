@@ -2,15 +2,19 @@
 //!
 //! `GetPipelineExecution` tells the revisions of *that* execution, but by the name of the artifact, and no author.
 //! `ListActionExecutions` of the same execution tells which source action made which artifact and, in the action's
-//! configuration and output variables, the repository, the branch and the author. Where the second call is not
-//! allowed, an artifact's name stands for its action's.
+//! configuration and output variables, the repository, the branch, the author and the author's date; and of every action
+//! when it ran. Where the second call is not allowed, an artifact's name stands for its action's, and no stage is told.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use aws_sdk_codepipeline::Client;
-use aws_sdk_codepipeline::types::{ActionCategory, ActionExecutionDetail, ActionExecutionFilter, ArtifactRevision};
+use aws_sdk_codepipeline::primitives::DateTime;
+use aws_sdk_codepipeline::types::{
+    ActionCategory, ActionExecutionDetail, ActionExecutionFilter, ActionExecutionStatus, ArtifactRevision,
+};
 use manifold_core::ids::{ExecutionRef, PipelineName};
-use manifold_core::release::{Revision, Trigger};
+use manifold_core::release::{Revision, Stage, Trigger};
+use manifold_core::time::Timestamp;
 use manifold_ports::releases::{Details, ReleaseError, Releases};
 use serde::Deserialize;
 
@@ -46,22 +50,24 @@ impl Releases for CodePipelineReleases {
         });
         let artifacts = execution.artifact_revisions.unwrap_or_default();
         if artifacts.is_empty() {
-            return Ok(Details { revisions: Vec::new(), trigger });
+            return Ok(Details { trigger, ..Details::default() });
         }
-        let actions = match Box::pin(source_actions(&client, pipeline, source)).await {
+        let actions = match Box::pin(all_actions(&client, pipeline, source)).await {
             Ok(actions) => actions,
             Err(failure) if failure.is_passing() => return Err(failed(&failure)),
             Err(failure) => {
-                tracing::warn!(pipeline = %pipeline, error = %failure.words(), "source actions can't be read");
+                tracing::warn!(pipeline = %pipeline, error = %failure.words(), "actions can't be read");
                 Vec::new()
             }
         };
-        let revisions = artifacts.into_iter().filter_map(|artifact| revision(artifact, &actions)).collect();
-        Ok(Details { revisions, trigger })
+        let stages = stages(&actions);
+        let sources: Vec<ActionExecutionDetail> = actions.into_iter().filter(is_source).collect();
+        let revisions = artifacts.into_iter().filter_map(|artifact| revision(artifact, &sources)).collect();
+        Ok(Details { revisions, trigger, stages })
     }
 }
 
-async fn source_actions(
+async fn all_actions(
     client: &Client,
     pipeline: &PipelineName,
     source: &ExecutionRef,
@@ -76,9 +82,35 @@ async fn source_actions(
     let mut actions = Vec::new();
     while let Some(page) = pages.next().await {
         let page = page.map_err(|error| Failure::of(&error))?.action_execution_details.unwrap_or_default();
-        actions.extend(page.into_iter().filter(is_source));
+        actions.extend(page);
     }
     Ok(actions)
+}
+
+/// The stages whose actions have all ended, by when they began. An action that was tried again counts from its first try.
+fn stages(actions: &[ActionExecutionDetail]) -> Vec<Stage> {
+    let mut stages: Vec<Stage> = Vec::new();
+    let mut unfinished: BTreeSet<&str> = BTreeSet::new();
+    for action in actions {
+        let Some(name) = action.stage_name.as_deref() else { continue };
+        let has_ended = action.status.as_ref().is_some_and(|status| *status != ActionExecutionStatus::InProgress);
+        let times = time(action.start_time).zip(time(action.last_update_time)).filter(|_| has_ended);
+        let Some((began, ended)) = times else {
+            unfinished.insert(name);
+            continue;
+        };
+        match stages.iter_mut().find(|stage| stage.name == name) {
+            Some(stage) => (stage.began, stage.ended) = (stage.began.min(began), stage.ended.max(ended)),
+            None => stages.push(Stage { name: name.to_owned(), began, ended }),
+        }
+    }
+    stages.retain(|stage| !unfinished.contains(stage.name.as_str()));
+    stages.sort_by_key(|stage| stage.began);
+    stages
+}
+
+fn time(at: Option<DateTime>) -> Option<Timestamp> {
+    at.and_then(|at| at.to_millis().ok()).map(Timestamp::from_millis)
 }
 
 fn is_source(action: &ActionExecutionDetail) -> bool {
@@ -99,6 +131,7 @@ fn revision(artifact: ArtifactRevision, actions: &[ActionExecutionDetail]) -> Op
         author: told.first(&["AuthorDisplayName", "AuthorId", "AuthorEmail"]),
         repository: told.first(&["FullRepositoryName", "FullRepositoryId", "RepositoryName"]),
         reference: told.first(&["BranchName", "TagName"]),
+        authored_at: told.first(&["AuthorDate"]).and_then(|at| Timestamp::parse_rfc3339(&at)),
         id,
     })
 }

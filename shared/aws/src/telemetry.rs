@@ -40,16 +40,22 @@ pub fn init() -> Result<(), TelemetryError> {
         None => LevelFilter::INFO,
         Some(text) => text.parse().map_err(|_| env::LOG.invalid())?,
     };
-    tracing::subscriber::set_global_default(subscriber(level, std::io::stdout))?;
+    let hub = hub_of(env::FUNCTION.optional()?.as_deref()).to_owned();
+    tracing::subscriber::set_global_default(subscriber(level, hub, std::io::stdout))?;
     Ok(())
 }
 
-/// A log at a level, to a writer.
+/// What the names of a hub's functions begin with: its template's `Prefix`. It tells two hubs of one Region apart.
+fn hub_of(function: Option<&str>) -> &str {
+    function.and_then(|name| name.rsplit_once('-')).map_or("manifold", |(prefix, _)| prefix)
+}
+
+/// A log of a hub's function at a level, to a writer.
 ///
 /// The level is that of Manifold's own crates. Libraries are heard from warnings on, whatever the level is: at
 /// `debug`, HTTP and signing libraries print requests, and with them what must not be printed (law 7). Manifold's spans
 /// are kept whatever the level is: a warning needs its run and target also where `info` is not logged.
-pub fn subscriber<W>(level: LevelFilter, writer: W) -> impl Subscriber + Send + Sync
+pub fn subscriber<W>(level: LevelFilter, hub: String, writer: W) -> impl Subscriber + Send + Sync
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
@@ -69,7 +75,7 @@ where
         }
     })
     .with_max_level_hint(spans);
-    let lines = tracing_subscriber::fmt::layer().event_format(JsonLines).with_ansi(false).with_writer(writer);
+    let lines = tracing_subscriber::fmt::layer().event_format(JsonLines { hub }).with_ansi(false).with_writer(writer);
     tracing_subscriber::registry().with(SpanFields.with_filter(filter.clone())).with(lines.with_filter(filter))
 }
 
@@ -140,17 +146,29 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for SpanFields {
     }
 }
 
-/// Makes a metric of a line, in CloudWatch's embedded metric format: `metric` is its name, `count` its value, and the
-/// function its only dimension (CloudWatch User Guide, "Specification: Embedded metric format").
-fn embed_metric(line: &mut Map<String, Value>, now: Timestamp) {
+/// Makes a metric of a line, in CloudWatch's embedded metric format: `metric` is its name, `value` its value in `unit`
+/// (CloudWatch User Guide, "Specification: Embedded metric format").
+///
+/// A function's own counter has the function as its only dimension. A figure of an app is two metrics: one of the hub, for
+/// alarms, which can't add up apps that they don't know, and one of each app. One of a stage has the stage as well.
+/// CloudWatch charges for each, in the hours in which there is a value.
+fn embed_metric(line: &mut Map<String, Value>, hub: &str, now: Timestamp) {
     let Some(name) = line.remove("metric").and_then(|name| name.as_str().map(str::to_owned)) else { return };
-    let value = line.remove("count").unwrap_or_default();
+    let (value, unit) = (line.remove("value").unwrap_or_default(), line.remove("unit").unwrap_or_default());
+    let dimensions = match (line.contains_key("App"), line.contains_key("Stage")) {
+        (true, true) => json!([["Hub", "App", "Stage"]]),
+        (true, false) => json!([["Hub"], ["Hub", "App"]]),
+        (false, _) => json!([["function"]]),
+    };
+    if line.contains_key("App") {
+        line.insert("Hub".to_owned(), hub.into());
+    }
     let directive = json!({
         "Timestamp": now.as_millis(),
         "CloudWatchMetrics": [{
             "Namespace": NAMESPACE,
-            "Dimensions": [["function"]],
-            "Metrics": [{ "Name": name, "Unit": "Count" }],
+            "Dimensions": dimensions,
+            "Metrics": [{ "Name": name, "Unit": unit }],
         }],
     });
     line.insert("_aws".to_owned(), directive);
@@ -158,7 +176,9 @@ fn embed_metric(line: &mut Map<String, Value>, now: Timestamp) {
 }
 
 /// One line a JSON object: time, level, target, then the fields of the spans from the outermost on, then the event's.
-struct JsonLines;
+struct JsonLines {
+    hub: String,
+}
 
 impl<S, N> FormatEvent<S, N> for JsonLines
 where
@@ -180,7 +200,7 @@ where
         // `target` is a deployment target in Manifold's words, so that the module goes by another name.
         line.insert("module".to_owned(), metadata.target().into());
         if metadata.target() == METRIC {
-            embed_metric(&mut line, SystemClock.now());
+            embed_metric(&mut line, &self.hub, SystemClock.now());
         }
         writeln!(writer, "{}", Value::Object(line))
     }
@@ -209,7 +229,7 @@ mod tests {
     fn logged(level: LevelFilter, write: impl FnOnce()) -> Vec<Value> {
         let sink = Sink::default();
         let writer = sink.clone();
-        tracing::subscriber::with_default(subscriber(level, move || writer.clone()), write);
+        tracing::subscriber::with_default(subscriber(level, "manifold".to_owned(), move || writer.clone()), write);
         let text = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
@@ -289,6 +309,48 @@ mod tests {
         assert!(line["_aws"]["Timestamp"].is_i64());
         assert_eq!((&line["function"], &line["EventsRecovered"]), (&json!("deploy"), &json!(3)));
         assert_eq!(line["run"], "web-0f3a5b7c9d1e2f40");
+    }
+
+    /// What becomes of a line but for when it was written.
+    fn embedded(fields: Value) -> Value {
+        let mut line = fields.as_object().unwrap().clone();
+        embed_metric(&mut line, "manifold-two", Timestamp::from_millis(1_793_005_200_000));
+        Value::Object(line)
+    }
+
+    #[test]
+    fn a_figure_is_a_metric_of_its_hub_and_one_of_its_app() {
+        let fields = json!({"metric": "LeadTime", "unit": "Seconds", "value": 2_218.115, "App": "web", "run": "web-1"});
+        let golden = json!({
+            "_aws": {
+                "Timestamp": 1_793_005_200_000_i64,
+                "CloudWatchMetrics": [{
+                    "Namespace": "Manifold",
+                    "Dimensions": [["Hub"], ["Hub", "App"]],
+                    "Metrics": [{ "Name": "LeadTime", "Unit": "Seconds" }],
+                }],
+            },
+            "Hub": "manifold-two", "App": "web", "LeadTime": 2_218.115, "run": "web-1",
+        });
+        assert_eq!(embedded(fields), golden);
+    }
+
+    #[test]
+    fn a_stages_figure_has_the_stage_as_well_and_a_targets_has_no_metric_of_its_own() {
+        let dimensions = |fields| embedded(fields)["_aws"]["CloudWatchMetrics"][0]["Dimensions"].clone();
+        let stage =
+            json!({"metric": "StageDuration", "unit": "Seconds", "value": 60.0, "App": "web", "Stage": "Build"});
+        assert_eq!(dimensions(stage), json!([["Hub", "App", "Stage"]]));
+        let place = "444455556666/eu-west-1";
+        let of = json!({"metric": "TargetDuration", "unit": "Seconds", "value": 1.0, "App": "web", "target": place});
+        assert_eq!(dimensions(of.clone()), json!([["Hub"], ["Hub", "App"]]));
+        assert_eq!(embedded(of)["target"], place);
+    }
+
+    #[test]
+    fn a_hub_is_named_as_its_functions_begin() {
+        assert_eq!(hub_of(Some("manifold-two-collect")), "manifold-two");
+        assert_eq!((hub_of(Some("collect")), hub_of(None)), ("manifold", "manifold"));
     }
 
     #[test]

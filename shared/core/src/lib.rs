@@ -16,6 +16,7 @@
 //! | [`drift`] | drift checks: what was seen, against what should be there |
 //! | [`engine`] | which services do the work in targets, what they start, and with what |
 //! | [`event`] | the lenient decoder of what AWS sends |
+//! | [`figures`] | pipeline figures: how often, how fast and how safely releases go out |
 //! | [`run`] | the state machine: heads, targets, attempts, outcomes, verdicts |
 //! | [`pace`] | how fast an API may be called, learnt from its throttling |
 //! | [`ledger`] | keys and items as they are stored, with their schema version |
@@ -35,6 +36,7 @@ pub mod deadletter;
 pub mod drift;
 pub mod engine;
 pub mod event;
+pub mod figures;
 pub mod ids;
 pub mod invoke;
 pub mod known;

@@ -20,6 +20,28 @@ pub struct Release {
     pub trigger: Trigger,
     /// When the release pipeline succeeded, by the event's own clock (whole seconds).
     pub released_at: Timestamp,
+    /// When its execution began, as far as its event told: a push is answered from there on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Timestamp>,
+    /// The stages that it went through, in their order, as far as they were told with its source.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<Stage>,
+}
+
+/// A stage of a release pipeline that an execution went through. Its name is untrusted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stage {
+    /// Its name.
+    pub name: String,
+    /// When the first of its actions began.
+    pub began: Timestamp,
+    /// When the last of its actions ended.
+    pub ended: Timestamp,
+}
+
+impl Stage {
+    /// So many are kept of a release: a pipeline has at most 50 (CodePipeline User Guide, "Quotas").
+    pub const MAX: usize = 50;
 }
 
 /// The source revision of a release. Every text in it is untrusted.
@@ -39,6 +61,9 @@ pub struct Revision {
     pub repository: Option<String>,
     /// The branch or tag.
     pub reference: Option<String>,
+    /// When the commit was authored, by its author's clock: rebased or cherry-picked, it keeps that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authored_at: Option<Timestamp>,
 }
 
 /// Who or what started an execution (CodePipeline's `ExecutionTrigger`).
@@ -70,6 +95,7 @@ impl Release {
                 author: None,
                 repository: None,
                 reference: None,
+                authored_at: None,
             })
         };
         let is_git = |revision: &Revision| git.commit_id.is_none() || Some(&revision.id) == git.commit_id.as_ref();
@@ -79,6 +105,7 @@ impl Release {
                 author: revision.author.or(git.author),
                 repository: revision.repository.or(git.repository),
                 reference: revision.reference.or(git.branch).or(git.tag),
+                authored_at: revision.authored_at.or(git.authored_at),
                 ..revision
             },
             false => revision,
@@ -93,6 +120,8 @@ impl Release {
             revision,
             trigger: Trigger { kind: trigger.kind.or(in_event.kind), detail: trigger.detail.or(in_event.detail) },
             released_at: envelope.at,
+            started_at: told.started_at,
+            stages: Vec::new(),
         }
     }
 }
@@ -107,7 +136,17 @@ impl Release {
         trigger: Trigger,
         at: Timestamp,
     ) -> Self {
-        Self { source, pipeline, revision: revisions.into_iter().next(), trigger, released_at: at }
+        let revision = revisions.into_iter().next();
+        Self { source, pipeline, revision, trigger, released_at: at, started_at: None, stages: Vec::new() }
+    }
+
+    /// With the stages that its execution went through; those of its own pipeline's quota at most.
+    #[must_use]
+    pub fn through(mut self, stages: Vec<Stage>) -> Self {
+        self.started_at = self.started_at.or_else(|| stages.iter().map(|stage| stage.began).min());
+        self.stages = stages;
+        self.stages.truncate(Stage::MAX);
+        self
     }
 }
 

@@ -13,6 +13,7 @@ mod machine {
     mod control;
     mod engines;
     mod events;
+    mod figures;
     mod interleavings;
     mod letters;
     mod merging;

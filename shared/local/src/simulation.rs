@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 
 use manifold_core::event::{self, BatchResponse, DecodeError, Envelope, PipelineEvent, PipelineState, decode_event};
 use manifold_core::ids::{AppName, RunId, TargetKey};
-use manifold_core::release::{Release, Revision, Trigger};
+use manifold_core::release::{Release, Revision, Stage, Trigger};
 use manifold_core::run::Verdict;
 use manifold_core::summary::Summary;
 use manifold_core::time::{Span, Timestamp};
@@ -147,7 +147,7 @@ impl Simulation {
         let behaviours = behaviours(&setup.fleet, &envelope, told, &setup.chosen)?;
         let refused = refused(&setup.fleet, &envelope, told);
         let world = World::new(envelope.at, setup.seed, behaviours, setup.faults);
-        world.know_release(told.execution.clone(), release_facts(told));
+        world.know_release(told.execution.clone(), release_facts(told, envelope.at));
         Ok(Self::of(setup.fleet, world, refused))
     }
 
@@ -206,7 +206,7 @@ impl Simulation {
     fn announce(&self, event: &str) -> Result<(), SimulationError> {
         let envelope = decode_event(event)?;
         let told = check_release(self.handlers.fleet(), &envelope)?;
-        self.world.know_release(told.execution.clone(), release_facts(told));
+        self.world.know_release(told.execution.clone(), release_facts(told, envelope.at));
         Ok(())
     }
 
@@ -459,7 +459,7 @@ fn behaviours(
 
 /// The apps whose plan can't be made for this release.
 fn refused(fleet: &Fleet, envelope: &Envelope, told: &PipelineEvent) -> Vec<(AppName, String)> {
-    let facts = release_facts(told);
+    let facts = release_facts(told, envelope.at);
     let release = Release::announced(envelope, told, facts.revision.into_iter().collect(), facts.trigger);
     let apps = fleet.released_by(&envelope.account, &envelope.region, &told.pipeline).into_iter();
     let refusal = |app: &App| app.plan(&RunId::derive(app.name(), &release.source), &release).err();
@@ -467,7 +467,7 @@ fn refused(fleet: &Fleet, envelope: &Envelope, told: &PipelineEvent) -> Vec<(App
 }
 
 /// What the simulated release pipeline tells: the commit in the event, or one made up from the execution.
-fn release_facts(told: &PipelineEvent) -> ReleaseFacts {
+fn release_facts(told: &PipelineEvent, at: Timestamp) -> ReleaseFacts {
     let git = told.trigger.as_ref().and_then(|trigger| trigger.git.clone()).unwrap_or_default();
     let made_up = || told.execution.as_str().chars().filter(char::is_ascii_hexdigit).cycle().take(40).collect();
     let told_commit = git.commit_id.is_some();
@@ -484,12 +484,21 @@ fn release_facts(told: &PipelineEvent) -> ReleaseFacts {
             author: git.author,
             repository: git.repository,
             reference: git.branch.or(git.tag),
+            authored_at: git.authored_at,
         }),
         trigger: Trigger {
             kind: told.trigger.as_ref().and_then(|trigger| trigger.kind.clone()),
             detail: told.trigger.as_ref().and_then(|trigger| trigger.detail.clone()),
         },
+        stages: told.started_at.filter(|began| *began < at).map_or_else(Vec::new, |began| stages(began, at)),
     }
+}
+
+/// The stages of a release pipeline that went on for so long: a tenth is the source's.
+fn stages(began: Timestamp, ended: Timestamp) -> Vec<Stage> {
+    let between = began.plus(Span::from_millis(ended.since(began).as_millis() / 10));
+    let stage = |name: &str, began, ended| Stage { name: name.to_owned(), began, ended };
+    vec![stage("Source", began, between), stage("Build", between, ended)]
 }
 
 impl std::fmt::Debug for Simulation {

@@ -166,6 +166,8 @@ pub struct ReleaseFacts {
     pub revision: Option<Revision>,
     /// Who or what started it.
     pub trigger: Trigger,
+    /// The stages that it went through.
+    pub stages: Vec<manifold_core::release::Stage>,
 }
 
 #[derive(Debug, Clone)]
@@ -405,9 +407,9 @@ impl World {
     #[must_use]
     pub fn released(&self, pipeline: &PipelineName, source: &ExecutionRef) -> Option<Release> {
         let inner = self.lock();
-        let ReleaseFacts { revision, trigger } = inner.releases.get(&source.id)?.clone();
+        let ReleaseFacts { revision, trigger, stages } = inner.releases.get(&source.id)?.clone();
         let (source, pipeline) = (source.clone(), pipeline.clone());
-        Some(Release { source, pipeline, revision, trigger, released_at: inner.now })
+        Some(Release { source, pipeline, revision, trigger, released_at: inner.now, started_at: None, stages })
     }
 
     /// Has the world tell what happens from now on, for [`World::tale`].
@@ -1803,8 +1805,9 @@ impl Releases for World {
         self.count("releases.describe");
         let unavailable = |Unwilling| ReleaseError::Unavailable(UNWILLING.to_owned());
         self.ask("releases.describe", 40, 120).await.map_err(unavailable)?;
-        let ReleaseFacts { revision, trigger } = self.lock().releases.get(&source.id).cloned().unwrap_or_default();
-        Ok(Details { revisions: revision.into_iter().collect(), trigger })
+        let ReleaseFacts { revision, trigger, stages } =
+            self.lock().releases.get(&source.id).cloned().unwrap_or_default();
+        Ok(Details { revisions: revision.into_iter().collect(), trigger, stages })
     }
 }
 

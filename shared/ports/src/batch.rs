@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use manifold_core::event::BatchResponse;
+use manifold_core::figures::{Figure, Unit};
+use manifold_core::ids::AppName;
 use manifold_core::time::{Span, Timestamp};
 
 use crate::clock::Clock;
@@ -57,7 +59,19 @@ pub const METRIC: &str = "manifold::metric";
 
 /// Counts something for CloudWatch. On Lambda it becomes a log line in the embedded metric format; nothing is called.
 pub fn metric(function: &'static str, name: &'static str, count: u32) {
-    tracing::info!(target: METRIC, function, metric = name, count, "metric");
+    tracing::info!(target: METRIC, function, metric = name, unit = Unit::Count.name(), value = count, "metric");
+}
+
+/// Measures an app's pipeline figures for CloudWatch, in the same way. Whoever committed what they tell of calls it, once.
+pub fn figures(app: &AppName, figures: &[Figure]) {
+    for figure in figures {
+        let Figure { measure, stage, target, .. } = figure;
+        let (value, target) = (figure.value(), target.as_ref().map(tracing::field::display));
+        tracing::info!(
+            target: METRIC,
+            metric = measure.name(), unit = measure.unit().name(), value, App = %app, Stage = stage, target, "figure"
+        );
+    }
 }
 
 /// An error with all that caused it, for one line in a log: `failed to read: not found`. A cause that its effect

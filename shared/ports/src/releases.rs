@@ -3,7 +3,7 @@
 use std::future::Future;
 
 use manifold_core::ids::{ExecutionRef, PipelineName};
-use manifold_core::release::{Revision, Trigger};
+use manifold_core::release::{Revision, Stage, Trigger};
 
 /// What the release pipeline's execution tells of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -12,6 +12,8 @@ pub struct Details {
     pub revisions: Vec<Revision>,
     /// Who or what started it.
     pub trigger: Trigger,
+    /// The stages that it has gone through, in their order; none where its actions can't be read.
+    pub stages: Vec<Stage>,
 }
 
 /// Why the details could not be had.

@@ -20,6 +20,7 @@ use manifold_core::run::posting::Posting;
 use manifold_core::run::{AppQueue, Effect, Head, Run, Target};
 use manifold_core::time::Timestamp;
 
+use crate::batch;
 use crate::clock::Clock;
 use crate::ledger::{CommitError, Ledger, LedgerError};
 use crate::queues::{Queues, SendError};
@@ -203,7 +204,10 @@ pub async fn advance<T>(
             return Ok(advanced);
         }
         match ledger.commit(Commit { writes, nonce: clock.nonce() }).await {
-            Ok(()) => return Ok(advanced),
+            Ok(()) => {
+                batch::figures(&run.app(), &done.figures);
+                return Ok(advanced);
+            }
             Err(CommitError::Conflict { .. }) => {}
             Err(CommitError::Ledger(error)) => return Err(error.into()),
         }

@@ -144,6 +144,8 @@ impl Site for Hub {
             revision: details.revisions.into_iter().next(),
             trigger: details.trigger,
             released_at: self.now(),
+            started_at: None,
+            stages: details.stages,
         })
     }
 

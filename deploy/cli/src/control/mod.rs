@@ -1,4 +1,4 @@
-//! The commands that control rollouts: `plan`, `start`, `status`, `watch`, `history`, `show`, `why`, `replay`, `approve`,
+//! The commands that control rollouts: `plan`, `start`, `status`, `watch`, `history`, `stats`, `show`, `why`, `replay`, `approve`,
 //! `reject`, `pause`, `resume`, `abort`, `retry`, `rollback`; and those of [drift checks](drift).
 //!
 //! Each is written once, over a [`Site`]: AWS, or the embedded world in which `manifold play` runs scenarios.
@@ -15,6 +15,7 @@ mod plan;
 mod replay;
 mod requests;
 pub(crate) mod site;
+mod stats;
 mod watch;
 
 use anyhow::Result;
@@ -57,6 +58,7 @@ pub(crate) async fn run<S: Site>(verb: &Verb, desk: &mut Desk<'_, S>) -> Result<
         Verb::Status(options) => look::status(options, desk).await,
         Verb::Watch(options) => watch::watch(options, desk).await,
         Verb::History(options) => look::history(options, desk).await,
+        Verb::Stats(options) => stats::stats(options, desk).await,
         Verb::Show(options) => look::show(options, desk).await,
         Verb::Why(options) => look::why(options, desk).await,
         Verb::Replay(options) => replay::replay(options, desk).await,

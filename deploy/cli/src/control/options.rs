@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
+use manifold_core::time::Span;
+
 use super::drift::options::Drift;
 use crate::args::{Output, prefix};
 
@@ -20,6 +22,27 @@ Exit status:
 
 const VERDICT_HELP: &str = "\
 Exit status: that of the run's verdict, as \"manifold help simulate\" lists them; 7 while there is none.";
+
+const STATS_HELP: &str = "\
+Examples:
+  manifold stats web
+  manifold stats --since 12w --fleet fleet.yaml --output json
+
+Counted are runs that were opened in the period, up to the newest 1,000 of an app. A deployment is a release, or one that
+somebody started, that ended good or failed; it failed if something failed in it, tolerated or not, or if it was rolled
+back later. Another try, a rollback and what follows drift are none, and nor is what ended short of all targets with no
+failure.
+
+  Lead time        from the commit's author date to the last target, of what got everywhere; where no commit's time was
+                   told, from the release pipeline instead
+  Feedback time    from the release pipeline's start, or else its end, to the first target that failed, or the verdict
+  Time to restore  from a failure to the next good verdict of the app, also of another try or a rollback
+
+What is not known is said to be, and is never zero. Of several times the median and the nine of ten are one of them.
+
+Exit status:
+  0  it was told, also that nothing is known
+  2  the command was not understood, or what it needs could not be read";
 
 const REPLAY_HELP: &str = "\
 What is stored of the run is read, and nothing is called or sent: its plan is carried out in an embedded world in virtual
@@ -45,6 +68,9 @@ pub(crate) enum Verb {
     Watch(Watch),
     /// List an app's runs, newest first.
     History(History),
+    /// See how often, how fast and how safely releases go out.
+    #[command(after_help = STATS_HELP)]
+    Stats(Stats),
     /// See all of a run, and every decision about it.
     Show(Show),
     /// See what a run waits for, or why a target failed.
@@ -165,6 +191,19 @@ pub(crate) struct History {
     /// How many runs
     #[arg(long, value_name = "NUMBER", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) limit: u32,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// Whose figures are shown, and of which period.
+#[derive(Debug, Args)]
+pub(crate) struct Stats {
+    /// The app [default: all of the fleet file, and those that have an open run]
+    #[arg(value_name = "APP")]
+    pub(crate) app: Option<String>,
+    /// The runs that were opened in so many minutes, hours, days or weeks: 90m, 12h, 30d, 12w
+    #[arg(long, value_name = "PERIOD", default_value = "30d", value_parser = period)]
+    pub(crate) since: Span,
     #[command(flatten)]
     pub(crate) common: Common,
 }
@@ -368,6 +407,23 @@ fn setting(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// What is stored of a run is kept for 400 days.
+const LONGEST_PERIOD: Span = Span::from_minutes(60 * 24 * 400);
+
+fn period(text: &str) -> Result<Span, String> {
+    let minutes = |unit| match unit {
+        'm' => Some(1),
+        'h' => Some(60),
+        'd' => Some(60 * 24),
+        'w' => Some(60 * 24 * 7),
+        _ => None,
+    };
+    let split = text.char_indices().next_back();
+    let number = split.and_then(|(at, unit)| Some(text[..at].parse::<u32>().ok().map(i64::from)? * minutes(unit)?));
+    let span = number.filter(|number| *number > 0).map(Span::from_minutes).filter(|span| *span <= LONGEST_PERIOD);
+    span.ok_or_else(|| "expected a period of at most 400 days, such as 12h, 30d or 8w".to_owned())
+}
+
 #[cfg(feature = "aws")]
 impl Verb {
     /// Where Manifold runs.
@@ -378,6 +434,7 @@ impl Verb {
             | Self::Status(Status { common, .. })
             | Self::Watch(Watch { common, .. })
             | Self::History(History { common, .. })
+            | Self::Stats(Stats { common, .. })
             | Self::Why(Why { common, .. })
             | Self::Replay(Replay { common, .. })
             | Self::Approve(Approve { common, .. })
@@ -389,6 +446,25 @@ impl Verb {
             | Self::Rollback(Rollback { common, .. }) => common.place.clone(),
             Self::Show(Show { place, .. }) => place.clone(),
             Self::Drift(drift) => drift.common.place(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_period_is_a_number_and_a_unit_and_no_longer_than_runs_are_kept() {
+        let minutes = |text: &str| period(text).ok().map(|span| span.as_millis() / 60_000);
+        assert_eq!(minutes("90m"), Some(90));
+        assert_eq!(minutes("12h"), Some(720));
+        assert_eq!(minutes("30d"), Some(43_200));
+        assert_eq!(minutes("12w"), Some(120_960));
+        assert_eq!(minutes("400d"), Some(576_000));
+        for other in ["", "d", "0d", "401d", "-1d", "30", "1.5d", "30 d", "30y", "99999999999w", "3é"] {
+            let error = period(other).unwrap_err();
+            assert!(error.contains("such as 12h, 30d or 8w"), "{other}: {error}");
         }
     }
 }

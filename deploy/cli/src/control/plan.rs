@@ -108,9 +108,18 @@ async fn release<S: Site>(options: &options::Plan, app: &App, fleet: &Fleet, sit
             author: None,
             repository: None,
             reference: None,
+            authored_at: None,
         };
         let (revision, trigger) = (Some(revision), Trigger::default());
-        return Ok(Release { source, pipeline, revision, trigger, released_at: site.now() });
+        return Ok(Release {
+            source,
+            pipeline,
+            revision,
+            trigger,
+            released_at: site.now(),
+            started_at: None,
+            stages: Vec::new(),
+        });
     }
     Ok(newest(site, app).await?.release)
 }

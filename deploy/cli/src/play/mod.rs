@@ -29,8 +29,8 @@ Commands stand in blocks of ```console, each after "$ "; what follows one is wha
                                           disable STAGE, change STACK, remove-role; repair undoes all but the start
   $ tick drift                            the schedule of drift checks ticks
   $ as NAME                               who gives the next commands: an operator of the fleet, or anybody
-  $ manifold COMMAND ...                  plan, start, status, watch, history, show, why, replay, approve,
-                                          reject, pause, resume, abort, retry, rollback, drift
+  $ manifold COMMAND ...                  plan, start, status, watch, history, stats, show, why, replay,
+                                          approve, reject, pause, resume, abort, retry, rollback, drift
   $ slack [APP]                           the one message of the newest run, as it stands in Slack
 
 Exit status:

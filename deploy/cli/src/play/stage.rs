@@ -21,6 +21,11 @@ const BEGINS: Timestamp = Timestamp::from_millis(1_793_005_200_000);
 /// Everything random comes from it.
 const SEED: u64 = 1;
 
+/// So many minutes before its release pipeline succeeds a commit was authored.
+const WRITTEN: i64 = 30;
+/// So many minutes a release pipeline takes.
+const BUILT: i64 = 5;
+
 /// A world, and what has happened in it.
 pub(super) struct Stage {
     site: Embedded,
@@ -85,6 +90,8 @@ impl Stage {
         let pipeline = app.releases().first().ok_or_else(|| anyhow!("{} has no release pipeline", app.name()))?;
         self.releases += 1;
         let now = self.site.look(|simulation| simulation.world().time());
+        let before = |minutes: i64| Timestamp::from_millis(now.as_millis() - Span::from_minutes(minutes).as_millis());
+        let (authored, began) = (before(WRITTEN), before(BUILT));
         let event = json!({
             "version": "0",
             "id": format!("00000000-0000-4000-9000-{:012}", self.releases),
@@ -97,10 +104,11 @@ impl Stage {
             "detail": {
                 "pipeline": pipeline.name(),
                 "execution-id": format!("00000000-0000-4000-8000-{:012}", self.releases),
-                "start-time": now.to_string(),
+                "start-time": began.to_string(),
                 "execution-trigger": {
                     "author-display-name": "Mary Major",
                     "commit-message": message.unwrap_or("A change"),
+                    "author-date": authored.to_string(),
                     "branch-name": "main",
                     "commit-id": revision,
                 },

@@ -185,7 +185,9 @@ async fn whatever_is_logged_during_a_call_carries_run_target_and_attempt_and_no_
     let log = Log::default();
     let writer = log.clone();
     let subscriber =
-        manifold_aws::telemetry::subscriber(tracing::level_filters::LevelFilter::TRACE, move || writer.clone());
+        manifold_aws::telemetry::subscriber(tracing::level_filters::LevelFilter::TRACE, String::new(), move || {
+            writer.clone()
+        });
     let (run, planned) = (run(), planned());
     engine.start(order(&run, &planned)).with_subscriber(subscriber).await.unwrap();
     let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();

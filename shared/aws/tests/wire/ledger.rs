@@ -158,7 +158,7 @@ fn one_of_each() -> Vec<(Key, Item)> {
         ..Posting::default()
     };
     let newest = Newest { run: run(), released_at: at("2026-10-26T13:49:39Z") };
-    let queues = AppQueue { current: Some(run()), next: None, newest: Some(newest) };
+    let queues = AppQueue { current: Some(run()), next: None, newest: Some(newest), failing: None };
     let pace = Pace { cuts: 1, rate: 2_500, since: at("2026-10-26T13:49:40.208Z"), given: 7 };
     let head = Head::open(
         run(),

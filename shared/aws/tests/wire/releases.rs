@@ -1,7 +1,8 @@
 //! CodePipeline in the hub account.
 
 use manifold_aws::releases::CodePipelineReleases;
-use manifold_core::release::{Revision, Trigger};
+use manifold_core::release::{Revision, Stage, Trigger};
+use manifold_core::time::Timestamp;
 use manifold_ports::releases::{Details, ReleaseError, Releases};
 use serde_json::{Value, json};
 
@@ -45,6 +46,7 @@ fn config(action: &str) -> Revision {
         author: None,
         repository: None,
         reference: None,
+        authored_at: None,
     }
 }
 
@@ -56,13 +58,20 @@ async fn a_release_is_told_with_its_source_actions_author_repository_and_branch(
     stub.json(
         "ListActionExecutions",
         json!({"actionExecutionDetails": [
-            {"actionName": "Build", "input": {"actionTypeId": kind("Build")},
+            {"actionName": "Everywhere", "stageName": "Rollout", "status": "InProgress", "startTime": 1_761_486_800.0,
+                "lastUpdateTime": 1_761_486_810.0, "input": {"actionTypeId": kind("Invoke")}},
+            {"actionName": "Test", "stageName": "Build", "status": "Succeeded", "startTime": 1_761_486_650.25,
+                "lastUpdateTime": 1_761_486_790.0, "input": {"actionTypeId": kind("Test")}},
+            {"actionName": "Build", "stageName": "Build", "status": "Failed", "startTime": 1_761_486_640.0,
+                "lastUpdateTime": 1_761_486_700.0, "input": {"actionTypeId": kind("Build")},
                 "output": {"outputArtifacts": [{"name": "SourceArtifact"}]}},
-            {"actionName": "GitHub", "input": {"actionTypeId": kind("Source"),
+            {"actionName": "GitHub", "stageName": "Source", "status": "Succeeded", "startTime": 1_761_486_600.0,
+                "lastUpdateTime": 1_761_486_620.5, "input": {"actionTypeId": kind("Source"),
                     "configuration": {"FullRepositoryId": "acme/web", "BranchName": "main"}},
                 "output": {"outputArtifacts": [{"name": "SourceArtifact"}],
-                    "outputVariables": {"AuthorDisplayName": "Jane Doe", "AuthorEmail": "jane@example.com"}}},
-            {"actionName": "Settings", "input": {"actionTypeId": kind("Source")},
+                    "outputVariables": {"AuthorDisplayName": "Jane Doe", "AuthorDate": "2025-10-26T13:40:08Z", "AuthorEmail": "jane@example.com"}}},
+            {"actionName": "Settings", "stageName": "Source", "status": "Succeeded", "startTime": 1_761_486_601.0,
+                "lastUpdateTime": 1_761_486_602.0, "input": {"actionTypeId": kind("Source")},
                 "output": {"outputArtifacts": [{"name": "Config"}]}},
         ]}),
     );
@@ -74,9 +83,18 @@ async fn a_release_is_told_with_its_source_actions_author_repository_and_branch(
         author: Some("Jane Doe".to_owned()),
         repository: Some("acme/web".to_owned()),
         reference: Some("main".to_owned()),
+        authored_at: Timestamp::parse_rfc3339("2025-10-26T13:40:08Z"),
     };
+    let stage = |name: &str, began, ended| Stage {
+        name: name.to_owned(),
+        began: Timestamp::from_millis(began),
+        ended: Timestamp::from_millis(ended),
+    };
+    // One that goes on is none yet.
+    let source = stage("Source", 1_761_486_600_000, 1_761_486_620_500);
+    let stages = vec![source, stage("Build", 1_761_486_640_000, 1_761_486_790_000)];
     let details = describe(&stub).await.unwrap();
-    assert_eq!(details, Details { revisions: vec![web, config("Settings")], trigger: trigger() });
+    assert_eq!(details, Details { revisions: vec![web, config("Settings")], trigger: trigger(), stages });
 
     let sent = stub.only("GetPipelineExecution");
     assert_eq!(sent.body(), json!({"pipelineName": "web-release", "pipelineExecutionId": EXECUTION}));
@@ -103,7 +121,7 @@ async fn an_artifacts_name_stands_for_its_action_where_actions_may_not_be_read()
 async fn a_release_without_revisions_says_so() {
     let stub = Stub::start().await;
     stub.json("GetPipelineExecution", execution(&json!([])));
-    assert_eq!(describe(&stub).await.unwrap(), Details { revisions: Vec::new(), trigger: trigger() });
+    assert_eq!(describe(&stub).await.unwrap(), Details { trigger: trigger(), ..Details::default() });
 }
 
 #[tokio::test]

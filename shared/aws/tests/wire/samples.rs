@@ -68,9 +68,12 @@ pub(crate) fn release() -> Release {
             author: None,
             repository: Some(String::new()),
             reference: None,
+            authored_at: None,
         }),
         trigger: Trigger { kind: Some("Webhook".to_owned()), detail: None },
         released_at: at("2026-10-26T13:49:39Z"),
+        started_at: None,
+        stages: Vec::new(),
     }
 }
 

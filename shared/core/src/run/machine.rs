@@ -15,6 +15,7 @@ use super::target::{Claim, GaveUp, Heard, PastAttempt, Reason, ReasonSource, Tar
 use crate::control::{Answer, Command, Decision, Mark, Order, Origin, Request, Who};
 use crate::engine::Subject;
 use crate::event::PipelineState;
+use crate::figures::{self, Failing, Figure};
 use crate::ids::{AppName, Attempt, ExecutionId, Nonce, RunId, TargetKey};
 use crate::known::{Good, Known};
 use crate::ledger::Opening;
@@ -43,6 +44,9 @@ pub struct AppQueue {
     pub next: Option<RunId>,
     /// The newest release that was ever taken in: an older one that arrives late never follows it.
     pub newest: Option<Newest>,
+    /// That the newest change failed, and nothing good came since: what the time to restore is counted from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failing: Option<Failing>,
 }
 
 /// The newest release of an app.
@@ -324,6 +328,8 @@ pub struct Step {
     pub opening: Option<Opening>,
     /// What to do once the changes are committed.
     pub effects: Vec<Effect>,
+    /// What is measured once the changes are committed: by whoever committed them, and never again.
+    pub figures: Vec<Figure>,
 }
 
 /// A run in memory: its head, its app's queue and those of its targets that the events at hand concern.
@@ -336,6 +342,8 @@ pub struct Run {
     changed: BTreeSet<TargetKey>,
     known: BTreeMap<TargetKey, Known>,
     learnt: BTreeSet<TargetKey>,
+    succeeded: BTreeSet<TargetKey>,
+    at: Option<Timestamp>,
     decisions: Vec<Decision>,
     opening: Option<Opening>,
     effects: BTreeSet<Effect>,
@@ -391,6 +399,8 @@ impl Run {
             changed: BTreeSet::new(),
             known: BTreeMap::new(),
             learnt: BTreeSet::new(),
+            succeeded: BTreeSet::new(),
+            at: None,
             decisions: Vec::new(),
             opening: None,
             effects: BTreeSet::new(),
@@ -500,6 +510,7 @@ impl Run {
     /// Takes one event in.
     #[must_use]
     pub fn step(mut self, event: Event, now: Timestamp) -> (Self, Told) {
+        self.at = Some(now);
         let told = match event {
             Event::Activated => self.activate(now),
             Event::Claim { planned, attempt, nonce, lease } => self.claim(&planned, attempt, nonce, lease, now),
@@ -521,6 +532,14 @@ impl Run {
     /// What changed since [`Run::load`], and what follows.
     pub fn finish(mut self) -> Step {
         let (head, queue) = self.before;
+        let succeeded: Vec<&Target> = self.succeeded.iter().filter_map(|key| self.targets.get(key)).collect();
+        // Without an event nothing has happened.
+        let figures = self.at.map_or_else(Vec::new, |at| {
+            let failing = self.queue.failing.take();
+            let measured = figures::told(head.as_ref(), &self.head, failing, &succeeded, at);
+            self.queue.failing = measured.failing;
+            measured.figures
+        });
         let is_new = head.is_none();
         let is_open = self.head.verdict().is_none();
         let is_changed = head.as_ref() != Some(&self.head) || !self.changed.is_empty();
@@ -543,6 +562,7 @@ impl Run {
             known: self.learnt.iter().filter_map(|key| known.remove(key)).collect(),
             opening: self.opening,
             effects: effects.into_iter().collect(),
+            figures,
         }
     }
 
@@ -1148,6 +1168,7 @@ impl Run {
         }
         if after == Status::Ended(Outcome::Succeeded) && before != after {
             self.learn(&target, now);
+            self.succeeded.insert(target.key.clone());
         }
         if let Some(unlocked) = self.settle_head(now) {
             target.unlocked = Some(match target.unlocked {
@@ -1162,7 +1183,7 @@ impl Run {
     /// Notes what the target has now.
     fn learn(&mut self, target: &Target, now: Timestamp) {
         let Some(fingerprint) = target.fingerprint.clone() else { return };
-        let release = target.release.as_deref().unwrap_or(&self.head.release).clone();
+        let release = target.release.as_deref().unwrap_or(&self.head.release).clone().through(Vec::new());
         let at = target.ended_at().unwrap_or(now);
         // Where there was nothing to do, nothing was started: what is there came with an execution before.
         let execution = target.execution.clone().filter(|_| !target.already);

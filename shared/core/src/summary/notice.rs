@@ -91,6 +91,7 @@ mod tests {
                 author: None,
                 repository: None,
                 reference: None,
+                authored_at: None,
             }),
             words: "About to go out".to_owned(),
         }

@@ -71,6 +71,8 @@ pub(crate) fn release(source: &str, released_at: Timestamp) -> Release {
         revision: None,
         trigger: Trigger::default(),
         released_at,
+        started_at: None,
+        stages: Vec::new(),
     }
 }
 

@@ -103,6 +103,7 @@ fn revision() -> Revision {
         author: Some("Jane Doe".to_owned()),
         repository: Some("octo-org/web".to_owned()),
         reference: Some("main".to_owned()),
+        authored_at: None,
     }
 }
 
@@ -164,6 +165,8 @@ impl Story {
             revision: fleet.revision,
             trigger: Trigger { kind: Some("StartPipelineExecution".to_owned()), detail: who },
             released_at: Timestamp::parse_rfc3339("2026-10-26T13:49:12Z").unwrap(),
+            started_at: None,
+            stages: Vec::new(),
         };
         let queue = AppQueue { current, ..AppQueue::default() };
         let wanted = Wanted { origin: fleet.origin, ..Wanted::release(run_id("this one"), app(), release, &plan) };

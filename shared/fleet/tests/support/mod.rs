@@ -40,9 +40,12 @@ pub(crate) fn release() -> Release {
             author: Some("Jane Doe".to_owned()),
             repository: Some("shop/web".to_owned()),
             reference: Some("main".to_owned()),
+            authored_at: None,
         }),
         trigger: Trigger::default(),
         released_at: Timestamp::from_millis(1_700_000_000_000),
+        started_at: None,
+        stages: Vec::new(),
     }
 }
 
