@@ -394,6 +394,12 @@ impl Build {
         arn(&self.place, &format!("build/{}", self.id))
     }
 
+    /// The phase that it is in, `COMPLETED` when it has ended.
+    #[must_use]
+    pub fn phase(&self) -> &'static str {
+        self.phases.last().map_or("SUBMITTED", |phase| phase.kind)
+    }
+
     fn uuid(&self) -> &str {
         self.id.rsplit(':').next().unwrap_or_default()
     }
@@ -485,7 +491,7 @@ impl Build {
             "project-name": self.project,
             "build-id": self.arn(),
             "additional-information": self.information(),
-            "current-phase": self.phases.last().map(|phase| phase.kind),
+            "current-phase": self.phase(),
             "current-phase-context": "[]",
             "version": "1",
         });
@@ -532,7 +538,7 @@ impl Build {
             "buildNumber": self.number,
             "startTime": epoch(self.started_at),
             "endTime": self.ended_at.map(epoch),
-            "currentPhase": self.phases.last().map(|phase| phase.kind),
+            "currentPhase": self.phase(),
             "buildStatus": self.status,
             "sourceVersion": self.source_version,
             "resolvedSourceVersion": self.resolved(),
