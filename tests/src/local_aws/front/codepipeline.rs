@@ -255,7 +255,8 @@ impl Pipelines {
     }
 
     /// The time of an account.
-    pub(super) fn now(&self, account: &str) -> Timestamp {
+    #[must_use]
+    pub fn now(&self, account: &str) -> Timestamp {
         self.lock().now(account)
     }
 
