@@ -95,7 +95,7 @@ pub struct Setting {
     pub denied: BTreeSet<String>,
     /// A failing action's own event never arrives: EventBridge gets these events by best effort.
     pub no_action_events: bool,
-    /// No event of a target's pipeline arrives: they are best effort.
+    /// No event of a target arrives, whatever its engine: most are best effort.
     pub no_events: bool,
     /// The answer to every n-th call that changes something is lost, although the call was carried out.
     pub lose_answers: Option<u64>,

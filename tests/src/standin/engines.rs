@@ -47,7 +47,7 @@ impl State {
     /// What became due until now, on its way to the hub.
     pub(super) fn advance_engines(&mut self) -> Vec<Emitted> {
         let now = self.clock.now();
-        let events = self.engines.advance(now).into_iter();
+        let events = self.engines.advance(now).into_iter().filter(|_| !self.setting.no_events);
         events.map(|event| Emitted { body: event.to_string(), due: now.plus(FORWARDING) }).collect()
     }
 }

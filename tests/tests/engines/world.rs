@@ -196,6 +196,14 @@ async fn events_are_lost_for_a_target_as_long_as_a_story_says() {
 }
 
 #[tokio::test]
+async fn no_event_arrives_where_none_does() {
+    let stage = set(Setting { no_events: true, ..Setting::default() }, everything()).await;
+    stage.codebuild().start_build().project_name("web-deploy").send().await.unwrap();
+    assert_eq!(stage.settle(), Vec::<serde_json::Value>::new());
+    assert_eq!(stage.engines(|engines| engines.codebuild.builds()[0].status), "SUCCEEDED");
+}
+
+#[tokio::test]
 async fn nothing_moves_before_it_is_due_and_by_steps_only_what_is_meant() {
     let stage = set(Setting::default(), everything()).await;
     let start = async || {
