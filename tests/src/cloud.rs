@@ -302,6 +302,14 @@ impl Cloud {
             if due.is_none() && self.standin.open_runs() == 0 {
                 return;
             }
+            if let Some(change) = self.standin.next_change()
+                && change <= self.next_tick
+                && due.is_none_or(|due| change <= due)
+            {
+                self.clock.skip_to(change);
+                self.take_in();
+                continue;
+            }
             match due.is_none_or(|due| self.next_tick < due) {
                 true => {
                     self.clock.skip_to(self.next_tick);

@@ -10,11 +10,13 @@
 //! | `sqs` | SQS, four queues | SQS API reference |
 //! | `sts` | STS `AssumeRole` | STS API reference |
 //! | `codepipeline` | CodePipeline in the hub and in every target | CodePipeline API reference and User Guide |
+//! | `engines` | CodeBuild, CodeDeploy and CloudFormation in every target | see [`crate::wire::engines`] |
 //! | `secrets` | Secrets Manager and Parameter Store | their API references |
 //! | `slack` | Slack's Web API and incoming webhooks | docs.slack.dev |
 
 pub mod codepipeline;
 pub(crate) mod dynamodb;
+mod engines;
 mod events;
 mod secrets;
 pub mod slack;
@@ -38,9 +40,10 @@ use serde_json::{Map, Value, json};
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 
-use crate::wire::json_error;
+use crate::wire::engines::Engines;
 use crate::wire::signature::{self, Scope};
 use crate::wire::slack::Workspace;
+use crate::wire::{json_error, uuid_of as uuid};
 
 /// The account that Manifold runs in.
 pub const HUB_ACCOUNT: &str = "111122223333";
@@ -92,7 +95,7 @@ pub struct Setting {
     pub denied: BTreeSet<String>,
     /// A failing action's own event never arrives: EventBridge gets these events by best effort.
     pub no_action_events: bool,
-    /// No event of a target's pipeline arrives: they are best effort.
+    /// No event of a target arrives, whatever its engine: most are best effort.
     pub no_events: bool,
     /// The answer to every n-th call that changes something is lost, although the call was carried out.
     pub lose_answers: Option<u64>,
@@ -134,6 +137,7 @@ pub(crate) struct State {
     pub(crate) queues: sqs::Mailboxes,
     pub(crate) sessions: sts::Sessions,
     pub(crate) pipelines: codepipeline::Pipelines,
+    pub(crate) engines: Engines,
     pub(crate) slack: Workspace,
     uri: String,
     changes: u64,
@@ -190,6 +194,7 @@ impl StandIn {
             queues: sqs::Mailboxes::default(),
             sessions: sts::Sessions::default(),
             pipelines: codepipeline::Pipelines::default(),
+            engines: Engines::default(),
             uri: server.uri(),
             changes: 0,
             lost: BTreeMap::new(),
@@ -218,6 +223,12 @@ impl StandIn {
         Clients::new(config)
     }
 
+    /// Its URL, without a slash at the end: the endpoint of every service.
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.server.uri()
+    }
+
     /// The base of Slack's Web API.
     #[must_use]
     pub fn slack_url(&self) -> String {
@@ -236,10 +247,25 @@ impl StandIn {
         std::mem::take(&mut lock(&self.state).queues.mail)
     }
 
-    /// Takes the events that were emitted since the last time.
+    /// Takes the events that were emitted since the last time, those included of what became due in CodeBuild, CodeDeploy
+    /// and CloudFormation until now.
     #[must_use]
     pub fn take_events(&self) -> Vec<Emitted> {
-        std::mem::take(&mut lock(&self.state).pipelines.emitted)
+        let mut state = lock(&self.state);
+        let mut events = std::mem::take(&mut state.pipelines.emitted);
+        events.extend(state.advance_engines());
+        events
+    }
+
+    /// Looks at CodeBuild, CodeDeploy and CloudFormation, or says what will happen there.
+    pub fn engines<T>(&self, look: impl FnOnce(&mut Engines) -> T) -> T {
+        look(&mut lock(&self.state).engines)
+    }
+
+    /// When the next thing happens by itself in CodeBuild, CodeDeploy or CloudFormation.
+    #[must_use]
+    pub fn next_change(&self) -> Option<Timestamp> {
+        lock(&self.state).engines.next_at()
     }
 
     /// What was asked that nobody should ask.
@@ -343,6 +369,9 @@ impl State {
         if service == "sts" {
             return self.sts(operation, &caller, request);
         }
+        if Engines::serves(service) {
+            return self.engine(service, operation, &caller, request);
+        }
         let version = match service {
             "dynamodb" | "sqs" => "application/x-amz-json-1.0",
             _ => "application/x-amz-json-1.1",
@@ -389,6 +418,13 @@ impl State {
                 | "dynamodb.TransactWriteItems"
                 | "sqs.SendMessageBatch"
                 | "codepipeline.StartPipelineExecution"
+                | "codebuild.StartBuild"
+                | "codebuild.StopBuild"
+                | "codedeploy.CreateDeployment"
+                | "codedeploy.StopDeployment"
+                | "cloudformation.CreateChangeSet"
+                | "cloudformation.ExecuteChangeSet"
+                | "cloudformation.CancelUpdateStack"
         );
         let Some(every) = self.setting.lose_answers.filter(|_| changes) else { return false };
         self.changes += 1;
@@ -411,12 +447,16 @@ fn operation(request: &Request) -> String {
     }
     let target = header(request, "x-amz-target");
     let Some((service, operation)) = target.split_once('.') else {
-        return format!("sts.{}", sts::form(request).get("Action").map_or("none", String::as_str));
+        let scope = signature::scope(header(request, "authorization"));
+        let service = scope.map_or_else(|_| "sts".to_owned(), |scope| scope.service);
+        return format!("{service}.{}", sts::form(request).get("Action").map_or("none", String::as_str));
     };
     let service = match service {
         "DynamoDB_20120810" => "dynamodb",
         "AmazonSQS" => "sqs",
         "CodePipeline_20150709" => "codepipeline",
+        "CodeBuild_20161006" => "codebuild",
+        "CodeDeploy_20141006" => "codedeploy",
         "secretsmanager" => "secretsmanager",
         "AmazonSSM" => "ssm",
         other => other,
@@ -453,9 +493,4 @@ fn error(status: u16, code: &str, message: &str, more: &Value) -> ResponseTempla
         body.extend(more.clone());
     }
     ResponseTemplate::new(status).set_body_json(body)
-}
-
-/// An id of the form of a UUID, made from a number.
-fn uuid(kind: u16, number: u64) -> String {
-    format!("{kind:08x}-0000-4000-8000-{number:012x}")
 }

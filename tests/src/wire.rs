@@ -4,10 +4,14 @@
 //! | module | holds |
 //! |---|---|
 //! | [`signature`] | the credential scope of a signed request |
+//! | [`engines`] | CodeBuild, CodeDeploy and CloudFormation, as machines of state |
 //! | [`events`] | CodePipeline's events, as EventBridge gets them |
+//! | `shape` | what the body of a request must look like |
 //! | [`slack`] | a Slack workspace that refuses what Slack refuses |
 
+pub mod engines;
 pub mod events;
+pub(crate) mod shape;
 pub mod signature;
 pub mod slack;
 
@@ -36,6 +40,11 @@ pub fn uuid(nonce: &Nonce) -> String {
     let digits = nonce.to_string();
     let part = |from: usize, to: usize| digits.get(from..to).unwrap_or_default();
     format!("{}-{}-{}-{}-{}", part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32))
+}
+
+/// An id of the form of a UUID, made from a number.
+pub(crate) fn uuid_of(kind: u16, number: u64) -> String {
+    format!("{kind:08x}-0000-4000-8000-{number:012x}")
 }
 
 /// RFC 3339 in UTC with milliseconds, such as `2026-10-26T13:49:39.208Z`.

@@ -1,9 +1,10 @@
-//! What stands before the emulator of the local AWS: one HTTP server, to which `AWS_ENDPOINT_URL_CODEPIPELINE`,
-//! `AWS_ENDPOINT_URL_STS` and the base URL of Slack point.
+//! What stands before the emulator of the local AWS: one HTTP server, to which `AWS_ENDPOINT_URL_CODEPIPELINE`, those of
+//! the other engines, `AWS_ENDPOINT_URL_STS` and the base URL of Slack point.
 //!
-//! It plays CodePipeline, which the emulator lacks, and Slack. Everything else is passed on as it is, and what STS
-//! answers is remembered: whoever calls CodePipeline later is known by the session, and may do what the emulator's IAM
-//! says that the role *and* the session policy allow.
+//! It plays CodePipeline, CodeBuild and CodeDeploy, which the emulator lacks, the stacks of CloudFormation that a story
+//! declares, because the emulator tells no events of its own, and Slack. Everything else is passed on as it is, and what
+//! STS answers is remembered: whoever calls what is played later is known by the session, and may do what the emulator's
+//! IAM says that the role *and* the session policy allow.
 //!
 //! One front serves many tests at once. All state, faults and counts belong to an account, or to a workspace of Slack,
 //! and no two tests share one.
@@ -36,17 +37,19 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use manifold_aws::clock::SystemClock;
+use manifold_core::ids::TargetKey;
 use manifold_ports::clock::Clock;
 use reqwest::Url;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
-use self::codepipeline::{Call, Need, Pipelines, Refusal};
+use self::codepipeline::{Call, Pipelines, Refusal};
 use self::faults::{Fault, Faults, Lost};
 use self::hazards::{Hazard, Hazards, Met};
 use self::identity::{Caller, Sessions};
 use self::upstream::{Decision, Upstream};
 use crate::local_aws::processes::{self, Process};
+use crate::wire::engines::{self, Engines, Need};
 use crate::wire::signature::{Scope, scope};
 use crate::wire::{json_error, slack, uuid};
 
@@ -67,6 +70,7 @@ struct Shared {
     address: SocketAddr,
     upstream: Upstream,
     pipelines: Pipelines,
+    engines: Mutex<Engines>,
     faults: Faults,
     hazards: Hazards,
     sessions: Sessions,
@@ -114,6 +118,7 @@ impl Front {
             address,
             upstream: Upstream::new(aws_url),
             pipelines: Pipelines::default(),
+            engines: Mutex::default(),
             faults: Faults::default(),
             hazards: Hazards::default(),
             sessions: Sessions::default(),
@@ -152,6 +157,19 @@ impl Front {
     #[must_use]
     pub fn pipelines(&self) -> &Pipelines {
         &self.shared.pipelines
+    }
+
+    /// CodeBuild, CodeDeploy, and the stacks of CloudFormation that a story declares. Looks at them, or changes them.
+    pub fn engines<T>(&self, look: impl FnOnce(&mut Engines) -> T) -> T {
+        look(&mut lock(&self.shared.engines))
+    }
+
+    /// Moves every build, deployment and stack in these accounts by one step, as [`Pipelines::advance`] does. Says how
+    /// many moved.
+    pub fn advance_engines(&self, accounts: &[&str]) -> usize {
+        let step =
+            |account: &&str| self.engines(|engines| engines.step(&[*account], self.shared.pipelines.now(account)));
+        accounts.iter().map(step).sum()
     }
 
     /// What goes wrong on request.
@@ -195,7 +213,7 @@ impl Front {
         lock(&self.shared.calls).get(account).cloned().unwrap_or_default()
     }
 
-    /// What CodePipeline has refused to callers of an account, in order: `service.operation: code: message`. Faults on
+    /// What CodePipeline and the engines have refused to callers of an account, in order: `service.operation: code: message`. Faults on
     /// request are not among them.
     #[must_use]
     pub fn refusals(&self, account: &str) -> Vec<String> {
@@ -394,6 +412,31 @@ impl Shared {
                     }
                 }
             }
+        } else if self.plays(&account, &scope, &operation, &asked) {
+            let answered = match caller {
+                Ok(_) if self.faults.is_disabled(&account, &scope.region) => Err(identity::invalid_token()),
+                Ok(caller) => self.engine(&caller, &scope, &operation, &asked.body).await,
+                Err(refusal) => Err(refusal),
+            };
+            let reply = match answered {
+                Ok(reply) if reply.is_lost => return connection_closed(),
+                Ok(reply) => reply,
+                Err(Refusal { code, message }) => {
+                    lock(&self.refusals).entry(account).or_default().push(format!("{name}: {code}: {message}"));
+                    // Query services call it by its short name.
+                    let code = if asked.is_form() { code.trim_end_matches("Exception") } else { &code };
+                    return asked.error(StatusCode::BAD_REQUEST, code, &message);
+                }
+            };
+            if let Some((code, message)) = &reply.error {
+                let refusal = format!("{name}: {code}: {message}");
+                if reply.is_violation {
+                    lock(&self.troubles).push(refusal.clone());
+                }
+                lock(&self.refusals).entry(account).or_default().push(refusal);
+            }
+            let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            plain(status, reply.content_type, reply.body)
         } else if scope.service != "sts" && self.faults.is_disabled(&account, &scope.region) {
             let Refusal { code, message } = identity::invalid_token();
             asked.error(StatusCode::BAD_REQUEST, &code, &message)
@@ -454,6 +497,40 @@ impl Shared {
         self.pipelines.call(&call)
     }
 
+    /// Whether a call is of an engine that is played here: of CloudFormation only what is about a declared stack.
+    fn plays(&self, account: &str, scope: &Scope, operation: &str, asked: &Asked) -> bool {
+        if !Engines::serves(&scope.service) {
+            return false;
+        }
+        let Some(place) = place(account, &scope.region) else { return scope.service != "cloudformation" };
+        let call = engines::Call {
+            place: &place,
+            caller: "",
+            service: &scope.service,
+            operation,
+            body: &asked.body,
+            now: self.pipelines.now(account),
+        };
+        scope.service != "cloudformation" || lock(&self.engines).has_stack(&call)
+    }
+
+    async fn engine(
+        &self,
+        caller: &Caller,
+        scope: &Scope,
+        operation: &str,
+        body: &Bytes,
+    ) -> Result<engines::Reply, Refusal> {
+        let place = place(&caller.account, &scope.region).ok_or_else(identity::invalid_token)?;
+        let now = self.pipelines.now(&caller.account);
+        let call = engines::Call { place: &place, caller: &caller.arn, service: &scope.service, operation, body, now };
+        let needs = lock(&self.engines).needs(&call);
+        for need in &needs {
+            self.authorize(caller, need).await?;
+        }
+        Ok(lock(&self.engines).answer(&call))
+    }
+
     /// The role and the session's policy must both allow it (IAM User Guide, "Policy evaluation logic").
     async fn authorize(&self, caller: &Caller, need: &Need) -> Result<(), Refusal> {
         let internal = |why: String| Refusal::new(INTERNAL, &why);
@@ -481,6 +558,10 @@ impl Shared {
 
 /// The code of what is the front's own fault.
 const INTERNAL: &str = "InternalFailure";
+
+fn place(account: &str, region: &str) -> Option<TargetKey> {
+    Some(TargetKey { account: account.parse().ok()?, region: region.parse().ok()? })
+}
 
 fn article(word: &str) -> &'static str {
     if word.starts_with('i') { "an" } else { "a" }

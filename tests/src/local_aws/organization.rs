@@ -53,7 +53,7 @@ const FUNCTIONS: [&str; 5] = ["dispatch", "deploy", "collect", "summarize", "swe
 const OPERATOR_ROLE: &str = "OrganizationAccountAccessRole";
 
 /// The services that the front answers for, or changes the answers of.
-const FRONTED: [&str; 3] = ["CODEPIPELINE", "STS", "EVENTBRIDGE"];
+const FRONTED: [&str; 6] = ["CODEPIPELINE", "CODEBUILD", "CODEDEPLOY", "CLOUDFORMATION", "STS", "EVENTBRIDGE"];
 
 /// To install is the hardest work that the emulator has: with more at once, the command's calls would time out.
 static INSTALLATIONS: Semaphore = Semaphore::const_new(2);
@@ -588,7 +588,7 @@ impl Organization {
     /// Moves every execution by one step and delivers what is told of it, as the weather lets. Returns how many moved.
     pub async fn advance(&self) -> usize {
         let pipelines = self.front().pipelines();
-        let mut moved = pipelines.advance(&self.members());
+        let mut moved = pipelines.advance(&self.members()) + self.front().advance_engines(&self.members());
         if self.retries {
             let executions = self.members().into_iter().flat_map(|account| pipelines.executions(account));
             for failed in executions.filter(|each| each.status == Status::Failed && each.attempt == 1) {
@@ -596,12 +596,18 @@ impl Organization {
                 moved += 1;
             }
         }
-        let events: Vec<Value> = self.members().iter().flat_map(|account| pipelines.take_events(account)).collect();
+        let take_events = |account: &&str| {
+            let mut events = pipelines.take_events(account);
+            events.extend(self.front().engines(|engines| engines.take_events_of(account)));
+            events
+        };
+        let events: Vec<Value> = self.members().iter().flat_map(take_events).collect();
         self.note(&events, |told| &mut told.happened);
         let mut count = events.len();
         // An execution that was started since the events were taken is not over either.
         let mut executions = self.members().into_iter().flat_map(|account| pipelines.executions(account));
-        let are_over = executions.all(|each| !matches!(each.status, Status::InProgress | Status::Stopping));
+        let are_over = executions.all(|each| !matches!(each.status, Status::InProgress | Status::Stopping))
+            && !self.front().engines(|engines| engines.are_busy(&self.members()));
         match self.weather {
             Weather::Fair => self.deliver(&events).await,
             Weather::Doubled => {
@@ -643,7 +649,8 @@ impl Organization {
     async fn deliver_backwards(&self, events: Vec<Value>) {
         let mut left: BTreeMap<String, Vec<Value>> = BTreeMap::new();
         for event in events {
-            left.entry(event["detail"]["execution-id"].to_string()).or_default().push(event);
+            let subject = ["execution-id", "build-id", "deploymentId", "stack-id"].map(|id| &event["detail"][id]);
+            left.entry(format!("{subject:?}")).or_default().push(event);
         }
         loop {
             let last: Vec<Value> = left.values_mut().filter_map(Vec::pop).collect();

@@ -24,7 +24,7 @@ const RELEASE_PIPELINE: &str = "web-release";
 /// How many requests a throttling engine refuses.
 const THROTTLED_REQUESTS: u32 = 2;
 /// How long an event takes from the target's Region to the hub.
-const FORWARDING: Span = Span::from_seconds(1);
+pub(super) const FORWARDING: Span = Span::from_seconds(1);
 
 /// An execution in a target.
 #[derive(Debug, Clone)]

@@ -57,12 +57,17 @@ impl Session {
     pub fn allows(&self, action: &str, resource: &str) -> bool {
         let statements = self.policy["Statement"].as_array().map(Vec::as_slice).unwrap_or_default();
         statements.iter().any(|statement| {
-            let actions = statement["Action"].as_array().map(Vec::as_slice).unwrap_or_default();
             statement["Effect"] == "Allow"
-                && actions.iter().any(|allowed| allowed == action)
-                && statement["Resource"].as_str().is_some_and(|pattern| wildcard::fits(pattern, resource))
+                && each(&statement["Action"]).any(|allowed| allowed == action)
+                && each(&statement["Resource"]).any(|pattern| wildcard::fits(pattern, resource))
         })
     }
+}
+
+/// What a policy spells as one text or as a list of them.
+fn each(value: &Value) -> impl Iterator<Item = &str> {
+    let list = value.as_array().map(Vec::as_slice).unwrap_or_default();
+    list.iter().filter_map(Value::as_str).chain(value.as_str())
 }
 
 fn session_token(key: &str) -> String {

@@ -68,7 +68,12 @@ impl Emulator {
 
     /// The role's policies allow it on every pipeline.
     pub(crate) fn allow(&self, role: &str, action: &str) {
-        self.known.lock().unwrap().allowed.insert((role.to_owned(), format!("codepipeline:{action}")));
+        self.allow_action(role, &format!("codepipeline:{action}"));
+    }
+
+    /// The role's policies allow it on everything: an action with its service.
+    pub(crate) fn allow_action(&self, role: &str, action: &str) {
+        self.known.lock().unwrap().allowed.insert((role.to_owned(), action.to_owned()));
     }
 
     /// The role's policies deny it.

@@ -5,6 +5,7 @@
 
 mod codepipeline;
 mod emulator;
+mod engines;
 mod events;
 mod faults;
 mod identity;

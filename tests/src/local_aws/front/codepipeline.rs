@@ -30,6 +30,8 @@ pub use definition::{
 pub use line::{Execution, Status};
 use line::{Line, Order, Told};
 
+use crate::wire::engines::Need;
+
 /// How many steps an execution of the longest pipeline takes at most; more are a loop.
 const MOST_STEPS: usize = 10_000;
 
@@ -55,15 +57,6 @@ pub(super) struct Call<'a> {
     /// The caller's ARN.
     pub(super) caller: &'a str,
     pub(super) body: &'a Value,
-}
-
-/// What the caller needs permission for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Need {
-    /// `codepipeline:StartPipelineExecution`.
-    pub(super) action: String,
-    /// The ARN.
-    pub(super) resource: String,
 }
 
 /// The pipelines of all accounts. Clones share them.
@@ -259,6 +252,12 @@ impl Pipelines {
     /// Sets the clock of an account ahead of the host's: events and executions tell its time.
     pub fn set_ahead(&self, account: &str, ahead: Span) {
         self.lock().ahead.insert(account.to_owned(), ahead);
+    }
+
+    /// The time of an account.
+    #[must_use]
+    pub fn now(&self, account: &str) -> Timestamp {
+        self.lock().now(account)
     }
 
     /// Whether an account forgets client request tokens at once. CodePipeline does not say for how long it remembers

@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, HeaderName, header};
 use axum::response::Response;
 use manifold_aws::clients;
 
-use super::codepipeline::Need;
+use crate::wire::engines::Need;
 
 /// Headers that are about one connection only (RFC 9110, "Connection"), or that follow from the body.
 const OF_THE_CONNECTION: [HeaderName; 6] = [

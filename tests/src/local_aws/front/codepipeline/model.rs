@@ -1,54 +1,9 @@
 //! What a request must look like: the shapes of the CodePipeline API reference, with their limits.
-//!
-//! The service itself passes over members that it does not know. They are refused here, because a test that sends one
-//! does not do what it says.
 
 use serde_json::{Map, Value};
 
 use super::Refusal;
-
-/// A shape of the API reference.
-#[derive(Clone, Copy)]
-enum Shape {
-    Text {
-        min: usize,
-        max: usize,
-        allowed: fn(char) -> bool,
-    },
-    /// A UUID in lower case.
-    Execution,
-    OneOf(&'static [&'static str]),
-    Number {
-        min: i64,
-        max: i64,
-    },
-    Truth,
-    List {
-        min: usize,
-        max: usize,
-        of: &'static Self,
-    },
-    Members(&'static [Member]),
-}
-
-#[derive(Clone, Copy)]
-struct Member {
-    name: &'static str,
-    is_required: bool,
-    shape: Shape,
-}
-
-const fn must(name: &'static str, shape: Shape) -> Member {
-    Member { name, is_required: true, shape }
-}
-
-const fn may(name: &'static str, shape: Shape) -> Member {
-    Member { name, is_required: false, shape }
-}
-
-const fn text(min: usize, max: usize) -> Shape {
-    Shape::Text { min, max, allowed: |_| true }
-}
+use crate::wire::shape::{Member, Shape, may, must, problems, text};
 
 /// `PipelineName`, `StageName` and `ActionName`: `[A-Za-z0-9.@\-_]+`.
 const NAME: Shape = Shape::Text { min: 1, max: 100, allowed: |c| c.is_ascii_alphanumeric() || ".@-_".contains(c) };
@@ -92,7 +47,7 @@ const START: &[Member] = &[
         },
     ),
 ];
-const GET_EXECUTION: &[Member] = &[must("pipelineName", NAME), must("pipelineExecutionId", Shape::Execution)];
+const GET_EXECUTION: &[Member] = &[must("pipelineName", NAME), must("pipelineExecutionId", Shape::Uuid)];
 const LIST_EXECUTIONS: &[Member] = &[
     must("pipelineName", NAME),
     may("maxResults", PAGE),
@@ -104,11 +59,11 @@ const LIST_ACTIONS: &[Member] = &[
     may(
         "filter",
         Shape::Members(&[
-            may("pipelineExecutionId", Shape::Execution),
+            may("pipelineExecutionId", Shape::Uuid),
             may(
                 "latestInPipelineExecution",
                 Shape::Members(&[
-                    must("pipelineExecutionId", Shape::Execution),
+                    must("pipelineExecutionId", Shape::Uuid),
                     must("startTimeRange", Shape::OneOf(&["Latest", "All"])),
                 ]),
             ),
@@ -119,13 +74,13 @@ const LIST_ACTIONS: &[Member] = &[
 ];
 const STOP: &[Member] = &[
     must("pipelineName", NAME),
-    must("pipelineExecutionId", Shape::Execution),
+    must("pipelineExecutionId", Shape::Uuid),
     may("abandon", Shape::Truth),
     may("reason", text(0, 200)),
 ];
 /// `JobId`: `[0-9a-f]{8}-[0-9a-f]{4}-…`, as an execution's.
 const JOB_SUCCEEDED: &[Member] = &[
-    must("jobId", Shape::Execution),
+    must("jobId", Shape::Uuid),
     may("continuationToken", text(1, 2048)),
     may(
         "executionDetails",
@@ -137,7 +92,7 @@ const JOB_SUCCEEDED: &[Member] = &[
     ),
 ];
 const JOB_FAILED: &[Member] = &[
-    must("jobId", Shape::Execution),
+    must("jobId", Shape::Uuid),
     must(
         "failureDetails",
         Shape::Members(&[
@@ -160,7 +115,7 @@ const JOB_FAILED: &[Member] = &[
 const RETRY: &[Member] = &[
     must("pipelineName", NAME),
     must("stageName", NAME),
-    must("pipelineExecutionId", Shape::Execution),
+    must("pipelineExecutionId", Shape::Uuid),
     must("retryMode", Shape::OneOf(&["FAILED_ACTIONS", "ALL_ACTIONS"])),
 ];
 
@@ -192,88 +147,8 @@ pub(super) fn check<'a>(operation: &str, body: &'a Value) -> Result<&'a Map<Stri
         "ListTagsForResource" => LIST_TAGS,
         _ => return Err(Refusal::new("UnknownOperationException", &format!("{operation} is not served here"))),
     };
-    let mut problems = Vec::new();
-    Shape::Members(members).check(body, "", &mut problems);
-    match (problems.as_slice(), body.as_object()) {
-        ([], Some(body)) => Ok(body),
-        (problems, _) => {
-            let s = if problems.len() == 1 { "" } else { "s" };
-            let message = format!("{} validation error{s} detected: {}", problems.len(), problems.join("; "));
-            Err(Refusal::new("ValidationException", &message))
-        }
+    match (problems(members, body), body.as_object()) {
+        (None, Some(body)) => Ok(body),
+        (problems, _) => Err(Refusal::new("ValidationException", &problems.unwrap_or_default())),
     }
-}
-
-impl Shape {
-    fn check(self, value: &Value, at: &str, problems: &mut Vec<String>) {
-        let mut fails = |constraint: &str| {
-            let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            problems.push(format!("Value '{shown}' at '{at}' failed to satisfy constraint: {constraint}"));
-        };
-        match (self, value) {
-            (Self::Text { min, max, allowed }, Value::String(text)) => {
-                let length = text.chars().count();
-                if length < min {
-                    fails(&format!("Member must have length greater than or equal to {min}"));
-                } else if length > max {
-                    fails(&format!("Member must have length less than or equal to {max}"));
-                } else if !text.chars().all(allowed) {
-                    fails("Member must satisfy regular expression pattern");
-                }
-            }
-            (Self::Execution, Value::String(text)) if is_uuid(text) => {}
-            (Self::Execution, Value::String(_)) => fails("Member must satisfy regular expression pattern"),
-            (Self::OneOf(values), Value::String(text)) if values.contains(&text.as_str()) => {}
-            (Self::OneOf(values), Value::String(_)) => {
-                fails(&format!("Member must satisfy enum value set: [{}]", values.join(", ")));
-            }
-            (Self::Number { min, max }, Value::Number(number)) => {
-                if !number.as_i64().is_some_and(|number| (min..=max).contains(&number)) {
-                    fails(&format!("Member must have value between {min} and {max}"));
-                }
-            }
-            (Self::Truth, Value::Bool(_)) => {}
-            (Self::List { min, max, of }, Value::Array(items)) => {
-                if !(min..=max).contains(&items.len()) {
-                    fails(&format!("Member must have length between {min} and {max}"));
-                }
-                for (index, item) in (1_usize..).zip(items) {
-                    of.check(item, &format!("{at}.{index}.member"), problems);
-                }
-            }
-            (Self::Members(members), Value::Object(fields)) => {
-                let path = |name: &str| if at.is_empty() { name.to_owned() } else { format!("{at}.{name}") };
-                for member in members {
-                    match fields.get(member.name) {
-                        None | Some(Value::Null) if member.is_required => problems.push(format!(
-                            "Value null at '{}' failed to satisfy constraint: Member must not be null",
-                            path(member.name)
-                        )),
-                        None | Some(Value::Null) => {}
-                        Some(value) => member.shape.check(value, &path(member.name), problems),
-                    }
-                }
-                for name in fields.keys().filter(|name| !members.iter().any(|member| member.name == **name)) {
-                    problems.push(format!("there is no member '{}'", path(name)));
-                }
-            }
-            (
-                Self::Text { .. }
-                | Self::Execution
-                | Self::OneOf(_)
-                | Self::Number { .. }
-                | Self::Truth
-                | Self::List { .. }
-                | Self::Members(_),
-                _,
-            ) => fails("Member must be of another type"),
-        }
-    }
-}
-
-/// `[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`.
-fn is_uuid(text: &str) -> bool {
-    let is_hex = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
-    let parts = text.split('-').collect::<Vec<_>>();
-    parts.iter().map(|part| part.len()).eq([8, 4, 4, 4, 12]) && parts.iter().all(|part| is_hex(part))
 }
