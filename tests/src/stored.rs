@@ -131,9 +131,49 @@ const STEPS: &[Step] = &[
         name: "asked",
         is_now: |left| list(&left["letters"]).iter().any(|letter| is_of(letter, "ask")),
     },
+    Step {
+        story: "engines",
+        name: "preparing",
+        is_now: |left| {
+            let is_made = |cause: &str| cause.contains("is being prepared");
+            any(left, "target", |target| target["reason"]["cause"].as_str().is_some_and(is_made))
+        },
+    },
+    Step {
+        story: "engines",
+        name: "four-engines",
+        is_now: |left| items(left, "target").count() == 4 && seen(left, &["SUCCEEDED", "FAILED"]) >= 2,
+    },
+    Step {
+        story: "engines",
+        name: "already-current",
+        is_now: |left| any(left, "target", |target| target["already"] == true),
+    },
 ];
 
-/// The stories by name. Every version can tell them but `lost`, which needs somebody who asks.
+/// Another engine in each target but the first.
+const FOUR_ENGINES: &str = r#"    engines:
+      - { select: { accounts: dev, regions: eu-west-1 }, engine: { codebuild: { project: web } } }
+      - select: { accounts: prod, regions: us-east-1 }
+        engine:
+          cloudformation:
+            stack: web
+            template: "s3://artifacts/{{ release.revision }}/template.yaml"
+            parameters_file: "s3://artifacts/{{ release.revision }}/parameters.json"
+            capabilities: CAPABILITY_IAM
+            role: web-stack
+      - select: { accounts: prod, regions: eu-west-1 }
+        engine:
+          codedeploy:
+            application: web
+            group: blue-green
+            appspec: "version: {{ parameters.COMMIT }}"
+            config: CodeDeployDefault.ECSAllAtOnce
+            auto_rollback: true
+"#;
+
+/// The stories by name. Every version can tell them but `lost`, which needs somebody who asks, and `engines`, which needs
+/// more than one.
 #[must_use]
 pub fn story(name: &str) -> Story {
     let small = || Story::new().fleet(SMALL_FLEET);
@@ -152,6 +192,10 @@ pub fn story(name: &str) -> Story {
         "retried" => small().fail("prod/eu-west-1=Retried"),
         "denied" => small().fail("prod/us-east-1=AccessDenied"),
         "lost" => small().fail("prod/us-east-1=JobFailed").faults(Faults { lost: 1.0, ..Faults::default() }),
+        "engines" => Story::new()
+            .fleet(SMALL_FLEET.replace("    parameters:\n", &format!("{FOUR_ENGINES}    parameters:\n")))
+            .fail("dev/eu-west-1=JobFailed")
+            .fail("prod/us-east-1=NoChanges"),
         unknown => panic!("there is no story {unknown}"),
     }
 }

@@ -44,6 +44,10 @@ pub struct Summary {
     pub asked_for: u32,
     /// What the run is for.
     pub origin: Origin,
+    /// How many targets' engines said that they have the release already, so that nothing was started. They are among
+    /// `targets`, and succeeded.
+    #[serde(skip_serializing_if = "is_none")]
+    pub already: u32,
     /// How many targets have the release already and were left alone. They are not among `size` and `targets`.
     pub unchanged: u32,
     /// The wave that waits for approval.
@@ -204,6 +208,10 @@ pub struct TargetLine {
     pub reopened_after_close: bool,
 }
 
+fn is_none(count: &u32) -> bool {
+    *count == 0
+}
+
 /// Targets that did not get the release for the same reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CauseGroup {
@@ -253,6 +261,7 @@ impl Summary {
             },
             waits_for: waits_for(head, &lines, targets),
             reopened: head.reopened,
+            already: u32::try_from(targets.iter().filter(|target| target.already).count()).unwrap_or(u32::MAX),
             asked_for: targets.iter().fold(0, |sum, target| sum.saturating_add(target.asked_for)),
             origin: head.origin.clone(),
             unchanged: head.unchanged,

@@ -314,7 +314,8 @@ fn of_target(facts: &Facts, planned: &PlannedTarget, target: Option<&Target>) ->
                 attempt => format!(", in attempt {attempt} of its own account"),
             };
             let learnt = if target.asked_for > 0 { "; asked for, as its event did not arrive" } else { "" };
-            rows.push(("Seen", format!("{} at {}{attempt}{learnt}", seen.state(), seen.at())));
+            let what = if target.already { "; there was nothing to do" } else { "" };
+            rows.push(("Seen", format!("{} at {}{attempt}{learnt}{what}", seen.state(), seen.at())));
         }
         if let Some(gave_up) = target.gave_up {
             rows.push(("Given up", format!("as {} at {}", gave_up.outcome.words(), gave_up.at)));

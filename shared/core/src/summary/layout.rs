@@ -221,13 +221,19 @@ pub(crate) fn origin(summary: &Summary) -> Option<String> {
     }
 }
 
-/// How many targets were left alone, in words.
-pub(crate) fn unchanged(summary: &Summary) -> Option<String> {
-    match summary.unchanged {
+/// How many targets were left alone, and where the engine had nothing to do, in words.
+pub(crate) fn unchanged(summary: &Summary) -> Vec<String> {
+    let skipped = match summary.unchanged {
         0 => None,
         1 => Some("1 target has this release already and was skipped.".to_owned()),
         count => Some(format!("{} have this release already and were skipped.", targets(count))),
-    }
+    };
+    let already = match summary.already {
+        0 => None,
+        1 => Some("1 target had this release already: its change set had no changes.".to_owned()),
+        count => Some(format!("{} had this release already: their change sets had no changes.", targets(count))),
+    };
+    skipped.into_iter().chain(already).collect()
 }
 
 /// How many deeds are told before the earlier ones are counted.
