@@ -4,11 +4,11 @@ use aws_config::Region;
 use aws_credential_types::Credentials;
 use manifold_aws::clients::{self, Clients};
 use manifold_aws::credentials::Assumer;
-use manifold_aws::engine::CodePipelineEngine;
+use manifold_aws::engine::Engines;
 use manifold_core::ids::{Attempt, RunId};
 use manifold_core::plan::{PlannedTarget, RevisionKind, SourceRevision};
 use manifold_core::run::Refusal;
-use manifold_ports::engine::{Engine, Order};
+use manifold_ports::engine::{Engine, Order, Start};
 use manifold_tests::local_aws::front::Front;
 use manifold_tests::local_aws::front::codepipeline::{Execution, Pipeline, PipelineId, Pipelines};
 use serde_json::{Value, json};
@@ -145,16 +145,18 @@ impl Stage {
     }
 
     /// The engine as the deploy function has it.
-    pub(crate) async fn engine(&self) -> CodePipelineEngine {
+    pub(crate) async fn engine(&self) -> Engines {
         let clients = self.clients().await;
         let assumer = Assumer::new(clients.sts());
-        CodePipelineEngine::new(clients, assumer)
+        Engines::new(clients, assumer)
     }
 
     /// Starts the target's pipeline as the deploy function does.
     pub(crate) async fn deploy(&self) -> Result<String, Refusal> {
         let started = self.engine().await.start(order(&run(), &planned())).await;
-        started.map(|id| id.to_string())
+        started.map(|start| match start {
+            Start::Begun(execution) | Start::Current(execution) => execution.to_string(),
+        })
     }
 
     /// A bare request to CodePipeline, signed by a key with a session token.
