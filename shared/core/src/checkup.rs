@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::brief::brief;
+use crate::engine::Service;
 use crate::ids::{AccountId, AppName, PipelineName, Region, RoleArn, RunId, TargetKey};
 use crate::plan::Channel;
 
@@ -38,7 +39,7 @@ pub use seen::{
     RuleSeen, RuleTarget, SlackSeen, SourceActionSeen, SpotSeen, TokenSeen, Tried, VariableSeen,
 };
 pub use slack::judge_channel;
-pub use target::{Expected, judge_target};
+pub use target::{Expected, ExpectedRule, judge_target};
 
 /// The version of questions and answers. A function that does not know it says so.
 pub const SCHEMA: u32 = 1;
@@ -49,8 +50,22 @@ const KEY: &str = "manifold";
 /// The session in which the read-only role is assumed; member accounts trust `mf-*`.
 pub const INSPECT_SESSION: &str = "mf-inspect";
 
-/// What a target pipeline's events are forwarded by: the rules of `member-region.yaml`, after their prefix.
-pub const FORWARD_RULES: [&str; 2] = ["forward-pipeline", "forward-failed-action"];
+/// What a service's events are forwarded by: the rules of `member-region.yaml`, after their prefix, each with the check that
+/// looks at it. The first takes what is started from state to state; a second one tells why it failed, where that is not in
+/// the same event.
+#[must_use]
+pub const fn forward_rules(service: Service) -> &'static [(Check, &'static str)] {
+    match service {
+        Service::CodePipeline => {
+            &[(Check::ForwardPipeline, "forward-pipeline"), (Check::ForwardFailedAction, "forward-failed-action")]
+        }
+        Service::CodeBuild => &[(Check::ForwardPipeline, "forward-build")],
+        Service::CloudFormation => {
+            &[(Check::ForwardPipeline, "forward-stack"), (Check::ForwardFailedAction, "forward-failed-resource")]
+        }
+        Service::CodeDeploy => &[(Check::ForwardPipeline, "forward-deployment")],
+    }
+}
 
 /// What a function is asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,11 +6,12 @@ use std::fmt::Write;
 
 use insta::assert_snapshot;
 use manifold_core::checkup::{
-    AccessSeen, BusSeen, ChannelSeen, Check, Decision, Entry, Expected, Finding, HubSeen, HubTrouble, PipelineAsked,
-    PipelineSeen, PipelineSpotSeen, Place, Report, RuleSeen, RuleTarget, Sends, SlackSeen, SourceActionSeen, SpotSeen,
-    State, Subject, TokenSeen, Tried, VariableSeen, bus_arn, judge_bus, judge_channel, judge_fleet_file,
-    judge_function, judge_release, judge_target,
+    AccessSeen, BusSeen, ChannelSeen, Check, Decision, Entry, Expected, ExpectedRule, Finding, HubSeen, HubTrouble,
+    PipelineAsked, PipelineSeen, PipelineSpotSeen, Place, Report, RuleSeen, RuleTarget, Sends, SlackSeen,
+    SourceActionSeen, SpotSeen, State, Subject, TokenSeen, Tried, VariableSeen, bus_arn, forward_rules, judge_bus,
+    judge_channel, judge_fleet_file, judge_function, judge_release, judge_target,
 };
+use manifold_core::engine::Service;
 use manifold_core::plan::{Channel, RevisionKind, SecretRef};
 use serde_json::json;
 
@@ -72,7 +73,7 @@ impl World {
                     },
                     role: "arn:aws:iam::444455556666:role/ManifoldTarget".parse().unwrap(),
                     external_id: Some("rollouts-7f3a".to_owned()),
-                    pipeline: "svc-deploy".parse().unwrap(),
+                    started: "svc-deploy".parse().unwrap(),
                 },
                 sends: Sends {
                     variables: vec!["COMMIT".to_owned()],
@@ -82,7 +83,11 @@ impl World {
                 hub_region: region,
                 bus_arn: bus.clone(),
                 prefix: "manifold".to_owned(),
-                rules: vec!["manifold-forward-pipeline".to_owned(), "manifold-forward-failed-action".to_owned()],
+                rules: forward_rules(Service::CodePipeline)
+                    .iter()
+                    .zip(0..)
+                    .map(|((check, name), at)| ExpectedRule { check: *check, name: format!("manifold-{name}"), at })
+                    .collect(),
             },
             access: Some(AccessSeen {
                 assumed: Tried::Done(()),

@@ -5,12 +5,12 @@
 
 use serde_json::json;
 
+use super::Place;
 use super::finding::{Check, Finding, State, is_denied, knows_caller, words};
 use super::hub::judge_member;
 use super::pipeline::{self, Sends};
 use super::rule;
 use super::seen::{AccessSeen, BusSeen, Decision, PipelineSpotSeen, SpotSeen, Tried};
-use super::{FORWARD_RULES, Place};
 use crate::ids::{AccountId, Region};
 
 const START: &str = "codepipeline:StartPipelineExecution";
@@ -32,8 +32,19 @@ pub struct Expected {
     pub bus_arn: String,
     /// What the names of the hub's resources begin with.
     pub prefix: String,
-    /// The names of the forwarding rules, as [`FORWARD_RULES`] in order.
-    pub rules: Vec<String>,
+    /// The forwarding rules of its service ([`super::forward_rules`]).
+    pub rules: Vec<ExpectedRule>,
+}
+
+/// A forwarding rule as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExpectedRule {
+    /// The check that looks at it.
+    pub check: Check,
+    /// Its name.
+    pub name: String,
+    /// Its position in the question about its spot ([`super::Spot::rules`]).
+    pub at: usize,
 }
 
 impl Expected {
@@ -378,19 +389,17 @@ impl Target<'_> {
     }
 
     fn rules(&self, is_disabled: bool) -> Vec<Finding> {
-        let checks = [Check::ForwardPipeline, Check::ForwardFailedAction];
-        let each = checks.into_iter().enumerate().map(|(index, check)| {
+        let each = self.expected.rules.iter().map(|ExpectedRule { check, name, at }| {
+            let check = *check;
             let Some((spot, _)) = self.spot else { return no_function(check, "inspect") };
             if is_disabled {
                 return Finding::follows(check, Check::Region, "the Region is not enabled");
             }
-            match (self.expected.rules.get(index), spot.rules.get(index)) {
-                (Some(name), Some(seen)) => rule::judge(check, name, seen, self.inspect_role, self.expected),
-                (_, _) => Finding::follows(
-                    check,
-                    Check::HubFunction,
-                    format!("the function said nothing of rule {}", FORWARD_RULES[index]),
-                ),
+            match spot.rules.get(*at) {
+                Some(seen) => rule::judge(check, name, seen, self.inspect_role, self.expected),
+                None => {
+                    Finding::follows(check, Check::HubFunction, format!("the function said nothing of rule {name}"))
+                }
             }
         });
         each.collect()
