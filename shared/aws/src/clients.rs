@@ -193,6 +193,32 @@ impl Clients {
         )
     }
 
+    /// CodeBuild in a Region, with assumed credentials; see [`Clients::codepipeline_as`].
+    #[cfg(feature = "inspect")]
+    #[must_use]
+    pub fn codebuild_as(&self, region: &Region, credentials: Credentials) -> aws_sdk_codebuild::Client {
+        aws_sdk_codebuild::Client::from_conf(
+            config!(self, aws_sdk_codebuild)
+                .region(aws_config::Region::new(region.as_str().to_owned()))
+                .credentials_provider(SharedCredentialsProvider::new(credentials))
+                .identity_cache(IdentityCache::no_cache())
+                .build(),
+        )
+    }
+
+    /// CodeDeploy in a Region, with assumed credentials; see [`Clients::codepipeline_as`].
+    #[cfg(feature = "inspect")]
+    #[must_use]
+    pub fn codedeploy_as(&self, region: &Region, credentials: Credentials) -> aws_sdk_codedeploy::Client {
+        aws_sdk_codedeploy::Client::from_conf(
+            config!(self, aws_sdk_codedeploy)
+                .region(aws_config::Region::new(region.as_str().to_owned()))
+                .credentials_provider(SharedCredentialsProvider::new(credentials))
+                .identity_cache(IdentityCache::no_cache())
+                .build(),
+        )
+    }
+
     /// CloudTrail in a Region, with assumed credentials; see [`Clients::codepipeline_as`].
     #[cfg(feature = "inspect")]
     #[must_use]

@@ -297,8 +297,12 @@ impl App {
             if stacks.is_empty() && aspects.len() > 1 {
                 aspects.remove(&Aspect::Stack);
             }
-            // Nothing but its variables tells what a pipeline deployed whose source is not pinned.
-            let variables = matches!(self.engine(target), Some(Engine::Pipeline { source: None }));
+            // Nothing but its variables tells what a pipeline or a build deployed whose source is not pinned.
+            let variables = match self.engine(target) {
+                Some(Engine::Pipeline { source }) => source.is_none(),
+                Some(Engine::Build { source_version }) => source_version.is_none(),
+                Some(Engine::Stack(_) | Engine::Deployment(_)) | None => false,
+            };
             let looks = Some(Box::new(Looks { aspects, stacks, variables, ..self.looks.clone() }));
             PlannedTarget { index, looks, ..self.bare(target) }
         });

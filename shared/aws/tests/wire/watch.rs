@@ -137,6 +137,7 @@ fn pipeline_seen() -> PipelineSeen {
         updated_at: Some(at("2026-10-01T09:30:00Z")),
         is_parallel: false,
         deploy_stage: "Deploy".to_owned(),
+        is_released: false,
     }
 }
 

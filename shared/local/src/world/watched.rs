@@ -12,7 +12,7 @@ use manifold_core::drift::sight::{
     StackSight, StateSeen, Trace,
 };
 use manifold_core::drift::{Aspect, Looks};
-use manifold_core::engine::Subject;
+use manifold_core::engine::{Service, Subject};
 use manifold_core::event::PipelineState;
 use manifold_core::ids::TargetKey;
 use manifold_core::time::{Span, Timestamp};
@@ -266,7 +266,11 @@ impl Watch for World {
                 version: if updated_at.is_some() { 2 } else { 1 },
                 updated_at,
                 is_parallel: false,
-                deploy_stage: looks.deploy_stage.clone().unwrap_or_else(|| "Deploy".to_owned()),
+                deploy_stage: match planned.subject.service() {
+                    Service::CodePipeline => looks.deploy_stage.clone().unwrap_or_else(|| "Deploy".to_owned()),
+                    Service::CodeBuild | Service::CloudFormation | Service::CodeDeploy => String::new(),
+                },
+                is_released: planned.subject.service() == Service::CloudFormation,
             }));
         }
         if has(&[Aspect::Revision, Aspect::Health]) {
