@@ -107,6 +107,9 @@ CALLS = {
     # With the credentials of a member account's read-only role.
     "inspect/member.rs": {
         "get_pipeline": {"codepipeline:GetPipeline"},
+        "batch_get_projects": {"codebuild:BatchGetProjects"},
+        "describe_stacks": {"cloudformation:DescribeStacks"},
+        "get_deployment_group": {"codedeploy:GetDeploymentGroup"},
         "list_tags_for_resource": {"codepipeline:ListTagsForResource"},
         "describe_rule": {"events:DescribeRule"},
         "list_targets_by_rule": {"events:ListTargetsByRule"},
@@ -118,6 +121,20 @@ CALLS = {
         "get_pipeline_state": {"codepipeline:GetPipelineState"},
         "get_pipeline_execution": {"codepipeline:GetPipelineExecution"},
         "list_pipeline_executions": {"codepipeline:ListPipelineExecutions"},
+    },
+    "watch/build.rs": {
+        "batch_get_projects": {"codebuild:BatchGetProjects"},
+        "list_builds_for_project": {"codebuild:ListBuildsForProject"},
+        "batch_get_builds": {"codebuild:BatchGetBuilds"},
+    },
+    "watch/operation.rs": {
+        "get_template": {"cloudformation:GetTemplate"},
+        "describe_stack_events": {"cloudformation:DescribeStackEvents"},
+    },
+    "watch/group.rs": {
+        "get_deployment_group": {"codedeploy:GetDeploymentGroup"},
+        "list_deployments": {"codedeploy:ListDeployments"},
+        "batch_get_deployments": {"codedeploy:BatchGetDeployments"},
     },
     # A detection is done with the rights of whoever starts it ("Detect unmanaged configuration changes to stacks and
     # resources", CloudFormation User Guide).
@@ -189,7 +206,7 @@ SUBJECTS_OF = {role: {sid for each, sid in SUBJECTS if each == role} for role, _
 # The files of the looks that the read-only role always allows, and those that are asked for: with TargetPipelines,
 # TargetProjects, TargetStacks, TargetDeploymentGroups, with DriftStacks, and with DriftCloudTrail.
 LOOKS = ("inspect/member.rs",)
-ENGINE_LOOKS = ("watch/definition.rs", "watch/pipeline.rs")
+ENGINE_LOOKS = ("watch/definition.rs", "watch/pipeline.rs", "watch/build.rs", "watch/operation.rs", "watch/group.rs")
 STACK_LOOKS, TRAIL_LOOKS = "watch/stack.rs", "watch/trail.rs"
 # What looks although its name does not begin like it: nothing of the stack is changed.
 HARMLESS = {
@@ -1315,6 +1332,9 @@ MUTATIONS = [
     ("read_only_role", ACCOUNT, "iam:SimulatePrincipalPolicy", "iam:SimulateCustomPolicy"),
     ("read_only_role", ACCOUNT, "                    - codepipeline:ListTagsForResource\n", ""),
     ("read_only_role", ACCOUNT, "codepipeline:GetPipelineState", "codepipeline:StopPipelineExecution"),
+    ("read_only_role", ACCOUNT, "codebuild:BatchGetProjects, ", "codebuild:StartBuild, "),
+    ("read_only_role", ACCOUNT, ", cloudformation:GetTemplate]", "]"),
+    ("read_only_role", ACCOUNT, "codedeploy:GetDeploymentGroup, codedeploy:ListDeployments, codedeploy:BatchGetDeployments]\n                  Resource: !Sub \"arn:${AWS::Partition}:codedeploy:*:${AWS::AccountId}:deploymentgroup:${TargetDeploymentGroups}\"", "codedeploy:GetDeploymentGroup, codedeploy:ListDeployments, codedeploy:BatchGetDeployments]\n                  Resource: !Sub \"arn:${AWS::Partition}:codedeploy:*:${AWS::AccountId}:deploymentgroup:*\""),
     ("read_only_role", ACCOUNT, "Principal: { AWS: !Ref HubInspectRoleArn }", "Principal: { AWS: !Ref HubDeployRoleArn }"),
     ("forwarding_rules", REGION, "${Prefix}-forward-pipeline", "${Prefix}-forward-pipelines"),
     ("forwarding_rules", REGION, "${Prefix}-forward-deployment", "${Prefix}-forward-deployments"),

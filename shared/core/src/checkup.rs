@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 
 use crate::brief::brief;
 use crate::engine::Service;
-use crate::ids::{AccountId, AppName, PipelineName, Region, RoleArn, RunId, TargetKey};
+use crate::ids::{AccountId, AppName, Region, RoleArn, RunId, TargetKey};
 use crate::plan::Channel;
 
 mod finding;
@@ -25,6 +25,7 @@ mod hub;
 mod pattern;
 mod pipeline;
 mod report;
+mod rights;
 mod rule;
 mod seen;
 mod slack;
@@ -34,6 +35,7 @@ pub use finding::{Check, Finding, State};
 pub use hub::{HubTrouble, judge_bus, judge_fleet_file, judge_function, judge_member, judge_release};
 pub use pipeline::Sends;
 pub use report::{Entry, Group, Report, Subject};
+pub use rights::{arn, rights};
 pub use seen::{
     AccessSeen, BusSeen, ChannelSeen, Decision, HubSeen, Inspected, PipelineAsked, PipelineSeen, PipelineSpotSeen,
     RuleSeen, RuleTarget, SlackSeen, SourceActionSeen, SpotSeen, TokenSeen, Tried, VariableSeen,
@@ -143,8 +145,9 @@ pub struct Spot {
     pub role: RoleArn,
     /// The names of forwarding rules.
     pub rules: Vec<String>,
-    /// The target pipelines.
-    pub pipelines: Vec<PipelineName>,
+    /// What is started there. A function that knows pipelines only does not understand the others, and says so.
+    #[serde(rename = "pipelines")]
+    pub started: Vec<crate::engine::Subject>,
 }
 
 /// Why a function did not answer a question.

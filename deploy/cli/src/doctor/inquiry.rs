@@ -33,7 +33,7 @@ pub(crate) struct TargetAsked {
     pub(crate) subject: Subject,
     /// How it should be.
     pub(crate) expected: Expected,
-    /// Its spot, and its pipeline there.
+    /// Its spot, and what is started there.
     pub(crate) at: (usize, usize),
 }
 
@@ -90,16 +90,16 @@ impl Inquiry {
                 external_id: account.external_id().map(str::to_owned),
                 role: account.role().clone(),
                 rules: Vec::new(),
-                pipelines: Vec::new(),
+                started: Vec::new(),
             });
             self.spots.len() - 1
         });
         let rules = rules(target, options, &mut self.spots[spot].rules);
-        let pipelines = &mut self.spots[spot].pipelines;
-        let Some(started) = target.subject().pipeline() else { return };
-        let pipeline = pipelines.iter().position(|name| name == started).unwrap_or_else(|| {
-            pipelines.push(started.clone());
-            pipelines.len() - 1
+        let all = &mut self.spots[spot].started;
+        let started = target.subject();
+        let at = all.iter().position(|known| known == started).unwrap_or_else(|| {
+            all.push(started.clone());
+            all.len() - 1
         });
         let hub = fleet.hub();
         self.targets.push(TargetAsked {
@@ -128,7 +128,7 @@ impl Inquiry {
                 prefix: options.prefix.clone(),
                 rules,
             },
-            at: (spot, pipeline),
+            at: (spot, at),
         });
     }
 

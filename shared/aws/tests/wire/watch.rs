@@ -1,5 +1,7 @@
 //! The looks of a drift check.
 
+mod engines;
+
 use std::collections::BTreeSet;
 
 use manifold_aws::credentials::Assumer;
