@@ -1052,3 +1052,35 @@ fn another_operation_on_a_stack_is_drift_where_it_is_known_which_one_brought_the
     let report = story.run();
     assert_eq!(value(&report, "dev", "eu-west-1", Aspect::Revision), Answer::Drifted);
 }
+
+#[test]
+fn a_template_that_a_rollout_brought_is_the_baseline_from_then_on() {
+    let mut story = Story::new();
+    let keys: Vec<_> = story.there.keys().cloned().collect();
+    for key in &keys {
+        story.there.get_mut(key).unwrap().pipeline().is_released = true;
+    }
+    story.run();
+    story.next_turn();
+    assert_eq!(value(&story.run(), "dev", "eu-west-1", Aspect::Definition), Answer::InSync);
+
+    // The next wave has not begun: the others have the template of the release before.
+    story.next_turn();
+    let (key, rolled_out) = (story.key("dev", "eu-west-1"), story.now);
+    story.at("dev", "eu-west-1").edits("svc-deploy-2");
+    story.known.get_mut(&key).unwrap().current.at = rolled_out;
+    story.wait(Span::from_minutes(1));
+    let report = story.run();
+    assert_eq!(value(&report, "dev", "eu-west-1", Aspect::Definition), Answer::Unknown, "recorded as the baseline");
+    assert_eq!(
+        value(&report, "dev", "us-east-1", Aspect::Definition),
+        Answer::InSync,
+        "a release is no drift of others"
+    );
+    story.next_turn();
+    assert_eq!(value(&story.run(), "dev", "eu-west-1", Aspect::Definition), Answer::InSync);
+
+    story.next_turn();
+    story.at("dev", "eu-west-1").edits("by-hand");
+    assert_eq!(value(&story.run(), "dev", "eu-west-1", Aspect::Definition), Answer::Drifted);
+}
