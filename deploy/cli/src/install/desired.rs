@@ -731,6 +731,14 @@ mod tests {
             .replace("LOG_LEVEL", "LOGLEVEL")
     }
 
+    /// An engine whose AppSpec takes all parameters of the app.
+    fn group(application: &str) -> String {
+        let parameters =
+            ["LOGLEVEL", "COMMIT", "STAGE", "ARTIFACTS"].map(|name| format!("{{{{ parameters.{name} }}}}"));
+        let appspec = format!("{{{{ release.revision }}}} {}", parameters.join(" "));
+        format!("{{ codedeploy: {{ application: \"{application}\", group: live, appspec: \"{appspec}\" }} }}")
+    }
+
     #[test]
     fn each_engine_has_parameters_of_its_own_where_it_does_the_work() {
         let stack = "{ cloudformation: { stack: \"{{ app }}-{{ region }}\", \
@@ -738,22 +746,17 @@ mod tests {
                      parameters_file: \"s3://web-{{ release.revision }}/parameters.json\", role: deploy/web-stack } }";
         let build = "{ select: { accounts: dev, regions: eu-west-1 }, engine: { codebuild: { project: web-deploy } } }";
         assert_snapshot!(told(&engine(stack, build), &["--only", "dev"]));
-        let group = "{ codedeploy: { application: \"shop-{{ region }}\", group: live, github: example/shop } }";
-        let text = engine(group, build).replace("    parameters:\n", "    unused:\n");
-        let text = match text.split_once("    unused:\n").zip(text.split_once("    # Every account in every Region")) {
-            Some(((before, _), (_, after))) => format!("{before}    # {after}"),
-            None => panic!("the example has no parameters any more"),
-        };
-        let told = told(&text, &["--only", "prod", "--target-deployment-groups", "shop-*/*"]);
+        let told = told(
+            &engine(&group("shop-{{ region }}"), build),
+            &["--only", "prod", "--target-deployment-groups", "shop-*/*"],
+        );
         assert!(told.contains("TargetDeploymentGroups=shop-*/*\n") && told.contains("TargetPipelines=\n"), "{told}");
     }
 
     #[test]
     fn names_that_no_narrow_pattern_fits_are_told_for_each_engine() {
-        let group = "{ codedeploy: { application: \"{{ region }}\", group: live, appspec: \"{{ release.revision }} \
-                     {{ parameters.LOGLEVEL }} {{ parameters.COMMIT }} {{ parameters.STAGE }} {{ parameters.ARTIFACTS }}\" } }";
         let build = "{ select: { accounts: dev }, engine: { codebuild: { project: \"{{ region }}\" } } }";
-        assert_snapshot!(told(&engine(group, build), &["--target-projects", "svc-*"]));
+        assert_snapshot!(told(&engine(&group("{{ region }}"), build), &["--target-projects", "svc-*"]));
     }
 
     /// The fleet file with stacks to look at: `web-` everywhere, and another one of its Region's in each.
