@@ -33,17 +33,17 @@ fn whole(definition: &Value) -> PipelineSeen {
     }
 }
 
-fn done<T>(seen: Option<Tried<T>>) -> T {
+fn done<T: std::fmt::Debug>(seen: Option<Tried<T>>) -> T {
     match seen {
         Some(Tried::Done(seen)) => seen,
-        _ => panic!("nothing was seen"),
+        other => panic!("nothing was seen: {other:?}"),
     }
 }
 
 fn project(last_modified: &str) -> Value {
     json!({"projects": [{
         "name": "web-deploy", "arn": "arn:aws:codebuild:eu-central-1:444455556666:project/web-deploy",
-        "environment": {"image": "deploy:7", "environmentVariables": [{"name": "API_TOKEN", "value": "hush"}]},
+        "environment": {"type": "LINUX_CONTAINER", "image": "deploy:7", "computeType": "BUILD_GENERAL1_SMALL", "environmentVariables": [{"name": "API_TOKEN", "value": "hush"}]},
         "created": epoch("2026-01-01T00:00:00Z"), "lastModified": epoch(last_modified),
         "onTuesdays": "rest",
     }]})
@@ -52,7 +52,7 @@ fn project(last_modified: &str) -> Value {
 fn build(number: u32, status: &str, started_at: &str) -> Value {
     json!({"id": format!("web-deploy:{number}"), "buildStatus": status, "startTime": epoch(started_at),
         "resolvedSourceVersion": "abc123", "initiator": "ManifoldTarget/mf-web-0123456789abcdef",
-        "environment": {"environmentVariables": [
+        "environment": {"type": "LINUX_CONTAINER", "image": "deploy:7", "computeType": "BUILD_GENERAL1_SMALL", "environmentVariables": [
             {"name": "COMMIT", "value": "abc123", "type": "PLAINTEXT"},
             {"name": "DB_PASSWORD", "value": "hush", "type": "PLAINTEXT"},
             {"name": "KEY", "value": "/ssm/key", "type": "PARAMETER_STORE"}]}})
