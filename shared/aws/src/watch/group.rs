@@ -56,7 +56,8 @@ fn defined(mut group: Value) -> Value {
     let provisioning = group.pointer("/blueGreenDeploymentConfiguration/greenFleetProvisioningOption/action");
     let copies = provisioning.is_some_and(|action| action == "COPY_AUTO_SCALING_GROUP");
     if let Some(fields) = group.as_object_mut() {
-        fields.retain(|name, _| !NOTED.contains(&name.as_str()) && !(copies && name == "autoScalingGroups"));
+        let is_noted = |name: &str| NOTED.contains(&name) || (copies && name == "autoScalingGroups");
+        fields.retain(|name, _| !is_noted(name));
     }
     group
 }
