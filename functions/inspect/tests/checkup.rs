@@ -48,7 +48,7 @@ impl Inspect for &Accounts {
         let mut now = self.now.lock().unwrap();
         *now = now.plus(Span::from_seconds(10));
         let nothing = PipelineSpotSeen { pipeline: Tried::NotTried, decisions: Tried::NotTried };
-        SpotSeen { assumed: Tried::Done(()), rules: vec![], pipelines: vec![nothing; spot.pipelines.len()] }
+        SpotSeen { assumed: Tried::Done(()), rules: vec![], pipelines: vec![nothing; spot.started.len()] }
     }
 }
 
@@ -58,7 +58,7 @@ fn spot() -> Spot {
         external_id: None,
         role: "arn:aws:iam::444455556666:role/ManifoldTarget".parse().unwrap(),
         rules: vec!["manifold-forward-pipeline".to_owned()],
-        pipelines: vec!["svc-deploy".parse().unwrap()],
+        started: vec!["svc-deploy".parse().unwrap()],
     }
 }
 

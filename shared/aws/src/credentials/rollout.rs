@@ -94,10 +94,13 @@ fn of_a_change_set(partition: &str, work: &StackWork, region: &Region) -> Vec<Va
 fn of_a_group(arn: &impl Fn(&str, &str) -> String, name: &GroupName) -> Vec<Value> {
     let on_group = [
         "codedeploy:CreateDeployment",
-        "codedeploy:StopDeployment",
         "codedeploy:GetDeployment",
         "codedeploy:ListDeployments",
         "codedeploy:BatchGetDeployments",
+    ];
+    // Of these no resource can be named.
+    let on_any = [
+        "codedeploy:StopDeployment",
         "codedeploy:ListDeploymentTargets",
         "codedeploy:BatchGetDeploymentTargets",
     ];
@@ -106,6 +109,7 @@ fn of_a_group(arn: &impl Fn(&str, &str) -> String, name: &GroupName) -> Vec<Valu
     let application = arn("codedeploy", &format!("application:{}", name.application()));
     vec![
         allow(&json!(on_group), &json!(group)),
+        allow(&json!(on_any), &json!("*")),
         allow(&json!(on_application), &json!(application)),
         allow(&json!("codedeploy:GetDeploymentConfig"), &json!(arn("codedeploy", "deploymentconfig:*"))),
     ]
@@ -117,7 +121,7 @@ fn reading<'a>(partition: &str, objects: impl IntoIterator<Item = &'a S3Object>,
         objects.into_iter().map(|object| format!("arn:{partition}:s3:::{}", prefix(object, region))).collect();
     resources.dedup();
     [
-        allow(&json!(["s3:GetObject", "s3:GetObjectVersion"]), &json!(resources)),
+        allow(&json!("s3:GetObject"), &json!(resources)),
         json!({
             "Effect": "Allow",
             "Action": "kms:Decrypt",
