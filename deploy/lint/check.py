@@ -31,6 +31,8 @@ ANY_RESOURCE: dict[tuple[str, str, str], str] = {
     ("member-account.yaml", "TargetRole", "SeeAlarms"): "DescribeAlarms tells composite alarms only to whoever may see all",
     ("member-account.yaml", "TargetRole", "StackRoles"): "Fn::Join takes no function as separator; a role is passed within its account only",
     ("member-account.yaml", "TargetRole", "Artifacts"): "Fn::Join takes no function as separator; a bucket has no account in its ARN",
+    ("member-account.yaml", "TargetRole", "Summaries"): "GetTemplateSummary of a template takes no resource",
+    ("member-account.yaml", "TargetRole", "ArtifactKeys"): "whose key it is the bucket says; only for what S3 decrypts",
     ("member-account.yaml", "TargetRole", "DeploymentTargets"): "these actions take no resource",
     ("member-account.yaml", "TargetRole", "PrepareToRevert"): "Fn::Join takes no function as separator; the account is in the condition",
     ("member-account.yaml", "InspectRole", "Stacks"): "Fn::Join takes no function as separator; the account is in the condition",
@@ -491,9 +493,9 @@ class Code:
         """The SDK's methods that an adapter calls."""
         text = rust(self.aws / adapter)
         clients = "client|secrets_manager|ssm|s3|codepipeline|codebuild|codedeploy|events|iam|cloudformation|cloudtrail"
-        found = set(re.findall(rf"\b(?:{clients})\s*\.\s*([a-z_]+)\(\)", text))
+        found = set(re.findall(rf"\b(?:{clients}|self\s*\.\s*0)\s*\.\s*([a-z_]+)\(\)", text))
         # A list of events is called like the client.
-        return found - {"clone", "iter", "unwrap_or_default"}
+        return found - {"clone", "iter", "lock", "unwrap_or_default"}
 
     def unlisted(self):
         """The files that call AWS and are not in the list above, with what they call."""
@@ -510,7 +512,8 @@ class Code:
         """The actions in the session policies of credentials.rs."""
         services = "codepipeline|codebuild|codedeploy|cloudwatch|cloudformation|s3|iam|kms"
         text = rust(self.aws / "credentials.rs") + rust(self.aws / "credentials/rollout.rs")
-        return set(re.findall(rf'"((?:{services}):[A-Z]\w+)"', text))
+        # These two are keys of conditions.
+        return set(re.findall(rf'"((?:{services}):[A-Z]\w+)"', text)) - {"iam:PassedToService", "kms:ViaService"}
 
     def handler(self, function):
         """What a function does: its sources without the wiring."""

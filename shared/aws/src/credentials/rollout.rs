@@ -99,11 +99,8 @@ fn of_a_group(arn: &impl Fn(&str, &str) -> String, name: &GroupName) -> Vec<Valu
         "codedeploy:BatchGetDeployments",
     ];
     // Of these no resource can be named.
-    let on_any = [
-        "codedeploy:StopDeployment",
-        "codedeploy:ListDeploymentTargets",
-        "codedeploy:BatchGetDeploymentTargets",
-    ];
+    let on_any =
+        ["codedeploy:StopDeployment", "codedeploy:ListDeploymentTargets", "codedeploy:BatchGetDeploymentTargets"];
     let on_application = ["codedeploy:RegisterApplicationRevision", "codedeploy:GetApplicationRevision"];
     let group = arn("codedeploy", &format!("deploymentgroup:{}", name.as_str()));
     let application = arn("codedeploy", &format!("application:{}", name.application()));
