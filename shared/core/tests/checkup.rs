@@ -516,7 +516,7 @@ fn what_is_wrong_with_another_engine_is_told_with_its_own_remedy() {
         ("it is not there", |world| {
             let code = match world.expected.place.started.service() {
                 Service::CodeDeploy => "DeploymentGroupDoesNotExistException",
-                _ => "ResourceNotFoundException",
+                Service::CodePipeline | Service::CodeBuild | Service::CloudFormation => "ResourceNotFoundException",
             };
             world.spot().pipelines[0].pipeline = refused(code);
         }),

@@ -1,5 +1,7 @@
 //! Four engines in one fleet file: what each target starts, and with what; and what is told when it can't be.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
 mod support;
 
 use manifold_core::engine::{DeploymentRevision, Service, Work};

@@ -62,7 +62,7 @@ impl Echo {
     pub fn read(text: &str) -> Result<Vec<Self>, EchoError> {
         let events = match serde_json::from_str(text)? {
             Value::Array(events) => events,
-            one => vec![one],
+            one @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) => vec![one],
         };
         let mut found: Vec<Self> = Vec::new();
         let mut began: BTreeMap<usize, Timestamp> = BTreeMap::new();

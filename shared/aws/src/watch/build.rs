@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_codebuild::Client;
-use aws_sdk_codebuild::types::{Build, EnvironmentVariableType, SortOrderType, StatusType};
+use aws_sdk_codebuild::types::{Build, EnvironmentVariableType, SortOrderType};
 use manifold_core::drift::definition::{Normal, is_secret};
 use manifold_core::drift::sight::{ExecutionSeen, MOST_EXECUTIONS, PipelineSeen};
 use manifold_core::ids::{ProjectName, TargetKey};
@@ -82,12 +82,12 @@ pub(super) async fn executions(
 }
 
 fn execution(build: &Build, key: &TargetKey, variables: bool) -> Option<ExecutionSeen> {
-    let status = match build.build_status.as_ref()? {
-        StatusType::InProgress => "InProgress",
-        StatusType::Succeeded => "Succeeded",
-        StatusType::Failed | StatusType::Fault | StatusType::TimedOut => "Failed",
-        StatusType::Stopped => "Stopped",
-        other => other.as_str(),
+    let status = match build.build_status.as_ref()?.as_str() {
+        "IN_PROGRESS" => "InProgress",
+        "SUCCEEDED" => "Succeeded",
+        "FAILED" | "FAULT" | "TIMED_OUT" => "Failed",
+        "STOPPED" => "Stopped",
+        other => other,
     };
     let revision = build.resolved_source_version.clone();
     Some(ExecutionSeen {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_codedeploy::Client;
-use aws_sdk_codedeploy::types::{DeploymentInfo, DeploymentStatus, RevisionLocation};
+use aws_sdk_codedeploy::types::{DeploymentInfo, RevisionLocation};
 use manifold_core::drift::definition::Normal;
 use manifold_core::drift::sight::{ExecutionSeen, MOST_EXECUTIONS, PipelineSeen};
 use manifold_core::engine::GroupName;
@@ -85,16 +85,9 @@ pub(super) async fn executions(
 }
 
 fn execution(info: &DeploymentInfo, key: &TargetKey) -> Option<ExecutionSeen> {
-    let status = match info.status.as_ref()? {
-        DeploymentStatus::Created
-        | DeploymentStatus::Queued
-        | DeploymentStatus::InProgress
-        | DeploymentStatus::Baking
-        | DeploymentStatus::Ready => "InProgress",
-        DeploymentStatus::Succeeded => "Succeeded",
-        DeploymentStatus::Failed => "Failed",
-        DeploymentStatus::Stopped => "Stopped",
-        other => other.as_str(),
+    let status = match info.status.as_ref()?.as_str() {
+        "Created" | "Queued" | "InProgress" | "Baking" | "Ready" => "InProgress",
+        other => other,
     };
     // CodeDeploy tells no session: a rollout writes its attempt's token into the description.
     let words =

@@ -1,6 +1,6 @@
 //! What does the work in each target, and whether that pins it to the release.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use manifold_core::engine::{DeploymentRevision, GroupName, S3Object, Service, Subject};
@@ -25,6 +25,9 @@ pub(super) struct Engines {
     /// For each place what is started there; `None` when that is not sure.
     pub(super) subjects: Option<Vec<Subject>>,
 }
+
+/// What was tried: the field of an engine, for an account and a Region as far as its template depends on them.
+type Tried = (usize, &'static str, Option<usize>, Option<usize>);
 
 /// A template of an engine, with its field.
 type Named<'f> = (&'static str, &'f Spanned<Template>);
@@ -348,7 +351,7 @@ impl<'c, 'f> AppCheck<'c, 'f> {
         path: &Path<'_>,
         out: &mut Sink,
     ) {
-        let mut tried: HashMap<(usize, &'static str, Option<usize>, Option<usize>), ()> = HashMap::new();
+        let mut tried: HashSet<Tried> = HashSet::new();
         for (place, at) in places.iter().zip(of) {
             // What could not be read is not tried.
             let Some(spec) = self.engine(*at).filter(|_| models.get(*at).is_some_and(Option::is_some)) else {
@@ -367,7 +370,7 @@ impl<'c, 'f> AppCheck<'c, 'f> {
             for (field, template, span) in all {
                 let uses = template.uses();
                 let key = (*at, field, uses.account.then_some(place.account), uses.region.then_some(place.region));
-                if tried.insert(key, ()).is_some() {
+                if !tried.insert(key) {
                     continue;
                 }
                 let fault = match self.tried(common, template, *place) {
@@ -380,7 +383,7 @@ impl<'c, 'f> AppCheck<'c, 'f> {
                 if let Some(draft) = fault {
                     // One place says it for all.
                     let whole = (*at, field, None, None);
-                    if tried.insert(whole, ()).is_none() || key == whole {
+                    if tried.insert(whole) || key == whole {
                         at_engine(path, *at, |path| {
                             out.report(span, &path.field(spec.what.field()).field(field), draft);
                         });
