@@ -135,7 +135,7 @@ const STEPS: &[Step] = &[
         story: "engines",
         name: "preparing",
         is_now: |left| {
-            let is_made = |cause: &str| cause.contains("is being prepared");
+            let is_made = |cause: &str| cause.contains("is being made");
             any(left, "target", |target| target["reason"]["cause"].as_str().is_some_and(is_made))
         },
     },

@@ -1799,7 +1799,7 @@ impl Inner {
         if !is_new && at <= self.now {
             return Ok(());
         }
-        let cause = format!("Change set of stack {} is being prepared", planned.subject.name());
+        let cause = format!("The change set of stack {} is being made", planned.subject.name());
         Err(Refusal::Preparing { reason: reason(cause, "Simulated"), again: CHANGE_SET_TAKES })
     }
 }

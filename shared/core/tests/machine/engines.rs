@@ -39,7 +39,7 @@ fn state(state: PipelineState, reason: Option<Reason>) -> Observed {
 }
 
 fn preparing() -> Refusal {
-    Refusal::Preparing { reason: reason("Change set of stack web is being prepared"), again: Span::from_seconds(15) }
+    Refusal::Preparing { reason: reason("The change set of stack web is being made"), again: Span::from_seconds(15) }
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn a_change_set_that_is_never_ready_times_out_at_the_deadline() {
     play.wait(Span::from_minutes(121));
     play.refused(0, 1, preparing());
     assert_eq!(play.status(0), Status::Ended(Outcome::TimedOut));
-    assert_eq!(play.target(0).reason.as_ref().unwrap().cause, "Change set of stack web is being prepared");
+    assert_eq!(play.target(0).reason.as_ref().unwrap().cause, "The change set of stack web is being made");
 }
 
 #[test]
