@@ -508,10 +508,11 @@ class Code:
         """What a file that belongs to an engine may call."""
         return set().union(*ENGINES.values()) if adapter.startswith("engine/") else set()
 
-    def session(self):
-        """The actions in the session policies of credentials.rs."""
+    def session(self, file):
+        """The actions in the session policies of a file."""
         services = "codepipeline|codebuild|codedeploy|cloudwatch|cloudformation|s3|iam|kms"
-        text = rust(self.aws / "credentials.rs") + rust(self.aws / "credentials/rollout.rs")
+        # What is left out of all else is not allowed.
+        text = re.sub(r'"NotAction":\s*\[.*?\]', "", rust(self.aws / file), flags=re.S)
         # These two are keys of conditions.
         return set(re.findall(rf'"((?:{services}):[A-Z]\w+)"', text)) - {"iam:PassedToService", "kms:ViaService"}
 
@@ -799,11 +800,12 @@ def target_role(context):
     pipelines = set().union(*CALLS["engine/codepipeline.rs"].values())
     engines = always | pipelines | {action for calls in ENGINES.values() for actions in calls.values() for action in actions}
     reverts = set().union(*CALLS["engine/revert.rs"].values())
-    session = context.code.session()
-    for action in session - engines - reverts:
-        yield f"a session policy in credentials.rs allows {action}, which is not called"
-    for action in (engines | reverts) - session:
-        yield f"a session policy in credentials.rs lacks {action}"
+    for file, needed in (("credentials.rs", always | reverts), ("credentials/rollout.rs", engines - always)):
+        session = context.code.session(file)
+        for action in session - needed:
+            yield f"a session policy in {file} allows {action}, which is not called"
+        for action in needed - session:
+            yield f"a session policy in {file} lacks {action}"
     for template in context.templates:
         if template.name == "member-account.yaml":
             allowed = allows(template, "TargetRole")

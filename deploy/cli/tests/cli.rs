@@ -41,7 +41,12 @@ fn status(output: &Output) -> i32 {
 
 /// A command line, all that it printed, and its exit status.
 fn transcript(args: &[&str]) -> String {
-    let output = run(args);
+    transcript_in(&inputs(), args).0
+}
+
+/// The same in a folder, with the exit status once more.
+fn transcript_in(folder: &Path, args: &[&str]) -> (String, i32) {
+    let output = command(args).current_dir(folder).output().unwrap();
     let mut transcript = format!("$ manifold {}\n", args.join(" "));
     for (name, bytes) in [("standard error", &output.stderr), ("standard output", &output.stdout)] {
         if !bytes.is_empty() {
@@ -49,7 +54,7 @@ fn transcript(args: &[&str]) -> String {
         }
     }
     writeln!(transcript, "--- exit status {}", status(&output)).unwrap();
-    transcript
+    (transcript, status(&output))
 }
 
 fn simulated<'a>(event: &'a str, fleet: &'a str) -> [&'a str; 5] {
@@ -78,6 +83,45 @@ fn chosen_failures_are_told_by_cause() {
     let fails = ["--fail", "*/eu-west-1=AccessDenied", "--fail", "dev/us-east-1=Retried"];
     let args = [&simulated(EVENT, FLEET)[..], &fails].concat();
     assert_snapshot!("simulate_failures", transcript(&args));
+}
+
+/// The commands for `manifold` in a chapter of an example's page.
+fn of_page(page: &str, chapter: &str) -> Vec<String> {
+    let chapter = page.split_once(&format!("\n## {chapter}\n")).unwrap().1;
+    let chapter = chapter.split("\n## ").next().unwrap();
+    let blocks = chapter.split("```sh\n").skip(1).map(|block| block.split_once("```").unwrap().0);
+    blocks.flat_map(str::lines).filter_map(|line| Some(line.strip_prefix("manifold ")?.to_owned())).collect()
+}
+
+/// What an example's page says to try is what comes of it: in its folder, with its files, told by its engine's own events.
+#[test]
+fn the_examples_run_as_their_pages_say() {
+    for name in ["ansible-ec2", "serverless", "container"] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(name);
+        let page = std::fs::read_to_string(folder.join("README.md")).unwrap();
+        let validated = of_page(&page, "Install").into_iter().filter(|line| line.starts_with("validate "));
+        let lines: Vec<String> = validated.chain(of_page(&page, "Try it first")).collect();
+        let told: Vec<(String, i32)> =
+            lines.iter().map(|line| transcript_in(&folder, &line.split(' ').collect::<Vec<_>>())).collect();
+        // Valid; as it is; with the recorded success and the recorded failure; with a failure that was asked for.
+        assert_eq!(told.iter().map(|(_, status)| *status).collect::<Vec<_>>(), [0, 0, 0, 1, 1], "{name}: {lines:#?}");
+        let told: Vec<String> = told.into_iter().map(|(told, _)| told).collect();
+        assert_snapshot!(format!("example_{name}"), told.join("\n"));
+    }
+}
+
+#[test]
+fn what_was_recorded_elsewhere_or_is_no_recording_is_refused() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/serverless");
+    let mut all = String::new();
+    for recorded in ["../container/events/failure.json", "events/release.json", "fleet.yaml", "missing.json"] {
+        let args = ["simulate", "--fleet", "fleet.yaml", "--event", "events/release.json", "--recorded", recorded];
+        let (told, status) = transcript_in(&folder, &args);
+        assert_eq!(status, 2, "{told}");
+        all.push_str(&told);
+        all.push('\n');
+    }
+    assert_snapshot!("unusable_recordings", all);
 }
 
 #[test]

@@ -324,15 +324,18 @@ impl Summary {
             }
             Verdict::Incomplete | Verdict::TimedOut | Verdict::Failed | Verdict::CompletedWithFailures => {}
         }
-        let any = |wanted: fn(&TargetLine) -> bool| self.targets.iter().any(wanted);
-        let words = if any(|line| line.status == Status::Ended(Outcome::Failed) && line.execution.is_some()) {
+        let any = |wanted: &dyn Fn(&TargetLine) -> bool| self.targets.iter().any(wanted);
+        let failed = |line: &TargetLine| line.status == Status::Ended(Outcome::Failed) && line.execution.is_some();
+        let words = if any(&|line| failed(line) && line.subject.pipeline().is_none()) {
+            "Open the failed executions and mend the cause, then retry the run or release again."
+        } else if any(&failed) {
             "Open the failed executions, mend the cause, then retry the failed stage there (the result is added here) \
              or release again."
-        } else if any(|line| line.status == Status::Ended(Outcome::TimedOut) && line.execution.is_some()) {
+        } else if any(&|line| line.status == Status::Ended(Outcome::TimedOut) && line.execution.is_some()) {
             "Open the targets without an answer: if they still run, their result is added here when it comes."
-        } else if any(|line| line.status.outcome().is_some_and(Outcome::is_failure)) {
+        } else if any(&|line| line.status.outcome().is_some_and(Outcome::is_failure)) {
             "Mend the cause; no execution was started where it failed, so release again afterwards."
-        } else if any(|line| matches!(line.status, Status::Ended(Outcome::Superseded | Outcome::Canceled))) {
+        } else if any(&|line| matches!(line.status, Status::Ended(Outcome::Superseded | Outcome::Canceled))) {
             "Check what overtook or changed the pipelines named above; release again if they should have this revision."
         } else {
             "Release again to reach the targets that were skipped."

@@ -62,27 +62,29 @@ static INSTALLATIONS: Semaphore = Semaphore::const_new(2);
 struct LocalAws {
     server: Server,
     front: Front,
-    product: Product,
 }
 
 fn local_aws() -> &'static LocalAws {
     static LOCAL: OnceLock<LocalAws> = OnceLock::new();
-    LOCAL.get_or_init(|| {
-        let product = Product::build();
-        match server::given() {
-            Some(url) => {
-                let front = Front::start_on(&url, server::given_front());
-                LocalAws { server: Server::at(&url), front, product }
-            }
-            None => {
-                let port = server::free_port();
-                let front = Front::start(&format!("http://127.0.0.1:{port}"));
-                let uri = front.uri();
-                let server = Server::start(port, &FRONTED.map(|service| (service, uri.as_str())));
-                LocalAws { server, front, product }
-            }
+    LOCAL.get_or_init(|| match server::given() {
+        Some(url) => {
+            let front = Front::start_on(&url, server::given_front());
+            LocalAws { server: Server::at(&url), front }
+        }
+        None => {
+            let port = server::free_port();
+            let front = Front::start(&format!("http://127.0.0.1:{port}"));
+            let uri = front.uri();
+            let server = Server::start(port, &FRONTED.map(|service| (service, uri.as_str())));
+            LocalAws { server, front }
         }
     })
+}
+
+/// Built once, when a story needs it.
+fn product() -> &'static Product {
+    static PRODUCT: OnceLock<Product> = OnceLock::new();
+    PRODUCT.get_or_init(Product::build)
 }
 
 /// What EventBridge does with the events of a story on their way.
@@ -162,6 +164,18 @@ impl Organization {
     /// # Panics
     /// The local AWS does not do it.
     pub async fn new() -> Self {
+        tokio::task::spawn_blocking(product).await.expect("the product");
+        let organization = Self::empty().await;
+        organization.write_fleet(&organization.fleet());
+        organization.prepare().await;
+        organization
+    }
+
+    /// Accounts with nothing in them, for what needs neither Manifold nor its pipelines.
+    ///
+    /// # Panics
+    /// The local AWS does not start.
+    pub async fn empty() -> Self {
         let aws = tokio::task::spawn_blocking(local_aws).await.expect("a local AWS");
         static NEXT: AtomicU64 = AtomicU64::new(0);
         // An emulator that runs already may know the accounts of an earlier run.
@@ -171,7 +185,7 @@ impl Organization {
         let [hub, dev, prod] = [first, first + 1, first + 2].map(|id| format!("{id:012}"));
         let directory = server::directory().join(format!("organization-{hub}"));
         fs::create_dir_all(&directory).expect("a directory for the story");
-        let organization = Self {
+        Self {
             aws,
             hub,
             dev,
@@ -183,10 +197,7 @@ impl Organization {
             held: Mutex::default(),
             told: Mutex::default(),
             refused: Mutex::default(),
-        };
-        organization.write_fleet(&organization.fleet());
-        organization.prepare().await;
-        organization
+        }
     }
 
     /// With Manifold installed by `manifold install`.
@@ -282,7 +293,7 @@ impl Organization {
     /// It can't be written.
     pub fn write_fleet(&self, yaml: &str) {
         fs::write(self.fleet_path(), yaml).expect("a fleet file");
-        self.aws.product.package(&self.fleet_path(), &self.packages());
+        product().package(&self.fleet_path(), &self.packages());
     }
 
     fn fleet_path(&self) -> PathBuf {
@@ -295,7 +306,7 @@ impl Organization {
 
     /// Runs `manifold` with credentials of the hub account.
     pub async fn manifold(&self, arguments: &[&str]) -> Done {
-        self.aws.product.manifold(self.aws.server.url(), &self.hub, arguments).await
+        product().manifold(self.aws.server.url(), &self.hub, arguments).await
     }
 
     /// `manifold install --yes`, and what the emulator needs beyond it.

@@ -1,7 +1,7 @@
 //! What CloudFormation made of a property: the installed template with its parameters filled in.
 //!
-//! Needed for the hub bus's policy alone, which the emulator does not keep. The functions that it uses are
-//! understood; any other is a panic.
+//! Needed for what the emulator does not keep: the hub bus's policy, and names of resources that it does not have. The
+//! functions that these use are understood; any other is a panic.
 
 use std::collections::BTreeMap;
 
@@ -29,9 +29,11 @@ impl Template {
         let body = plain(&documents[0]);
         let mut parameters = BTreeMap::new();
         for (name, parameter) in body["Parameters"].as_object().into_iter().flatten() {
-            if let Some(default) = parameter["Default"].as_str() {
-                parameters.insert(name.clone(), default.to_owned());
-            }
+            match &parameter["Default"] {
+                Value::String(default) => parameters.insert(name.clone(), default.clone()),
+                Value::Number(default) => parameters.insert(name.clone(), default.to_string()),
+                Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+            };
         }
         parameters.extend(given);
         Self { body, parameters }
@@ -114,6 +116,36 @@ impl Template {
     }
 }
 
+/// A template as JSON, its functions in their long form: `{"Fn::Sub": …}`, `{"Ref": …}`.
+///
+/// # Panics
+/// It is not a template.
+#[must_use]
+pub fn as_json(text: &str) -> Value {
+    let documents = Yaml::load_from_str(text).expect("a template is YAML");
+    long(plain(&documents[0]))
+}
+
+fn long(value: Value) -> Value {
+    match value {
+        Value::Array(values) => values.into_iter().map(long).collect(),
+        Value::Object(fields) => Value::Object(fields.into_iter().map(|(key, value)| long_field(key, value)).collect()),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value,
+    }
+}
+
+fn long_field(key: String, value: Value) -> (String, Value) {
+    match (key.strip_prefix('!'), &value) {
+        (None, _) => (key, long(value)),
+        (Some(name @ ("Ref" | "Condition")), _) => (name.to_owned(), value),
+        (Some("GetAtt"), Value::String(path)) => {
+            let (resource, attribute) = path.split_once('.').expect("a resource and its attribute");
+            ("Fn::GetAtt".to_owned(), json!([resource, attribute]))
+        }
+        (Some(function), _) => (format!("Fn::{function}"), long(value)),
+    }
+}
+
 fn exists(value: &Value) -> bool {
     value.as_str() != Some(NO_VALUE)
 }
@@ -154,6 +186,17 @@ mod tests {
             ("AWS::AccountId".to_owned(), "111122223333".to_owned()),
         ]);
         Template::new(include_str!("../../../deploy/hub.yaml"), given)
+    }
+
+    #[test]
+    fn functions_have_a_long_form() {
+        let template =
+            as_json("{a: !Ref B, c: !GetAtt D.E.F, g: !If [H, !Sub 'i${J}', 1], k: [!Condition L], m: '!n'}");
+        let expected = json!({
+            "a": {"Ref": "B"}, "c": {"Fn::GetAtt": ["D", "E.F"]}, "g": {"Fn::If": ["H", {"Fn::Sub": "i${J}"}, 1]},
+            "k": [{"Condition": "L"}], "m": "!n",
+        });
+        assert_eq!(template, expected);
     }
 
     #[test]

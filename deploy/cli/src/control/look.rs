@@ -415,6 +415,9 @@ fn advice(head: &Head, place: &str, status: TargetStatus, target: Option<&Target
     let started = target.is_some_and(|target| target.execution.is_some());
     Some(match outcome {
         Outcome::Succeeded => return None,
+        Outcome::Failed if started && target.is_some_and(|target| target.subject.pipeline().is_none()) => {
+            format!("open the execution and mend the cause; then {retry}")
+        }
         Outcome::Failed if started => format!(
             "open the execution and mend the cause; then retry its failed stage there (the result is added here), or {retry}"
         ),
