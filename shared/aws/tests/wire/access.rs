@@ -2,7 +2,7 @@
 
 use manifold_aws::Backoff;
 use manifold_aws::credentials::Assumer;
-use manifold_aws::engine::CodePipelineEngine;
+use manifold_aws::engine::Engines;
 use manifold_core::checkup::{AccessSeen, Place, Tried};
 use manifold_core::time::{Span, Timestamp};
 use manifold_ports::checkup::Access;
@@ -25,10 +25,10 @@ pub(crate) fn place() -> Place {
     }
 }
 
-async fn engine(stub: &Stub, clock: &HandClock, patience: Backoff) -> CodePipelineEngine<HandClock> {
+async fn engine(stub: &Stub, clock: &HandClock, patience: Backoff) -> Engines<HandClock> {
     let clients = stub.clients().await;
     let assumer = Assumer::with_clock(clients.sts(), clock.clone());
-    CodePipelineEngine::new(clients, assumer).with_patience(patience)
+    Engines::new(clients, assumer).with_patience(patience)
 }
 
 fn in_a_minute(clock: &HandClock) -> Timestamp {

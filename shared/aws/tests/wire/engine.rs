@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use manifold_aws::credentials::Assumer;
-use manifold_aws::engine::CodePipelineEngine;
+use manifold_aws::engine::Engines;
 use manifold_core::event::PipelineState;
 use manifold_core::pace::Api;
 use manifold_core::plan::PlannedTarget;
@@ -18,13 +18,13 @@ use crate::stub::Stub;
 
 const LONG_AFTER: &str = "2099-01-01T00:00:00Z";
 
-async fn engine(stub: &Stub) -> CodePipelineEngine {
+async fn engine(stub: &Stub) -> Engines {
     let clients = stub.clients().await;
-    CodePipelineEngine::new(clients.clone(), Assumer::new(clients.sts()))
+    Engines::new(clients.clone(), Assumer::new(clients.sts()))
 }
 
 /// An engine whose role is assumed.
-async fn entered(stub: &Stub) -> CodePipelineEngine {
+async fn entered(stub: &Stub) -> Engines {
     stub.then("AssumeRole", assumed("ASIATARGET", LONG_AFTER));
     engine(stub).await
 }
@@ -148,7 +148,7 @@ async fn a_target_that_is_not_reached_at_all_is_tried_later() {
         .load()
         .await;
     stub.then("AssumeRole", assumed("ASIATARGET", LONG_AFTER));
-    let engine = CodePipelineEngine::new(manifold_aws::clients::Clients::new(nobody), Assumer::new(clients.sts()));
+    let engine = Engines::new(manifold_aws::clients::Clients::new(nobody), Assumer::new(clients.sts()));
     let refusal = engine.start(order(&run(), &planned())).await.unwrap_err();
     assert!(
         matches!(&refusal, Refusal::Later { reason } if reason.cause == "CodePipeline did not answer"),
