@@ -410,10 +410,7 @@ impl<C: Clock> Access for Engines<C> {
         let looked = patience.look(|| engine.look(&place.started));
         let listed = patience.look(|| engine.look_at_actions(&place.started));
         let (list_executions, list_actions) = futures::join!(looked, listed);
-        let list_actions = match list_actions {
-            Tried::Done(None) => Tried::NotTried,
-            seen => seen.map(|_| ()),
-        };
+        let list_actions = if list_actions == Tried::Done(None) { Tried::NotTried } else { list_actions.map(|_| ()) };
         AccessSeen { assumed: Tried::Done(()), list_executions, list_actions }
     }
 }

@@ -21,7 +21,7 @@ pub(crate) fn place() -> Place {
         key: key("444455556666", "eu-central-1"),
         role: "arn:aws:iam::444455556666:role/ManifoldTarget".parse().unwrap(),
         external_id: Some("rollouts-7f3a".to_owned()),
-        pipeline: "svc-deploy".parse().unwrap(),
+        started: "svc-deploy".parse().unwrap(),
     }
 }
 

@@ -68,7 +68,7 @@ async fn a_session_is_shared_by_regions_and_not_by_runs_accounts_or_pipelines() 
     let elsewhere =
         PlannedTarget { role: "arn:aws:iam::777788889999:role/ManifoldTarget".parse().unwrap(), ..planned() };
     assert_eq!(assume(run, &elsewhere).await, "ASIA3");
-    let another = PlannedTarget { pipeline: "db-deploy".parse().unwrap(), external_id: None, ..planned() };
+    let another = PlannedTarget { subject: "db-deploy".parse().unwrap(), external_id: None, ..planned() };
     assert_eq!(assume(run, &another).await, "ASIA4");
     assert!(stub.asked("AssumeRole")[3].form("ExternalId").is_none());
 }
@@ -148,6 +148,7 @@ async fn every_failure_of_sts_means_something_for_the_target() {
             other @ (Refusal::Permanent { .. }
             | Refusal::Busy { .. }
             | Refusal::Throttled { .. }
+            | Refusal::Preparing { .. }
             | Refusal::Wait { .. }) => panic!("{code}: {other:?}"),
         };
         assert_eq!((means, reason.cause.as_str()), (expected, cause), "{code}");

@@ -1,0 +1,1 @@
+//! CloudFormation in target accounts.
