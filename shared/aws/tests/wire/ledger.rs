@@ -142,12 +142,12 @@ fn one_of_each() -> Vec<(Key, Item)> {
         owner: Some(LinkOwner { run: run(), attempt: Attempt(1) }),
         early: vec![Observation {
             target: key("444455556666", "us-east-1"),
-            pipeline: "svc-deploy".parse().unwrap(),
+            subject: "svc-deploy".parse().unwrap(),
             execution: EXECUTION.parse().unwrap(),
             at: at("2026-10-26T13:49:40Z"),
             started_by: None,
             learnt: Learnt::ByEvent,
-            what: Observed::State { state: PipelineState::Started, attempt: Some(1), comments: None },
+            what: Observed::State { state: PipelineState::Started, attempt: Some(1), comments: None, reason: None },
         }],
     };
     let posted =
