@@ -9,7 +9,7 @@ use std::pin::Pin;
 
 use manifold_aws::clients::CallCounter;
 use manifold_aws::credentials::Assumer;
-use manifold_aws::engine::CodePipelineEngine;
+use manifold_aws::engine::Engines;
 use manifold_aws::ledger::DynamoLedger;
 use manifold_aws::open_runs::DynamoOpenRuns;
 use manifold_aws::pace::DynamoPaces;
@@ -57,7 +57,7 @@ type Clocked = SkippingClock;
 /// The functions, as on five warm Lambda instances.
 struct Functions {
     dispatch: Dispatch<DynamoLedger, SqsQueues, CodePipelineReleases, Clocked>,
-    deploy: Deploy<DynamoLedger, DynamoPaces, SqsQueues, CodePipelineEngine<Clocked>, Clocked>,
+    deploy: Deploy<DynamoLedger, DynamoPaces, SqsQueues, Engines<Clocked>, Clocked>,
     collect: Collect<DynamoLedger, SqsQueues, Clocked>,
     summarize: Summarize<DynamoLedger, SqsQueues, SlackClient<Clocked>, Clocked>,
     inspect: Drift<DynamoLedger, SqsQueues, Watcher<Clocked>, Clocked>,
@@ -218,7 +218,7 @@ async fn functions(standin: &StandIn, fleet: Fleet, calls: &CallCounter) -> Func
             ledger: ledger(),
             paces: DynamoPaces::new(clients.dynamodb(), TABLE),
             queues: queues(&Queue::ALL),
-            engine: CodePipelineEngine::new(clients.clone(), Assumer::with_clock(clients.sts(), clock.clone())),
+            engine: Engines::new(clients.clone(), Assumer::with_clock(clients.sts(), clock.clone())),
             clock: clock.clone(),
         },
         collect: Collect { ledger: ledger(), queues: queues(&Queue::ALL), clock: clock.clone() },

@@ -3,7 +3,7 @@
 use manifold_aws::clients::Clients;
 use manifold_aws::clock::SystemClock;
 use manifold_aws::credentials::Assumer;
-use manifold_aws::engine::CodePipelineEngine;
+use manifold_aws::engine::Engines;
 use manifold_aws::ledger::DynamoLedger;
 use manifold_aws::pace::DynamoPaces;
 use manifold_aws::queues::SqsQueues;
@@ -20,7 +20,7 @@ async fn main() -> Result<(), lambda::Error> {
             ledger: DynamoLedger::new(clients.dynamodb(), env::TABLE.required()?),
             paces: DynamoPaces::new(clients.dynamodb(), env::TABLE.required()?),
             queues: SqsQueues::from_env(clients.sqs(), &[Queue::Deploy, Queue::Collect, Queue::Summarize])?,
-            engine: CodePipelineEngine::new(clients.clone(), Assumer::new(clients.sts())),
+            engine: Engines::new(clients.clone(), Assumer::new(clients.sts())),
             clock: SystemClock,
         };
         Ok(async move |input: Value, deadline| {

@@ -82,6 +82,16 @@ macro_rules! config {
     }};
 }
 
+/// The same for a service in a Region, with assumed credentials; see [`Clients::codepipeline_as`].
+macro_rules! assumed {
+    ($self:ident, $service:ident, $region:ident, $credentials:ident) => {
+        config!($self, $service)
+            .region(aws_config::Region::new($region.as_str().to_owned()))
+            .credentials_provider(SharedCredentialsProvider::new($credentials))
+            .identity_cache(IdentityCache::no_cache())
+    };
+}
+
 impl Clients {
     /// Region, credentials and endpoint from the environment, as Lambda sets it.
     pub async fn from_env() -> Self {
@@ -158,13 +168,7 @@ impl Clients {
     #[cfg(feature = "inspect")]
     #[must_use]
     pub fn eventbridge_as(&self, region: &Region, credentials: Credentials) -> aws_sdk_eventbridge::Client {
-        aws_sdk_eventbridge::Client::from_conf(
-            config!(self, aws_sdk_eventbridge)
-                .region(aws_config::Region::new(region.as_str().to_owned()))
-                .credentials_provider(SharedCredentialsProvider::new(credentials))
-                .identity_cache(IdentityCache::no_cache())
-                .build(),
-        )
+        aws_sdk_eventbridge::Client::from_conf(assumed!(self, aws_sdk_eventbridge, region, credentials).build())
     }
 
     /// IAM, with assumed credentials; see [`Clients::codepipeline_as`]. It knows no Region but its partition's, which
@@ -181,29 +185,17 @@ impl Clients {
     }
 
     /// CloudFormation in a Region, with assumed credentials; see [`Clients::codepipeline_as`].
-    #[cfg(any(feature = "inspect", feature = "revert"))]
+    #[cfg(any(feature = "inspect", feature = "engines"))]
     #[must_use]
     pub fn cloudformation_as(&self, region: &Region, credentials: Credentials) -> aws_sdk_cloudformation::Client {
-        aws_sdk_cloudformation::Client::from_conf(
-            config!(self, aws_sdk_cloudformation)
-                .region(aws_config::Region::new(region.as_str().to_owned()))
-                .credentials_provider(SharedCredentialsProvider::new(credentials))
-                .identity_cache(IdentityCache::no_cache())
-                .build(),
-        )
+        aws_sdk_cloudformation::Client::from_conf(assumed!(self, aws_sdk_cloudformation, region, credentials).build())
     }
 
     /// CloudTrail in a Region, with assumed credentials; see [`Clients::codepipeline_as`].
     #[cfg(feature = "inspect")]
     #[must_use]
     pub fn cloudtrail_as(&self, region: &Region, credentials: Credentials) -> aws_sdk_cloudtrail::Client {
-        aws_sdk_cloudtrail::Client::from_conf(
-            config!(self, aws_sdk_cloudtrail)
-                .region(aws_config::Region::new(region.as_str().to_owned()))
-                .credentials_provider(SharedCredentialsProvider::new(credentials))
-                .identity_cache(IdentityCache::no_cache())
-                .build(),
-        )
+        aws_sdk_cloudtrail::Client::from_conf(assumed!(self, aws_sdk_cloudtrail, region, credentials).build())
     }
 
     /// CodePipeline in a Region, with assumed credentials. It shares the connections of all other clients, so that
@@ -216,10 +208,7 @@ impl Clients {
             start_pipeline_execution::StartPipelineExecutionError, stop_pipeline_execution::StopPipelineExecutionError,
         };
         aws_sdk_codepipeline::Client::from_conf(
-            config!(self, aws_sdk_codepipeline)
-                .region(aws_config::Region::new(region.as_str().to_owned()))
-                .credentials_provider(SharedCredentialsProvider::new(credentials))
-                .identity_cache(IdentityCache::no_cache())
+            assumed!(self, aws_sdk_codepipeline, region, credentials)
                 .retry_classifier(Told::<StartPipelineExecutionError>::default())
                 .retry_classifier(Told::<ListPipelineExecutionsError>::default())
                 .retry_classifier(Told::<ListActionExecutionsError>::default())
@@ -228,15 +217,93 @@ impl Clients {
         )
     }
 
+    /// CodeBuild in a Region, with assumed credentials; see [`Clients::codepipeline_as`].
+    #[cfg(feature = "engines")]
+    #[must_use]
+    pub fn codebuild_as(&self, region: &Region, credentials: Credentials) -> aws_sdk_codebuild::Client {
+        use aws_sdk_codebuild::operation::{
+            batch_get_builds::BatchGetBuildsError, list_builds_for_project::ListBuildsForProjectError,
+            start_build::StartBuildError, stop_build::StopBuildError,
+        };
+        aws_sdk_codebuild::Client::from_conf(
+            assumed!(self, aws_sdk_codebuild, region, credentials)
+                .retry_classifier(Told::<StartBuildError>::default())
+                .retry_classifier(Told::<ListBuildsForProjectError>::default())
+                .retry_classifier(Told::<BatchGetBuildsError>::default())
+                .retry_classifier(Told::<StopBuildError>::default())
+                .build(),
+        )
+    }
+
+    /// CloudFormation in a Region, with assumed credentials, for the calls of an engine, which have a pace; see
+    /// [`Clients::codepipeline_as`].
+    #[cfg(feature = "engines")]
+    #[must_use]
+    pub fn stacks_as(&self, region: &Region, credentials: Credentials) -> aws_sdk_cloudformation::Client {
+        use aws_sdk_cloudformation::operation::{
+            cancel_update_stack::CancelUpdateStackError, create_change_set::CreateChangeSetError,
+            delete_change_set::DeleteChangeSetError, describe_change_set::DescribeChangeSetError,
+            describe_stack_events::DescribeStackEventsError, describe_stacks::DescribeStacksError,
+            execute_change_set::ExecuteChangeSetError, get_template_summary::GetTemplateSummaryError,
+        };
+        aws_sdk_cloudformation::Client::from_conf(
+            assumed!(self, aws_sdk_cloudformation, region, credentials)
+                .retry_classifier(Told::<CancelUpdateStackError>::default())
+                .retry_classifier(Told::<CreateChangeSetError>::default())
+                .retry_classifier(Told::<DeleteChangeSetError>::default())
+                .retry_classifier(Told::<DescribeChangeSetError>::default())
+                .retry_classifier(Told::<DescribeStackEventsError>::default())
+                .retry_classifier(Told::<DescribeStacksError>::default())
+                .retry_classifier(Told::<ExecuteChangeSetError>::default())
+                .retry_classifier(Told::<GetTemplateSummaryError>::default())
+                .build(),
+        )
+    }
+
+    /// CodeDeploy in a Region, with assumed credentials; see [`Clients::codepipeline_as`].
+    #[cfg(feature = "engines")]
+    #[must_use]
+    pub fn codedeploy_as(&self, region: &Region, credentials: Credentials) -> aws_sdk_codedeploy::Client {
+        use aws_sdk_codedeploy::operation::{
+            batch_get_deployment_targets::BatchGetDeploymentTargetsError,
+            batch_get_deployments::BatchGetDeploymentsError, create_deployment::CreateDeploymentError,
+            get_deployment::GetDeploymentError, list_deployment_targets::ListDeploymentTargetsError,
+            list_deployments::ListDeploymentsError, stop_deployment::StopDeploymentError,
+        };
+        aws_sdk_codedeploy::Client::from_conf(
+            assumed!(self, aws_sdk_codedeploy, region, credentials)
+                .retry_classifier(Told::<BatchGetDeploymentTargetsError>::default())
+                .retry_classifier(Told::<BatchGetDeploymentsError>::default())
+                .retry_classifier(Told::<CreateDeploymentError>::default())
+                .retry_classifier(Told::<GetDeploymentError>::default())
+                .retry_classifier(Told::<ListDeploymentTargetsError>::default())
+                .retry_classifier(Told::<ListDeploymentsError>::default())
+                .retry_classifier(Told::<StopDeploymentError>::default())
+                .build(),
+        )
+    }
+
+    /// S3 in a Region, with assumed credentials; see [`Clients::codepipeline_as`]. A bucket is named in the path, as a
+    /// bucket's name may have dots, which no certificate covers.
+    #[cfg(feature = "engines")]
+    #[must_use]
+    pub fn s3_as(&self, region: &Region, credentials: Credentials) -> aws_sdk_s3::Client {
+        use aws_sdk_s3::operation::get_object::GetObjectError;
+        aws_sdk_s3::Client::from_conf(
+            assumed!(self, aws_sdk_s3, region, credentials)
+                .retry_classifier(Told::<GetObjectError>::default())
+                .force_path_style(true)
+                .build(),
+        )
+    }
+
     /// CloudWatch in a Region, with assumed credentials; see [`Clients::codepipeline_as`].
+    #[cfg(feature = "engines")]
     #[must_use]
     pub fn cloudwatch_as(&self, region: &Region, credentials: Credentials) -> aws_sdk_cloudwatch::Client {
         use aws_sdk_cloudwatch::operation::describe_alarms::DescribeAlarmsError;
         aws_sdk_cloudwatch::Client::from_conf(
-            config!(self, aws_sdk_cloudwatch)
-                .region(aws_config::Region::new(region.as_str().to_owned()))
-                .credentials_provider(SharedCredentialsProvider::new(credentials))
-                .identity_cache(IdentityCache::no_cache())
+            assumed!(self, aws_sdk_cloudwatch, region, credentials)
                 .retry_classifier(Told::<DescribeAlarmsError>::default())
                 .build(),
         )

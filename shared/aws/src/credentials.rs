@@ -1,11 +1,14 @@
 //! Credentials of target accounts: a role is assumed once for each run and app, and used in every Region. To look
 //! without touching, another role is assumed, which can only read.
 //!
-//! The session's name carries the run, because CodePipeline repeats it in the STARTED event; its policy narrows the
-//! role to the one pipeline, so that a session is never worth more than what it was opened for.
+//! The session's name carries the run, because CodePipeline and CodeBuild repeat it in their events; its policy narrows
+//! the role to the one pipeline, project, stack or deployment group, so that a session is never worth more than what it
+//! was opened for.
 //!
 //! The hub's own credentials come from a role, so that this is role chaining: "your role session is limited to a
 //! maximum of one hour", and asking for more fails (IAM User Guide, "Methods to assume a role").
+
+mod rollout;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -15,13 +18,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_credential_types::Credentials;
 use aws_sdk_sts::Client;
-use manifold_core::engine::Subject;
-use manifold_core::ids::{RoleArn, RunId};
+use manifold_core::engine::{Service, Subject, Work};
+use manifold_core::ids::{Region, RoleArn, RunId};
 use manifold_core::pace::Api;
 use manifold_core::plan::PlannedTarget;
 use manifold_core::run::{Outcome, Refusal};
 use manifold_core::time::{Span, Timestamp};
 use manifold_ports::clock::Clock;
+use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 use crate::clock::{SystemClock, timestamp};
@@ -47,29 +51,22 @@ pub(crate) struct Purpose {
 
 impl Purpose {
     fn of(run: &RunId, planned: &PlannedTarget) -> Self {
-        Self::rollout(run, &planned.role, planned.external_id.as_deref(), &planned.subject)
+        let work = planned.work.as_ref().map(|work| (work, &planned.key.region));
+        Self::rollout(run, &planned.role, planned.external_id.as_deref(), &planned.subject, work)
     }
 
-    /// To start one pipeline for one run, to follow and to stop it, and to see whether alarms fire.
-    pub(crate) fn rollout(run: &RunId, role: &RoleArn, external_id: Option<&str>, subject: &Subject) -> Self {
-        let partition = role.as_str().split(':').nth(1).unwrap_or("aws");
-        let policy = serde_json::json!({
-            "Version": "2012-10-17",
-            "Statement": [{
-                "Effect": "Allow",
-                "Action": [
-                    "codepipeline:StartPipelineExecution",
-                    "codepipeline:StopPipelineExecution",
-                    "codepipeline:ListPipelineExecutions",
-                    "codepipeline:ListActionExecutions",
-                ],
-                "Resource": format!("arn:{partition}:codepipeline:*:{}:{}", role.account(), subject.name()),
-            }, {
-                "Effect": "Allow",
-                "Action": "cloudwatch:DescribeAlarms",
-                "Resource": "*",
-            }],
-        });
+    /// To start one thing for one run, to follow and to stop it, and to see whether alarms fire: a pipeline, a project, a
+    /// stack with what it is made from, or a deployment group. A look names no work, and gets no more than it needs.
+    pub(crate) fn rollout(
+        run: &RunId,
+        role: &RoleArn,
+        external_id: Option<&str>,
+        subject: &Subject,
+        work: Option<(&Work, &Region)>,
+    ) -> Self {
+        let mut statements = rollout::statements(role, subject, work);
+        statements.push(allow(&json!("cloudwatch:DescribeAlarms"), &json!("*")));
+        let policy = json!({"Version": "2012-10-17", "Statement": statements});
         Self {
             role: role.clone(),
             external_id: external_id.map(str::to_owned),
@@ -80,26 +77,17 @@ impl Purpose {
 
     /// To prepare change sets of one stack. CloudFormation reads what is there with the caller's permissions ("Using
     /// drift-aware change sets"), whatever the stack is made of: so that is left to the role, and what the session may do
-    /// with CloudFormation is narrowed, and with pipelines forbidden.
-    #[cfg(feature = "revert")]
+    /// with CloudFormation is narrowed, and with the other engines forbidden.
+    #[cfg(feature = "engines")]
     pub(crate) fn revert(check: &RunId, planned: &PlannedTarget, stack: &str) -> Self {
         let key = &planned.key;
         let partition = key.region.partition().as_str();
-        let policy = serde_json::json!({
+        let stack = format!("arn:{partition}:cloudformation:{}:{}:stack/{stack}/*", key.region, key.account);
+        let change_sets =
+            ["cloudformation:CreateChangeSet", "cloudformation:DescribeChangeSet", "cloudformation:DescribeStacks"];
+        let policy = json!({
             "Version": "2012-10-17",
-            "Statement": [{
-                "Effect": "Allow",
-                "Action": [
-                    "cloudformation:CreateChangeSet",
-                    "cloudformation:DescribeChangeSet",
-                    "cloudformation:DescribeStacks",
-                ],
-                "Resource": format!("arn:{partition}:cloudformation:{}:{}:stack/{stack}/*", key.region, key.account),
-            }, {
-                "Effect": "Allow",
-                "NotAction": ["cloudformation:*", "codepipeline:*", "sts:*"],
-                "Resource": "*",
-            }],
+            "Statement": [allow(&json!(change_sets), &json!(stack)), everything_else()],
         });
         Self {
             role: planned.role.clone(),
@@ -125,6 +113,18 @@ impl Purpose {
         let session = manifold_core::checkup::INSPECT_SESSION.to_owned();
         Ok(Self { role, external_id: external_id.map(str::to_owned), session, policy: None })
     }
+}
+
+/// A statement of a session policy.
+fn allow(actions: &Value, resources: &Value) -> Value {
+    json!({"Effect": "Allow", "Action": actions, "Resource": resources})
+}
+
+/// Whatever the role may do with services that are no engines: of those, and of other roles, a session has what is named.
+fn everything_else() -> Value {
+    let engines = Service::ALL.map(|service| format!("{}:*", service.prefix()));
+    let not = engines.into_iter().chain(["sts:*".to_owned()]).collect::<Vec<_>>();
+    json!({"Effect": "Allow", "NotAction": not, "Resource": "*"})
 }
 
 /// Assumes the roles of target accounts, each once. Clones share their sessions.
@@ -222,7 +222,7 @@ impl<C: Clock> Assumer<C> {
 
     /// Forgets the session of a purpose if it still is the one with these credentials, which were called expired. Of many
     /// callers that meet the end of a session at once, one opens the next.
-    #[cfg(any(feature = "inspect", feature = "revert"))]
+    #[cfg(any(feature = "inspect", feature = "engines"))]
     pub(crate) async fn forget_expired(&self, purpose: &Purpose, expired: &Credentials) {
         let slot = self.slot(purpose);
         let mut latest = slot.latest.lock().await;
@@ -335,7 +335,7 @@ mod tests {
     fn purpose(partition: &str, run: usize, pipeline: &str) -> Purpose {
         let role = format!("arn:{partition}:iam::444455556666:role/team/ManifoldTarget").parse().unwrap();
         let run = format!("web-{run:016x}").parse().unwrap();
-        Purpose::rollout(&run, &role, None, &pipeline.parse().unwrap())
+        Purpose::rollout(&run, &role, None, &pipeline.parse().unwrap(), None)
     }
 
     #[test]

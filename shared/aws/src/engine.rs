@@ -1,27 +1,41 @@
-//! CodePipeline in the target accounts.
+//! The services that do the work in target accounts.
 //!
-//! An attempt's token goes out as `clientRequestToken`, so that a repeated start starts nothing more (law 1).
-//! CodePipeline does not say for how long it remembers a token; the claim in the ledger and [`Engine::find`] cover
-//! what lies beyond.
+//! | module | service | its idempotency |
+//! |---|---|---|
+//! | [`codepipeline`] | CodePipeline | a token, for a time that AWS does not tell |
+//! | [`codebuild`] | CodeBuild | a token, for five minutes |
+//! | [`cloudformation`] | CloudFormation | the change set's name, and a token |
+//! | [`codedeploy`] | CodeDeploy | none: a call that may have done something is not repeated |
+//!
+//! An attempt's token (`RunId::attempt_token`) is what each of them is given, so that a repeated start starts nothing more
+//! (law 1). What lies beyond is covered by the claim in the ledger and [`Engine::find`].
+//!
+//! [`Engines`] is the front: it assumes the target's role, calls once more with new credentials when a service calls the
+//! old ones expired, and says what a failed call means. A service is one [`Dialect`] in a file of its own, with what its
+//! errors mean; it does not know where its credentials come from.
 
-#[cfg(feature = "revert")]
+mod cloudformation;
+mod codebuild;
+mod codedeploy;
+mod codepipeline;
 mod revert;
 
+use std::error::Error;
 use std::future::Future;
-use std::ops::ControlFlow;
 
 use aws_credential_types::Credentials;
 use aws_sdk_cloudwatch::types::{AlarmType, StateValue};
-use aws_sdk_codepipeline::Client;
-use aws_sdk_codepipeline::types::{
-    ActionExecutionDetail, ActionExecutionFilter, ActionExecutionStatus, PipelineExecutionSummary, PipelineVariable,
-    SourceRevisionOverride, SourceRevisionType,
-};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::DateTime;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use aws_smithy_types::error::operation::BuildError;
+use futures::future::BoxFuture;
 use manifold_core::checkup::{AccessSeen, Place, Tried};
-use manifold_core::event::PipelineState;
-use manifold_core::ids::{ExecutionId, RunId};
+use manifold_core::engine::{Service, Subject, Verb};
+use manifold_core::ids::{ExecutionId, Region, RunId};
 use manifold_core::pace::Api;
-use manifold_core::plan::{PlannedTarget, RevisionKind};
+use manifold_core::plan::PlannedTarget;
 use manifold_core::run::{Outcome, Reason, ReasonSource, Refusal, Standing};
 use manifold_core::time::Timestamp;
 use manifold_ports::checkup::Access;
@@ -36,22 +50,214 @@ use crate::credentials::{Assumer, Purpose};
 use crate::failure::{Failure, Kind};
 use crate::look::Patience;
 
-/// "The maximum number of results to return in a single call" is 100 (`ListPipelineExecutions`).
-const PAGE: i32 = 100;
-/// How many pages are read to find one execution.
+/// How many pages of a list are read to find one execution.
 const MOST_PAGES: usize = 5;
 /// How many alarms one call takes and tells at most (CloudWatch API reference, `DescribeAlarms`: `AlarmNames`, `MaxRecords`).
 const MOST_ALARMS: i32 = 100;
 
-/// Starts, finds, asks for and explains executions of target pipelines.
+/// Starts, finds, asks for, explains and stops executions in target accounts, whichever service they are of.
 #[derive(Debug, Clone)]
-pub struct CodePipelineEngine<C = SystemClock> {
+pub struct Engines<C = SystemClock> {
     clients: Clients,
     assumer: Assumer<C>,
     patience: Backoff,
 }
 
-impl<C: Clock> CodePipelineEngine<C> {
+/// What a verb of a service comes to.
+type Answer<'a, T> = BoxFuture<'a, Result<T, Trouble>>;
+
+/// One service, spoken to with a target's credentials. What each verb promises is written down at
+/// [`manifold_ports::engine`].
+///
+/// `not_before` is the time of the port, less what clocks may disagree by.
+trait Dialect: Send + Sync {
+    /// [`Engine::start`].
+    fn start<'a>(&'a self, order: Order<'a>) -> Answer<'a, Start>;
+
+    /// [`Engine::find`].
+    fn find<'a>(
+        &'a self,
+        order: Order<'a>,
+        not_before: Timestamp,
+        except: &'a [ExecutionId],
+    ) -> Answer<'a, Option<ExecutionId>>;
+
+    /// [`Engine::ask`].
+    fn ask<'a>(
+        &'a self,
+        order: Order<'a>,
+        execution: &'a ExecutionId,
+        not_before: Timestamp,
+    ) -> Answer<'a, Option<Standing>>;
+
+    /// [`Engine::explain`]. The reason's `attempt` is 0: the caller, who knows how far the target has been seen, sets it.
+    fn explain<'a>(&'a self, order: Order<'a>, execution: &'a ExecutionId) -> Answer<'a, Reason>;
+
+    /// [`Engine::stop`].
+    fn stop<'a>(&'a self, order: Order<'a>, execution: &'a ExecutionId, reason: &'a str) -> Answer<'a, ()>;
+
+    /// A cheap call that reads, as a rollout would make it: whether the role may, and what is started is there.
+    fn look<'a>(&'a self, started: &'a Subject) -> BoxFuture<'a, Result<(), Failure>>;
+
+    /// A second one, of the service whose rollout needs it; nothing for the others.
+    fn look_at_actions<'a>(&'a self, _started: &'a Subject) -> BoxFuture<'a, Result<Option<()>, Failure>> {
+        Box::pin(async { Ok(None) })
+    }
+}
+
+/// What the front has to know of a service.
+struct Spoken {
+    /// Speaks to it in a Region.
+    with: fn(&Clients, &Region, Credentials) -> Box<dyn Dialect>,
+    /// What a failed call means, where the service says it in words of its own.
+    meaning: fn(&Call<'_>) -> Option<Refusal>,
+}
+
+const fn spoken(service: Service) -> Spoken {
+    match service {
+        Service::CodePipeline => codepipeline::SPOKEN,
+        Service::CodeBuild => codebuild::SPOKEN,
+        Service::CloudFormation => cloudformation::SPOKEN,
+        Service::CodeDeploy => codedeploy::SPOKEN,
+    }
+}
+
+/// Why a verb came to nothing.
+#[derive(Debug)]
+enum Trouble {
+    /// A call failed. What that means for the target is looked up.
+    Failed {
+        /// The operation, as AWS spells it.
+        operation: &'static str,
+        /// What it said.
+        failure: Failure,
+    },
+    /// It is known what it means.
+    Refused(Refusal),
+}
+
+/// A call that failed, with all that its meaning depends on.
+struct Call<'a> {
+    /// The operation that failed.
+    operation: &'static str,
+    /// The one by which calls of the verb are counted.
+    api: Api,
+    planned: &'a PlannedTarget,
+    failure: &'a Failure,
+}
+
+impl Trouble {
+    /// A failed call of an operation.
+    fn of<E>(operation: &'static str) -> impl Fn(SdkError<E, HttpResponse>) -> Self
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+    {
+        move |error| Self::Failed { operation, failure: Failure::of(&error) }
+    }
+
+    /// A request that can't be built from the plan.
+    fn unsendable(operation: &'static str) -> impl Fn(BuildError) -> Self {
+        move |error| {
+            let failure =
+                Failure { kind: Kind::Refused, code: "ValidationException".to_owned(), message: error.to_string() };
+            Self::Failed { operation, failure }
+        }
+    }
+
+    /// An answer that lacks what it always has.
+    fn empty(operation: &'static str, message: &str) -> Self {
+        Self::Failed { operation, failure: Failure::empty(message) }
+    }
+
+    /// The target has failed, and trying again would not help.
+    fn failed(cause: String, detail: Option<String>, link: Option<String>) -> Self {
+        let reason = Reason { cause, detail, link, source: ReasonSource::Manifold, attempt: 0 };
+        Self::Refused(Refusal::Permanent { outcome: Outcome::Failed, reason })
+    }
+
+    /// The plan lacks what its engine needs. It was written by a version that thought otherwise.
+    fn incomplete(planned: &PlannedTarget) -> Self {
+        Self::failed(format!("The plan does not say what to start in {}", planned.subject.words()), None, None)
+    }
+
+    /// The service's code, if a call failed with one of these.
+    fn has_code(&self, codes: &[&str]) -> bool {
+        match self {
+            Self::Failed { failure, .. } => failure.kind == Kind::Refused && codes.contains(&failure.code.as_str()),
+            Self::Refused(_) => false,
+        }
+    }
+
+    fn is_expired(&self) -> bool {
+        match self {
+            Self::Failed { failure, .. } => failure.is_expired(),
+            Self::Refused(_) => false,
+        }
+    }
+}
+
+impl Call<'_> {
+    fn reason(&self, cause: String) -> Reason {
+        self.failure.reason(cause)
+    }
+
+    fn failed(&self, cause: String) -> Refusal {
+        Refusal::Permanent { outcome: Outcome::Failed, reason: self.reason(cause) }
+    }
+
+    fn busy(&self, cause: String) -> Refusal {
+        Refusal::Busy { reason: self.reason(cause) }
+    }
+
+    /// What is started was not found.
+    fn not_found(&self) -> Refusal {
+        self.failed(format!("{} not found", self.planned.subject.sentence()))
+    }
+
+    /// The service does not take the request.
+    fn invalid(&self) -> Refusal {
+        let Self { operation, planned, failure, .. } = self;
+        self.failed(format!("{} for {operation} of {}", failure.code, planned.subject.words()))
+    }
+
+    /// What it means for the target (API references: errors of the operations, "Common Errors").
+    ///
+    /// A cause names nothing of the target but the role's name and that of what is started, so that the same failure in a
+    /// hundred accounts is one line of the summary; the engine's own words are in the detail.
+    fn refusal(&self) -> Refusal {
+        let Self { operation, api, planned, failure } = self;
+        let role = planned.role.name();
+        match (failure.kind, failure.code.as_str()) {
+            (Kind::Throttled, _) => {
+                Refusal::Throttled { api: *api, reason: self.reason(format!("Throttled by {}", api.service())) }
+            }
+            (Kind::Unreached, _) => Refusal::Later { reason: self.reason(format!("{} did not answer", api.service())) },
+            (Kind::Refused, "AccessDenied" | "AccessDeniedException") => {
+                self.failed(format!("AccessDenied for {operation} in role {role}"))
+            }
+            // A Region that the account has not enabled does not know the account's credentials.
+            (
+                Kind::Refused,
+                "InvalidClientTokenId"
+                | "UnrecognizedClientException"
+                | "RegionDisabledException"
+                | "OptInRequired"
+                | "SubscriptionRequiredException",
+            ) => Refusal::Permanent {
+                outcome: Outcome::Unreachable,
+                reason: self.reason(format!("{} in the target's Region", failure.code)),
+            },
+            (
+                Kind::Refused,
+                "ValidationException" | "ValidationError" | "InvalidArnException" | "InvalidParameterException",
+            ) => self.invalid(),
+            (Kind::Refused, "") => Refusal::Later { reason: self.reason(format!("{operation} was not sent")) },
+            (Kind::Refused, code) => Refusal::Later { reason: self.reason(format!("{code} for {operation}")) },
+        }
+    }
+}
+
+impl<C: Clock> Engines<C> {
     /// With clients for any Region, and the roles of the target accounts.
     #[must_use]
     pub fn new(clients: Clients, assumer: Assumer<C>) -> Self {
@@ -64,77 +270,68 @@ impl<C: Clock> CodePipelineEngine<C> {
         Self { patience, ..self }
     }
 
-    /// Calls CodePipeline with the target's credentials; once more with new ones if it calls them expired.
-    async fn call<T, F, Answer>(&self, order: Order<'_>, api: Api, call: F) -> Result<T, Refusal>
+    /// Asks the target's engine for a verb.
+    async fn ask_for<T, F, Answer>(&self, order: Order<'_>, verb: Verb, call: F) -> Result<T, Refusal>
     where
-        F: Fn(Client) -> Answer,
-        Answer: Future<Output = Result<T, Failure>>,
+        F: Fn(Box<dyn Dialect>) -> Answer,
+        Answer: Future<Output = Result<T, Trouble>>,
     {
-        let client = |credentials: Credentials| self.clients.codepipeline_as(&order.planned.key.region, credentials);
-        self.call_as(order, api, client, call).await
+        let service = order.planned.subject.service();
+        let Spoken { with, meaning } = spoken(service);
+        let dialect = |credentials| with(&self.clients, &order.planned.key.region, credentials);
+        self.call(order, service.api(verb), dialect, call, meaning).await
     }
 
-    /// The same of any service.
-    async fn call_as<S, T, F, Answer>(
+    /// Calls with the target's credentials; once more with new ones if they are called expired.
+    async fn call<S, T, F, Answer>(
         &self,
         order: Order<'_>,
         api: Api,
         client: impl Fn(Credentials) -> S,
         call: F,
+        meaning: fn(&Call<'_>) -> Option<Refusal>,
     ) -> Result<T, Refusal>
     where
         F: Fn(S) -> Answer,
-        Answer: Future<Output = Result<T, Failure>>,
+        Answer: Future<Output = Result<T, Trouble>>,
     {
-        let credentials = self.assumer.assume(order.run, order.planned).await?;
-        let mut result = Box::pin(call(client(credentials))).await;
-        if result.as_ref().is_err_and(Failure::is_expired) {
-            tracing::warn!(operation = %api, "assumed credentials have expired; assuming the role again");
-            self.assumer.forget(order.run, order.planned);
-            let credentials = self.assumer.assume(order.run, order.planned).await?;
-            result = Box::pin(call(client(credentials))).await;
-        }
-        result.map_err(|failure| refusal(&failure, api, order.planned))
+        let Order { run, planned, attempt } = order;
+        // Its fields are on every line that is logged within.
+        let span = tracing::info_span!(
+            "engine",
+            operation = %api,
+            %run,
+            target = %planned.key,
+            attempt = attempt.0,
+        );
+        let called = async {
+            let credentials = self.assumer.assume(run, planned).await?;
+            let mut result = Box::pin(call(client(credentials))).await;
+            if result.as_ref().is_err_and(Trouble::is_expired) {
+                tracing::warn!(operation = %api, "assumed credentials have expired; assuming the role again");
+                self.assumer.forget(run, planned);
+                let credentials = self.assumer.assume(run, planned).await?;
+                result = Box::pin(call(client(credentials))).await;
+            }
+            result.map_err(|trouble| match trouble {
+                Trouble::Refused(refusal) => refusal,
+                Trouble::Failed { operation, failure } => {
+                    let call = Call { operation, api, planned, failure: &failure };
+                    meaning(&call).unwrap_or_else(|| call.refusal())
+                }
+            })
+        };
+        called.instrument(span).await
     }
 }
 
-/// The span of one order: its fields are on every line that is logged within.
-fn span(order: Order<'_>, api: Api) -> tracing::Span {
-    tracing::info_span!(
-        "engine",
-        operation = %api,
-        run = %order.run,
-        target = %order.planned.key,
-        attempt = order.attempt.0,
-    )
-}
-
-impl<C: Clock> Engine for CodePipelineEngine<C> {
+impl<C: Clock> Engine for Engines<C> {
     fn is_entered(&self, order: Order<'_>) -> bool {
         self.assumer.has(order.run, order.planned)
     }
 
     async fn start(&self, order: Order<'_>) -> Result<Start, Refusal> {
-        const API: Api = Api::StartPipelineExecution;
-        let Order { run, planned, attempt } = order;
-        let started = async {
-            let variables = variables(planned).map_err(|failure| refusal(&failure, API, planned))?;
-            let revisions = source_revisions(planned).map_err(|failure| refusal(&failure, API, planned))?;
-            self.call(order, API, |client| {
-                let request = client
-                    .start_pipeline_execution()
-                    .name(planned.subject.name())
-                    .client_request_token(run.attempt_token(&planned.key, attempt))
-                    .set_variables(variables.clone())
-                    .set_source_revisions(revisions.clone());
-                async move {
-                    let output = request.send().await.map_err(|error| Failure::of(&error))?;
-                    execution_id(output.pipeline_execution_id.as_deref())
-                }
-            })
-            .await
-        };
-        started.instrument(span(order, API)).await.map(Start::Begun)
+        self.ask_for(order, Verb::Start, |engine| async move { engine.start(order).await }).await
     }
 
     async fn find(
@@ -143,108 +340,33 @@ impl<C: Clock> Engine for CodePipelineEngine<C> {
         since: Timestamp,
         except: &[ExecutionId],
     ) -> Result<Option<ExecutionId>, Refusal> {
-        const API: Api = Api::ListPipelineExecutions;
-        let not_before = Timestamp::from_millis(since.as_millis().saturating_sub(CLOCK_SKEW.as_millis()));
-        let found = self.call(order, API, |client| async move {
-            let mut earliest: Option<(Timestamp, ExecutionId)> = None;
-            let look = |execution: &PipelineExecutionSummary| {
-                if let Some(candidate) = ours(execution, order.run, not_before)
-                    && earliest.as_ref().is_none_or(|known| candidate < *known)
-                    && !except.contains(&candidate.1)
-                {
-                    earliest = Some(candidate);
-                }
-                ControlFlow::<()>::Continue(())
-            };
-            executions(&client, order, not_before, usize::MAX, look).await?;
-            Ok(earliest.map(|(_, execution)| execution))
-        });
-        found.instrument(span(order, API)).await
+        let not_before = before(since);
+        self.ask_for(order, Verb::Find, |engine| async move { engine.find(order, not_before, except).await }).await
     }
 
-    /// The reason's `attempt` is 0: CodePipeline does not say which attempt of the execution an action belongs to.
-    /// The caller, who knows how far the target has been seen, sets it.
     async fn explain(&self, order: Order<'_>, execution: &ExecutionId) -> Result<Reason, Refusal> {
-        const API: Api = Api::ListActionExecutions;
-        let explained = self.call(order, API, |client| async move {
-            let filter = ActionExecutionFilter::builder().pipeline_execution_id(execution.as_str()).build();
-            let mut pages = client
-                .list_action_executions()
-                .pipeline_name(order.planned.subject.name())
-                .filter(filter)
-                .max_results(PAGE)
-                .into_paginator()
-                .send();
-            let mut newest: Option<ActionExecutionDetail> = None;
-            while let Some(page) = pages.next().await {
-                let actions = page.map_err(|error| Failure::of(&error))?.action_execution_details;
-                let failed = actions
-                    .unwrap_or_default()
-                    .into_iter()
-                    .filter(|action| action.status == Some(ActionExecutionStatus::Failed));
-                for action in failed {
-                    if newest.as_ref().is_none_or(|known| ended_at(known) < ended_at(&action)) {
-                        newest = Some(action);
-                    }
-                }
-            }
-            Ok(reason(newest.as_ref()))
-        });
-        explained.instrument(span(order, API)).await
+        self.ask_for(order, Verb::Explain, |engine| async move { engine.explain(order, execution).await }).await
     }
 
-    /// One page, or a few where a pipeline has had more than a hundred executions since. `GetPipelineExecution` would find
-    /// any, and the target role need not have it.
     async fn ask(
         &self,
         order: Order<'_>,
         execution: &ExecutionId,
         started_at: Timestamp,
     ) -> Result<Option<Standing>, Refusal> {
-        const API: Api = Api::ListPipelineExecutions;
-        let not_before = Timestamp::from_millis(started_at.as_millis().saturating_sub(CLOCK_SKEW.as_millis()));
-        let asked = self.call(order, API, |client| async move {
-            let look = |found: &PipelineExecutionSummary| match found.pipeline_execution_id.as_deref() {
-                Some(id) if id == execution.as_str() => ControlFlow::Break(standing(found)),
-                Some(_) | None => ControlFlow::Continue(()),
-            };
-            Ok(executions(&client, order, not_before, MOST_PAGES, look).await?.flatten())
-        });
-        asked.instrument(span(order, API)).await
+        let not_before = before(started_at);
+        self.ask_for(order, Verb::Ask, |engine| async move { engine.ask(order, execution, not_before).await }).await
     }
 
-    /// "abandon: false": what runs is finished, nothing more begins. `PipelineExecutionNotStoppableException` says that it has
-    /// ended, `DuplicatedStopRequestException` that it is being stopped.
     async fn stop(&self, order: Order<'_>, execution: &ExecutionId, reason: &str) -> Result<(), Refusal> {
-        const API: Api = Api::StopPipelineExecution;
-        let stopped = self.call(order, API, |client| {
-            let request = client
-                .stop_pipeline_execution()
-                .pipeline_name(order.planned.subject.name())
-                .pipeline_execution_id(execution.as_str())
-                .abandon(false)
-                .reason(reason);
-            async move {
-                match request.send().await.map_err(|error| Failure::of(&error)) {
-                    Ok(_) => Ok(()),
-                    Err(failure)
-                        if ["PipelineExecutionNotStoppableException", "DuplicatedStopRequestException"]
-                            .contains(&failure.code.as_str()) =>
-                    {
-                        Ok(())
-                    }
-                    Err(failure) => Err(failure),
-                }
-            }
-        });
-        stopped.instrument(span(order, API)).await
+        self.ask_for(order, Verb::Stop, |engine| async move { engine.stop(order, execution, reason).await }).await
     }
 
     /// A bake names at most as many alarms as one call takes and tells.
     async fn alarms(&self, order: Order<'_>, names: &[String]) -> Result<Vec<AlarmState>, Refusal> {
         const API: Api = Api::DescribeAlarms;
         let client = |credentials: Credentials| self.clients.cloudwatch_as(&order.planned.key.region, credentials);
-        let seen = self.call_as(order, API, client, |client| {
+        let look = |client: aws_sdk_cloudwatch::Client| {
             let request = client
                 .describe_alarms()
                 .set_alarm_names(Some(names.to_vec()))
@@ -252,7 +374,7 @@ impl<C: Clock> Engine for CodePipelineEngine<C> {
                 .alarm_types(AlarmType::CompositeAlarm)
                 .max_records(MOST_ALARMS);
             async move {
-                let output = request.send().await.map_err(|error| Failure::of(&error))?;
+                let output = request.send().await.map_err(Trouble::of(API.name()))?;
                 let metric = output.metric_alarms.unwrap_or_default().into_iter();
                 let metric = metric.map(|alarm| (alarm.alarm_name, alarm.state_value));
                 let composite = output.composite_alarms.unwrap_or_default().into_iter();
@@ -262,56 +384,12 @@ impl<C: Clock> Engine for CodePipelineEngine<C> {
                 });
                 Ok(states.collect())
             }
-        });
-        seen.instrument(span(order, API)).await
+        };
+        self.call(order, API, client, look, |_| None).await
     }
 }
 
-/// Looks at the executions of a target's pipeline, the newest first, until `look` breaks off, those of a page had begun
-/// before `not_before`, or so many pages are read.
-async fn executions<T>(
-    client: &Client,
-    order: Order<'_>,
-    not_before: Timestamp,
-    most_pages: usize,
-    look: impl FnMut(&PipelineExecutionSummary) -> ControlFlow<T>,
-) -> Result<Option<T>, Failure> {
-    let mut look = look;
-    let mut pages = client
-        .list_pipeline_executions()
-        .pipeline_name(order.planned.subject.name())
-        .max_results(PAGE)
-        .into_paginator()
-        .send();
-    for _ in 0..most_pages {
-        let Some(page) = pages.next().await else { break };
-        let executions = page.map_err(|error| Failure::of(&error))?.pipeline_execution_summaries.unwrap_or_default();
-        if let ControlFlow::Break(found) = executions.iter().try_for_each(&mut look) {
-            return Ok(Some(found));
-        }
-        // The list begins with the newest.
-        if executions.last().and_then(started_at).is_some_and(|at| at < not_before) {
-            break;
-        }
-    }
-    Ok(None)
-}
-
-/// How an execution stands. The list always has a status; were there none, nothing is known.
-fn standing(execution: &PipelineExecutionSummary) -> Option<Standing> {
-    let at = execution.last_update_time.or(execution.start_time).and_then(|at| at.to_millis().ok());
-    Some(Standing {
-        state: PipelineState::from_api(execution.status.as_ref()?.as_str()),
-        at: Timestamp::from_millis(at?),
-        comments: execution.stop_trigger.as_ref().and_then(|trigger| trigger.reason.clone()),
-    })
-}
-
-fn purpose(place: &Place) -> Purpose {
-    Purpose::rollout(&RunId::of_checkup(&place.app), &place.role, place.external_id.as_deref(), &place.started)
-}
-
-impl<C: Clock> Access for CodePipelineEngine<C> {
+impl<C: Clock> Access for Engines<C> {
     fn renew(&self, places: &[Place]) {
         for place in places {
             self.assumer.forget_session(&purpose(place));
@@ -327,129 +405,33 @@ impl<C: Clock> Access for CodePipelineEngine<C> {
             Tried::Unanswered { reason } => return AccessSeen::not_assumed(Tried::Unanswered { reason }),
             Tried::NotTried => return AccessSeen::not_assumed(Tried::NotTried),
         };
-        let client = self.clients.codepipeline_as(&place.key.region, credentials);
-        let executions = patience.look(|| async {
-            let request = client.list_pipeline_executions().pipeline_name(place.started.name()).max_results(1);
-            request.send().await.map(|_| ()).map_err(|error| Failure::of(&error))
-        });
-        let actions = patience.look(|| async {
-            let request = client.list_action_executions().pipeline_name(place.started.name()).max_results(1);
-            request.send().await.map(|_| ()).map_err(|error| Failure::of(&error))
-        });
-        let (list_executions, list_actions) = futures::join!(executions, actions);
+        let Spoken { with, .. } = spoken(place.started.service());
+        let engine = with(&self.clients, &place.key.region, credentials);
+        let looked = patience.look(|| engine.look(&place.started));
+        let listed = patience.look(|| engine.look_at_actions(&place.started));
+        let (list_executions, list_actions) = futures::join!(looked, listed);
+        let list_actions = if list_actions == Tried::Done(None) { Tried::NotTried } else { list_actions.map(|_| ()) };
         AccessSeen { assumed: Tried::Done(()), list_executions, list_actions }
     }
 }
 
-fn variables(planned: &PlannedTarget) -> Result<Option<Vec<PipelineVariable>>, Failure> {
-    if planned.variables.is_empty() {
-        return Ok(None);
-    }
-    let variable = |(name, value): (&String, &String)| PipelineVariable::builder().name(name).value(value).build();
-    planned.variables.iter().map(variable).collect::<Result<_, _>>().map(Some).map_err(unsendable)
+fn purpose(place: &Place) -> Purpose {
+    let Place { app, key: _, role, external_id, started } = place;
+    Purpose::rollout(&RunId::of_checkup(app), role, external_id.as_deref(), started, None)
 }
 
-fn source_revisions(planned: &PlannedTarget) -> Result<Option<Vec<SourceRevisionOverride>>, Failure> {
-    let Some(revision) = &planned.source_revision else { return Ok(None) };
-    let kind = match revision.kind {
-        RevisionKind::CommitId => SourceRevisionType::CommitId,
-        RevisionKind::ImageDigest => SourceRevisionType::ImageDigest,
-        RevisionKind::S3ObjectVersionId => SourceRevisionType::S3ObjectVersionId,
-        RevisionKind::S3ObjectKey => SourceRevisionType::S3ObjectKey,
-    };
-    SourceRevisionOverride::builder()
-        .action_name(&revision.action)
-        .revision_type(kind)
-        .revision_value(&revision.value)
-        .build()
-        .map(|revision| Some(vec![revision]))
-        .map_err(unsendable)
+/// What clocks may disagree by, before a time.
+fn before(time: Timestamp) -> Timestamp {
+    Timestamp::from_millis(time.as_millis().saturating_sub(CLOCK_SKEW.as_millis()))
 }
 
-fn unsendable(error: aws_smithy_types::error::operation::BuildError) -> Failure {
-    Failure { kind: Kind::Refused, code: "ValidationException".to_owned(), message: error.to_string() }
+/// A time as a service tells it.
+fn timestamp(time: DateTime) -> Option<Timestamp> {
+    time.to_millis().ok().map(Timestamp::from_millis)
 }
 
-fn execution_id(id: Option<&str>) -> Result<ExecutionId, Failure> {
-    id.and_then(|id| id.parse().ok()).ok_or_else(|| Failure {
-        kind: Kind::Unreached,
-        code: String::new(),
-        message: "CodePipeline answered without an execution id".to_owned(),
-    })
-}
-
-fn started_at(execution: &PipelineExecutionSummary) -> Option<Timestamp> {
-    execution.start_time.and_then(|at| at.to_millis().ok()).map(Timestamp::from_millis)
-}
-
-/// When and what, if the run started it.
-fn ours(execution: &PipelineExecutionSummary, run: &RunId, not_before: Timestamp) -> Option<(Timestamp, ExecutionId)> {
-    let at = started_at(execution)?;
-    let starter = RunId::from_session_arn(execution.trigger.as_ref()?.trigger_detail.as_deref()?)?;
-    let id = execution.pipeline_execution_id.as_deref()?.parse().ok()?;
-    (starter == *run && at >= not_before).then_some((at, id))
-}
-
-fn ended_at(action: &ActionExecutionDetail) -> Option<i64> {
-    action.last_update_time.or(action.start_time).and_then(|at| at.to_millis().ok())
-}
-
-/// Why an execution failed, as told by the action that failed last.
-fn reason(action: Option<&ActionExecutionDetail>) -> Reason {
-    let engine = |cause, detail, link| Reason { cause, detail, link, source: ReasonSource::Engine, attempt: 0 };
-    let Some(action) = action else { return engine("Failed without a failed action".to_owned(), None, None) };
-    let result = action.output.as_ref().and_then(|output| output.execution_result.as_ref());
-    let error = result.and_then(|result| result.error_details.as_ref());
-    let code = error.and_then(|error| error.code.as_deref()).filter(|code| !code.is_empty()).unwrap_or("JobFailed");
-    let message = error.and_then(|error| error.message.as_deref()).filter(|message| !message.is_empty());
-    let summary = result.and_then(|result| result.external_execution_summary.as_deref());
-    engine(
-        format!("{code} in action {}", action.action_name.as_deref().unwrap_or("?")),
-        message.or(summary).filter(|words| !words.is_empty()).map(str::to_owned),
-        result.and_then(|result| result.external_execution_url.as_deref()).map(str::to_owned),
-    )
-}
-
-/// What a failed call means for the target (CodePipeline API reference: errors of the operations, "Common Errors").
-///
-/// A cause names nothing of the target but the role's and the pipeline's name, so that the same failure in a hundred
-/// accounts is one line of the summary; the engine's own words are in the detail.
-fn refusal(failure: &Failure, api: Api, planned: &PlannedTarget) -> Refusal {
-    let operation = api.name();
-    let pipeline = planned.subject.name();
-    let role = planned.role.name();
-    let reason = |cause: String| failure.reason(cause);
-    let permanent = |outcome, cause| Refusal::Permanent { outcome, reason: reason(cause) };
-    match (failure.kind, failure.code.as_str()) {
-        (Kind::Throttled, _) => Refusal::Throttled { api, reason: reason(format!("Throttled by {}", api.service())) },
-        (Kind::Unreached, _) => Refusal::Later { reason: reason(format!("{} did not answer", api.service())) },
-        // "Your request cannot be handled because the pipeline is busy handling ongoing activities. Try again later."
-        (Kind::Refused, "ConflictException") => {
-            Refusal::Later { reason: reason(format!("Pipeline {pipeline} is busy")) }
-        }
-        (Kind::Refused, "ConcurrentPipelineExecutionsLimitExceededException") => {
-            Refusal::Busy { reason: reason(format!("Pipeline {pipeline} is at its limit of executions")) }
-        }
-        (Kind::Refused, "PipelineNotFoundException") => {
-            permanent(Outcome::Failed, format!("Pipeline {pipeline} not found"))
-        }
-        (Kind::Refused, "AccessDenied" | "AccessDeniedException") => {
-            permanent(Outcome::Failed, format!("AccessDenied for {operation} in role {role}"))
-        }
-        // A Region that the account has not enabled does not know the account's credentials.
-        (
-            Kind::Refused,
-            "InvalidClientTokenId"
-            | "UnrecognizedClientException"
-            | "RegionDisabledException"
-            | "OptInRequired"
-            | "SubscriptionRequiredException",
-        ) => permanent(Outcome::Unreachable, format!("{} in the target's Region", failure.code)),
-        (
-            Kind::Refused,
-            "ValidationException" | "ValidationError" | "InvalidArnException" | "InvalidParameterException",
-        ) => permanent(Outcome::Failed, format!("{} for {operation} of pipeline {pipeline}", failure.code)),
-        (Kind::Refused, "") => Refusal::Later { reason: reason(format!("{operation} was not sent")) },
-        (Kind::Refused, code) => Refusal::Later { reason: reason(format!("{code} for {operation}")) },
-    }
+/// The id of an execution as a service answered it.
+fn execution_id(operation: &'static str, id: Option<&str>) -> Result<ExecutionId, Trouble> {
+    let id = id.and_then(|id| id.parse().ok());
+    id.ok_or_else(|| Trouble::empty(operation, &format!("{operation} answered without an id of what it started")))
 }

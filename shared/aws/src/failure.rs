@@ -90,7 +90,7 @@ impl Failure {
     }
 
     /// An answer that lacks what it always has.
-    #[cfg(any(feature = "inspect", feature = "revert"))]
+    #[cfg(any(feature = "inspect", feature = "engines"))]
     pub(crate) fn empty(message: &str) -> Self {
         Self { kind: Kind::Unreached, code: String::new(), message: message.to_owned() }
     }

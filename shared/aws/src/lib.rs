@@ -6,11 +6,11 @@
 //! | [`open_runs`] | [`manifold_ports::ledger::OpenRuns`] | DynamoDB |
 //! | [`pace`] | [`manifold_ports::pace::Paces`] | DynamoDB |
 //! | [`queues`] | [`manifold_ports::queues::Queues`] | SQS |
-//! | [`engine`] | [`manifold_ports::engine::Engine`], [`manifold_ports::checkup::Access`] | CodePipeline in the target accounts |
-//! | `engine` (with the Cargo feature `revert`) | [`manifold_ports::drift::Revert`] | CloudFormation in the target accounts |
+//! | `engine` (a Cargo feature, `engines`) | [`manifold_ports::engine::Engine`], [`manifold_ports::checkup::Access`] | CodePipeline, CodeBuild, CloudFormation and CodeDeploy in the target accounts |
+//! | `engine` (of the same feature) | [`manifold_ports::drift::Revert`] | CloudFormation in the target accounts |
 //! | [`releases`] | [`manifold_ports::releases::Releases`] | CodePipeline in the hub account |
 //! | [`slack`] | [`manifold_ports::slack::Slack`], [`manifold_ports::checkup::LookAtSlack`] | Slack's Web API and incoming webhooks |
-//! | `inspect` (a Cargo feature) | [`manifold_ports::checkup::Inspect`] | EventBridge, CodePipeline and IAM |
+//! | `inspect` (a Cargo feature of that name) | [`manifold_ports::checkup::Inspect`] | EventBridge, CodePipeline and IAM |
 //! | `watch` (of the same feature) | [`manifold_ports::drift::Watch`] | CodePipeline, CloudFormation and CloudTrail |
 //! | [`secrets`] | [`manifold_ports::signing::Signing`] | Secrets Manager and Parameter Store |
 //! | [`clock`] | [`manifold_ports::clock::Clock`] | the host |
@@ -29,6 +29,7 @@ mod backoff;
 pub mod clients;
 pub mod clock;
 pub mod credentials;
+#[cfg(feature = "engines")]
 pub mod engine;
 pub mod env;
 mod failure;

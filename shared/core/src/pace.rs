@@ -154,10 +154,7 @@ impl Api {
     }
 
     const fn first_rate(self) -> u32 {
-        match self {
-            Self::AssumeRole => FIRST_RATE_OF_STS,
-            _ => FIRST_RATE,
-        }
+        if matches!(self, Self::AssumeRole) { FIRST_RATE_OF_STS } else { FIRST_RATE }
     }
 
     /// Whether its calls start executions. A release makes as many of them as it has targets, in the same second: they take

@@ -34,7 +34,7 @@ pub mod target;
 
 pub use head::{Closing, Ending, Head, Hold, Phase, Tally, Verdict, Wave};
 pub use machine::{AlarmsSeen, AppQueue, Effect, Event, Opened, Refusal, Run, Step, Told, Wanted};
-pub use observation::{Learnt, Observation, Observed, Standing};
+pub use observation::{Learnt, Observation, Observed, Standing, build_failed_in, resource_failed};
 pub use seen::Seen;
 pub use status::{Outcome, Status};
 pub use target::{Heard, HeardOf, Reason, ReasonSource, Target, Throttled};

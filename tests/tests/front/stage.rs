@@ -4,7 +4,7 @@ use aws_config::Region;
 use aws_credential_types::Credentials;
 use manifold_aws::clients::{self, Clients};
 use manifold_aws::credentials::Assumer;
-use manifold_aws::engine::CodePipelineEngine;
+use manifold_aws::engine::Engines;
 use manifold_core::ids::{Attempt, RunId};
 use manifold_core::plan::{PlannedTarget, RevisionKind, SourceRevision};
 use manifold_core::run::Refusal;
@@ -145,10 +145,10 @@ impl Stage {
     }
 
     /// The engine as the deploy function has it.
-    pub(crate) async fn engine(&self) -> CodePipelineEngine {
+    pub(crate) async fn engine(&self) -> Engines {
         let clients = self.clients().await;
         let assumer = Assumer::new(clients.sts());
-        CodePipelineEngine::new(clients, assumer)
+        Engines::new(clients, assumer)
     }
 
     /// Starts the target's pipeline as the deploy function does.

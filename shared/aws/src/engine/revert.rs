@@ -10,7 +10,7 @@ use manifold_ports::clock::Clock;
 use manifold_ports::drift::{Prepared, Revert, ToRevert};
 use tracing::Instrument;
 
-use super::CodePipelineEngine;
+use super::Engines;
 use crate::credentials::Purpose;
 use crate::failure::Failure;
 use crate::look::tried;
@@ -21,7 +21,7 @@ struct Created {
     stack: String,
 }
 
-impl<C: Clock> Revert for CodePipelineEngine<C> {
+impl<C: Clock> Revert for Engines<C> {
     async fn prepare(&self, revert: ToRevert<'_>) -> Tried<Prepared> {
         let ToRevert { check, planned, stack, .. } = revert;
         let span = tracing::info_span!("revert", %check, target = %planned.key, stack);
@@ -37,7 +37,7 @@ impl<C: Clock> Revert for CodePipelineEngine<C> {
     }
 }
 
-impl<C: Clock> CodePipelineEngine<C> {
+impl<C: Clock> Engines<C> {
     /// Calls with the target's role; once more with new credentials if it calls the old ones expired.
     async fn created<F, Answer>(&self, revert: ToRevert<'_>, call: F) -> Result<Created, Failure>
     where

@@ -2,7 +2,7 @@
 
 use manifold_aws::Backoff;
 use manifold_aws::credentials::Assumer;
-use manifold_aws::engine::CodePipelineEngine;
+use manifold_aws::engine::Engines;
 use manifold_core::checkup::{AccessSeen, Place, Tried};
 use manifold_core::time::{Span, Timestamp};
 use manifold_ports::checkup::Access;
@@ -25,10 +25,10 @@ pub(crate) fn place() -> Place {
     }
 }
 
-async fn engine(stub: &Stub, clock: &HandClock, patience: Backoff) -> CodePipelineEngine<HandClock> {
+async fn engine(stub: &Stub, clock: &HandClock, patience: Backoff) -> Engines<HandClock> {
     let clients = stub.clients().await;
     let assumer = Assumer::with_clock(clients.sts(), clock.clone());
-    CodePipelineEngine::new(clients, assumer).with_patience(patience)
+    Engines::new(clients, assumer).with_patience(patience)
 }
 
 fn in_a_minute(clock: &HandClock) -> Timestamp {
@@ -36,8 +36,13 @@ fn in_a_minute(clock: &HandClock) -> Timestamp {
 }
 
 async fn try_access(stub: &Stub) -> AccessSeen {
+    try_access_to(stub, "svc-deploy").await
+}
+
+async fn try_access_to(stub: &Stub, started: &str) -> AccessSeen {
     let clock = HandClock::new(NOW);
-    engine(stub, &clock, AT_ONCE).await.try_access(&place(), in_a_minute(&clock)).await
+    let place = Place { started: started.parse().unwrap(), ..place() };
+    engine(stub, &clock, AT_ONCE).await.try_access(&place, in_a_minute(&clock)).await
 }
 
 fn refused<T>(code: &str) -> Tried<T> {
@@ -131,4 +136,58 @@ async fn a_session_that_is_kept_proves_nothing_so_that_a_checkup_assumes_anew() 
     assert_eq!(engine.try_access(&place(), in_a_minute(&clock)).await.assumed, Tried::Done(()));
     engine.renew(&[place()]);
     assert_eq!(engine.try_access(&place(), in_a_minute(&clock)).await.assumed, refused("AccessDenied"));
+}
+
+/// What was seen of a target of another engine, by the one call that reads.
+fn seen_once(seen: Tried<()>) -> AccessSeen {
+    AccessSeen { assumed: Tried::Done(()), list_executions: seen, list_actions: Tried::NotTried }
+}
+
+#[tokio::test]
+async fn other_engines_are_asked_with_one_call_that_reads_in_a_session_that_is_narrowed_to_what_is_started() {
+    let table = [
+        (
+            "codebuild:svc-deploy",
+            "ListBuildsForProject",
+            json!({"projectName": "svc-deploy"}),
+            "codebuild:*:444455556666:project/svc-deploy",
+        ),
+        (
+            "codedeploy:shop/blue",
+            "ListDeployments",
+            json!({"applicationName": "shop", "deploymentGroupName": "blue"}),
+            "codedeploy:*:444455556666:deploymentgroup:shop/blue",
+        ),
+    ];
+    for (started, operation, body, resource) in table {
+        let stub = Stub::start().await;
+        stub.then("AssumeRole", assumed("ASIATARGET", IN_AN_HOUR)).json(operation, json!({}));
+        assert_eq!(try_access_to(&stub, started).await, seen_once(Tried::Done(())));
+        let asked = stub.only(operation);
+        assert_eq!(asked.body(), body);
+        assert!(asked.header("authorization").contains("/eu-central-1/"));
+        assert!(stub.only("AssumeRole").form("Policy").unwrap().contains(resource));
+        let stub = Stub::start().await;
+        stub.then("AssumeRole", assumed("ASIATARGET", IN_AN_HOUR)).error(operation, 400, "AccessDeniedException");
+        assert_eq!(try_access_to(&stub, started).await, seen_once(refused("AccessDeniedException")));
+    }
+}
+
+#[tokio::test]
+async fn a_stack_is_described_and_one_that_is_not_there_yet_is_no_error() {
+    let reply = |status: u16, body: &str| wiremock::ResponseTemplate::new(status).set_body_string(body);
+    let absent = "<ErrorResponse><Error><Code>ValidationError</Code><Message>Stack with id web does not exist</Message>\
+                  </Error></ErrorResponse>";
+    let there =
+        "<DescribeStacksResponse><DescribeStacksResult><Stacks/></DescribeStacksResult></DescribeStacksResponse>";
+    for answer in [reply(200, there), reply(400, absent)] {
+        let stub = Stub::start().await;
+        stub.then("AssumeRole", assumed("ASIATARGET", IN_AN_HOUR)).then("DescribeStacks", answer);
+        assert_eq!(try_access_to(&stub, "cloudformation:web").await, seen_once(Tried::Done(())));
+        assert_eq!(stub.only("DescribeStacks").form("StackName").as_deref(), Some("web"));
+    }
+    let stub = Stub::start().await;
+    stub.then("AssumeRole", assumed("ASIATARGET", IN_AN_HOUR));
+    stub.then("DescribeStacks", sts_error(403, "AccessDenied"));
+    assert_eq!(try_access_to(&stub, "cloudformation:web").await, seen_once(refused("AccessDenied")));
 }

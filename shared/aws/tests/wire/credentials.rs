@@ -148,6 +148,7 @@ async fn every_failure_of_sts_means_something_for_the_target() {
             other @ (Refusal::Permanent { .. }
             | Refusal::Busy { .. }
             | Refusal::Throttled { .. }
+            | Refusal::Preparing { .. }
             | Refusal::Wait { .. }) => panic!("{code}: {other:?}"),
         };
         assert_eq!((means, reason.cause.as_str()), (expected, cause), "{code}");

@@ -3,12 +3,13 @@
 use std::sync::{Arc, Mutex};
 
 use manifold_aws::credentials::Assumer;
-use manifold_aws::engine::CodePipelineEngine;
+use manifold_aws::engine::Engines;
 use manifold_core::event::PipelineState;
 use manifold_core::pace::Api;
 use manifold_core::plan::PlannedTarget;
 use manifold_core::run::{Outcome, Reason, ReasonSource, Refusal, Standing};
-use manifold_ports::engine::{AlarmState, Engine};
+use manifold_core::time::Span;
+use manifold_ports::engine::{AlarmState, Engine, Start};
 use serde_json::{Value, json};
 use tracing::instrument::WithSubscriber;
 
@@ -16,15 +17,15 @@ use crate::cbor;
 use crate::samples::{EXECUTION, assumed, at, epoch, order, planned, run};
 use crate::stub::Stub;
 
-const LONG_AFTER: &str = "2099-01-01T00:00:00Z";
+pub(crate) const LONG_AFTER: &str = "2099-01-01T00:00:00Z";
 
-async fn engine(stub: &Stub) -> CodePipelineEngine {
+pub(crate) async fn engine(stub: &Stub) -> Engines {
     let clients = stub.clients().await;
-    CodePipelineEngine::new(clients.clone(), Assumer::new(clients.sts()))
+    Engines::new(clients.clone(), Assumer::new(clients.sts()))
 }
 
 /// An engine whose role is assumed.
-async fn entered(stub: &Stub) -> CodePipelineEngine {
+pub(crate) async fn entered(stub: &Stub) -> Engines {
     stub.then("AssumeRole", assumed("ASIATARGET", LONG_AFTER));
     engine(stub).await
 }
@@ -34,7 +35,7 @@ async fn a_start_carries_name_token_variables_and_the_pinned_revision_and_is_sig
     let stub = Stub::start().await;
     stub.json("StartPipelineExecution", json!({"pipelineExecutionId": EXECUTION}));
     let started = entered(&stub).await.start(order(&run(), &planned())).await.unwrap();
-    assert_eq!(started.as_str(), EXECUTION);
+    assert_eq!(started, Start::Begun(EXECUTION.parse().unwrap()));
     let sent = stub.only("StartPipelineExecution");
     assert_eq!(sent.header("x-amz-target"), "CodePipeline_20150709.StartPipelineExecution");
     assert_eq!(
@@ -64,13 +65,27 @@ async fn a_start_without_variables_or_revision_sends_neither_and_a_role_is_assum
     assert_eq!(asked[0].body(), asked[1].body(), "a repeated start is the same request");
 }
 
+/// What a refusal means for the target.
 #[derive(Debug, PartialEq)]
-enum Means {
+pub(crate) enum Means {
     Failed,
     Unreachable,
     Busy,
     Later,
-    Throttled,
+    Throttled(Api),
+    Preparing(Span),
+}
+
+pub(crate) fn means(refusal: Refusal) -> (Means, Reason) {
+    match refusal {
+        Refusal::Permanent { outcome: Outcome::Failed, reason } => (Means::Failed, reason),
+        Refusal::Permanent { outcome: Outcome::Unreachable, reason } => (Means::Unreachable, reason),
+        Refusal::Busy { reason } => (Means::Busy, reason),
+        Refusal::Later { reason } => (Means::Later, reason),
+        Refusal::Throttled { api, reason } => (Means::Throttled(api), reason),
+        Refusal::Preparing { reason, again } => (Means::Preparing(again), reason),
+        other @ (Refusal::Permanent { .. } | Refusal::Wait { .. }) => panic!("{other:?}"),
+    }
 }
 
 #[tokio::test]
@@ -99,7 +114,7 @@ async fn every_failure_of_codepipeline_means_something_for_the_target() {
             Means::Failed,
             "AccessDenied for StartPipelineExecution in role ManifoldTarget",
         ),
-        (400, "ThrottlingException", 1, Means::Throttled, "Throttled by CodePipeline"),
+        (400, "ThrottlingException", 1, Means::Throttled(Api::StartPipelineExecution), "Throttled by CodePipeline"),
         (500, "InternalFailure", 3, Means::Later, "CodePipeline did not answer"),
         (503, "ServiceUnavailable", 3, Means::Later, "CodePipeline did not answer"),
         (
@@ -118,16 +133,7 @@ async fn every_failure_of_codepipeline_means_something_for_the_target() {
         for _ in 0..calls {
             stub.error("StartPipelineExecution", status, code);
         }
-        let (means, reason) = match entered(&stub).await.start(order(&run(), &planned())).await.unwrap_err() {
-            Refusal::Permanent { outcome: Outcome::Failed, reason } => (Means::Failed, reason),
-            Refusal::Permanent { outcome: Outcome::Unreachable, reason } => (Means::Unreachable, reason),
-            Refusal::Busy { reason } => (Means::Busy, reason),
-            Refusal::Later { reason } => (Means::Later, reason),
-            Refusal::Throttled { api: Api::StartPipelineExecution, reason } => (Means::Throttled, reason),
-            other @ (Refusal::Permanent { .. } | Refusal::Throttled { .. } | Refusal::Wait { .. }) => {
-                panic!("{code}: {other:?}")
-            }
-        };
+        let (means, reason) = means(entered(&stub).await.start(order(&run(), &planned())).await.unwrap_err());
         assert_eq!((means, reason.cause.as_str()), (expected, cause), "{code}");
         assert_eq!(reason.detail, Some(format!("{code} in words")));
         assert_eq!(reason.source, ReasonSource::Manifold);
@@ -148,7 +154,7 @@ async fn a_target_that_is_not_reached_at_all_is_tried_later() {
         .load()
         .await;
     stub.then("AssumeRole", assumed("ASIATARGET", LONG_AFTER));
-    let engine = CodePipelineEngine::new(manifold_aws::clients::Clients::new(nobody), Assumer::new(clients.sts()));
+    let engine = Engines::new(manifold_aws::clients::Clients::new(nobody), Assumer::new(clients.sts()));
     let refusal = engine.start(order(&run(), &planned())).await.unwrap_err();
     assert!(
         matches!(&refusal, Refusal::Later { reason } if reason.cause == "CodePipeline did not answer"),
@@ -182,15 +188,9 @@ async fn whatever_is_logged_during_a_call_carries_run_target_and_attempt_and_no_
     stub.error("StartPipelineExecution", 400, "ExpiredTokenException");
     stub.json("StartPipelineExecution", json!({"pipelineExecutionId": EXECUTION}));
     let engine = engine(&stub).await;
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber =
-        manifold_aws::telemetry::subscriber(tracing::level_filters::LevelFilter::TRACE, String::new(), move || {
-            writer.clone()
-        });
     let (run, planned) = (run(), planned());
-    engine.start(order(&run, &planned)).with_subscriber(subscriber).await.unwrap();
-    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let (started, text) = Log::of(engine.start(order(&run, &planned))).await;
+    started.unwrap();
     assert!(text.contains("assumed credentials have expired"), "{text}");
     for line in text.lines() {
         let line: Value = serde_json::from_str(line).unwrap();
@@ -209,7 +209,20 @@ async fn whatever_is_logged_during_a_call_carries_run_target_and_attempt_and_no_
 
 /// What was logged.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    /// Everything that is logged while a call goes on.
+    pub(crate) async fn of<T>(call: impl Future<Output = T>) -> (T, String) {
+        let log = Self::default();
+        let writer = log.clone();
+        let subscriber =
+            manifold_aws::telemetry::subscriber(tracing::level_filters::LevelFilter::TRACE, move || writer.clone());
+        let answer = call.with_subscriber(subscriber).await;
+        let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        (answer, text)
+    }
+}
 
 impl std::io::Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {

@@ -5,11 +5,20 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "what tests share fails by panicking")]
 
+#[cfg(feature = "engines")]
 mod access;
+#[cfg(feature = "engines")]
 mod cbor;
 mod clients;
+#[cfg(feature = "engines")]
+mod cloudformation;
+#[cfg(feature = "engines")]
+mod codebuild;
+#[cfg(feature = "engines")]
+mod codedeploy;
 mod credentials;
 mod drift_items;
+#[cfg(feature = "engines")]
 mod engine;
 #[cfg(feature = "inspect")]
 mod inspect;
@@ -18,7 +27,7 @@ mod open_runs;
 mod pace;
 mod queues;
 mod releases;
-#[cfg(feature = "revert")]
+#[cfg(feature = "engines")]
 mod revert;
 mod samples;
 mod secrets;

@@ -1,7 +1,7 @@
 //! Change sets that take a stack back to its template.
 
 use manifold_aws::credentials::Assumer;
-use manifold_aws::engine::CodePipelineEngine;
+use manifold_aws::engine::Engines;
 use manifold_core::checkup::Tried;
 use manifold_ports::drift::{Prepared, Revert, ToRevert};
 use wiremock::ResponseTemplate;
@@ -15,7 +15,7 @@ const CHANGE_SET_ID: &str = "arn:aws:cloudformation:us-east-1:444455556666:chang
 
 async fn prepare(stub: &Stub) -> Tried<Prepared> {
     let clients = stub.clients().await;
-    let engine = CodePipelineEngine::new(clients.clone(), Assumer::new(clients.sts()));
+    let engine = Engines::new(clients.clone(), Assumer::new(clients.sts()));
     let (run, planned, command) = (run(), planned(), nonce("press:1"));
     engine.prepare(ToRevert { check: &run, planned: &planned, stack: "svc-infra", command: &command }).await
 }

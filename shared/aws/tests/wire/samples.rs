@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use manifold_core::engine::Work;
 use manifold_core::ids::{Attempt, ExecutionRef, Nonce, RunId, TargetKey};
 use manifold_core::plan::{Channel, Plan, PlannedTarget, PlannedWave, Policy, RevisionKind, SecretRef, SourceRevision};
 use manifold_core::release::{Release, Revision, Trigger};
@@ -34,7 +35,6 @@ pub(crate) fn planned_in(region: &str) -> PlannedTarget {
         role: "arn:aws:iam::444455556666:role/ManifoldTarget".parse().unwrap(),
         external_id: Some("rollouts-7f3a".to_owned()),
         subject: "svc-deploy".parse().unwrap(),
-        work: None,
         variables: [("VERSION".to_owned(), "1.2.3".to_owned())].into(),
         source_revision: Some(SourceRevision {
             action: "Source".to_owned(),
@@ -44,6 +44,7 @@ pub(crate) fn planned_in(region: &str) -> PlannedTarget {
         after: Vec::new(),
         before: Vec::new(),
         release: None,
+        work: None,
         looks: None,
     }
 }
@@ -51,6 +52,14 @@ pub(crate) fn planned_in(region: &str) -> PlannedTarget {
 pub(crate) fn planned() -> PlannedTarget {
     planned_in("us-east-1")
 }
+
+/// A target of another engine than CodePipeline.
+pub(crate) fn planned_of(subject: &str, work: Work) -> PlannedTarget {
+    PlannedTarget { subject: subject.parse().unwrap(), source_revision: None, work: Some(work), ..planned() }
+}
+
+/// The token of the attempt of [`order`] on [`planned`].
+pub(crate) const TOKEN: &str = "web-0f3a5b7c9d1e2f40-444455556666-us-east-1-2";
 
 pub(crate) fn order<'a>(run: &'a RunId, planned: &'a PlannedTarget) -> Order<'a> {
     Order { run, planned, attempt: Attempt(2) }

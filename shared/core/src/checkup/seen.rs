@@ -60,9 +60,10 @@ impl<T> Tried<T> {
 pub struct AccessSeen {
     /// `AssumeRole`, as a rollout would.
     pub assumed: Tried<()>,
-    /// `ListPipelineExecutions` in the target Region.
+    /// `ListPipelineExecutions` in the target Region; of another engine the one call that reads: `ListBuildsForProject`,
+    /// `DescribeStacks`, `ListDeployments`. A stack that does not exist yet is no error: the first release makes it.
     pub list_executions: Tried<()>,
-    /// `ListActionExecutions` in the target Region.
+    /// `ListActionExecutions` in the target Region; of another engine [`Tried::NotTried`].
     pub list_actions: Tried<()>,
 }
 
