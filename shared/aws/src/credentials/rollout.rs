@@ -94,18 +94,19 @@ fn of_a_change_set(partition: &str, work: &StackWork, region: &Region) -> Vec<Va
 fn of_a_group(arn: &impl Fn(&str, &str) -> String, name: &GroupName) -> Vec<Value> {
     let on_group = [
         "codedeploy:CreateDeployment",
-        "codedeploy:StopDeployment",
         "codedeploy:GetDeployment",
         "codedeploy:ListDeployments",
         "codedeploy:BatchGetDeployments",
-        "codedeploy:ListDeploymentTargets",
-        "codedeploy:BatchGetDeploymentTargets",
     ];
+    // They take no resource.
+    let on_all =
+        ["codedeploy:StopDeployment", "codedeploy:ListDeploymentTargets", "codedeploy:BatchGetDeploymentTargets"];
     let on_application = ["codedeploy:RegisterApplicationRevision", "codedeploy:GetApplicationRevision"];
     let group = arn("codedeploy", &format!("deploymentgroup:{}", name.as_str()));
     let application = arn("codedeploy", &format!("application:{}", name.application()));
     vec![
         allow(&json!(on_group), &json!(group)),
+        allow(&json!(on_all), &json!("*")),
         allow(&json!(on_application), &json!(application)),
         allow(&json!("codedeploy:GetDeploymentConfig"), &json!(arn("codedeploy", "deploymentconfig:*"))),
     ]
