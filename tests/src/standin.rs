@@ -284,7 +284,7 @@ impl StandIn {
     #[must_use]
     pub fn next_change(&self) -> Option<Timestamp> {
         let state = lock(&self.state);
-        state.engines.next_at().into_iter().chain(state.pipelines.next_at()).min()
+        state.engines.next_at().into_iter().chain(state.pipelines.next_at(state.clock.now())).min()
     }
 
     /// Puts an object into S3.

@@ -30,6 +30,7 @@ fn scenario(presses: &[(i64, usize, Pressed)]) -> Scenario {
         presses: presses.iter().map(press).collect(),
         told: Told::Bot,
         behaviours: vec![(0, Behaviour::Fails("JobFailed".to_owned()))],
+        engines: None,
         releases: vec![Release { after: Span::from_minutes(0), age: 0 }],
         faults: Faults::default(),
     }

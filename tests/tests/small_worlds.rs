@@ -29,6 +29,7 @@ fn world(max_concurrent: u32, told: Told, behaviours: Vec<(usize, Behaviour)>) -
         presses: Vec::new(),
         told,
         behaviours,
+        engines: None,
         releases: vec![Release { after: Span::from_seconds(0), age: 0 }],
         faults: Faults { tokens_forgotten: true, ..Faults::default() },
     }

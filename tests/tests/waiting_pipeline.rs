@@ -25,6 +25,7 @@ fn scenario(behaviours: Vec<(usize, Behaviour)>) -> Scenario {
         presses: Vec::new(),
         told: Channel::Bot,
         behaviours,
+        engines: None,
         releases: vec![Release { after: Span::from_minutes(60), age: 0 }],
         faults: Faults::default(),
     }

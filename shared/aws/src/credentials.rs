@@ -18,7 +18,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_credential_types::Credentials;
 use aws_sdk_sts::Client;
-use manifold_core::engine::{Service, Subject, Work};
+use manifold_core::engine::{Subject, Work};
 use manifold_core::ids::{Region, RoleArn, RunId};
 use manifold_core::pace::Api;
 use manifold_core::plan::PlannedTarget;
@@ -77,7 +77,7 @@ impl Purpose {
 
     /// To prepare change sets of one stack. CloudFormation reads what is there with the caller's permissions ("Using
     /// drift-aware change sets"), whatever the stack is made of: so that is left to the role, and what the session may do
-    /// with CloudFormation is narrowed, and with the other engines forbidden.
+    /// with CloudFormation is narrowed, and to start anything forbidden.
     #[cfg(feature = "engines")]
     pub(crate) fn revert(check: &RunId, planned: &PlannedTarget, stack: &str) -> Self {
         let key = &planned.key;
@@ -120,10 +120,17 @@ fn allow(actions: &Value, resources: &Value) -> Value {
     json!({"Effect": "Allow", "Action": actions, "Resource": resources})
 }
 
-/// Whatever the role may do with services that are no engines: of those, and of other roles, a session has what is named.
+/// Whatever the role may do besides starting something, or becoming somebody else. CloudFormation reads and makes what a
+/// stack has, projects and deployment groups among it; pipelines it has to leave to a role of its own.
 fn everything_else() -> Value {
-    let engines = Service::ALL.map(|service| format!("{}:*", service.prefix()));
-    let not = engines.into_iter().chain(["sts:*".to_owned()]).collect::<Vec<_>>();
+    let not = [
+        "cloudformation:*",
+        "codebuild:Retry*",
+        "codebuild:Start*",
+        "codedeploy:CreateDeployment",
+        "codepipeline:*",
+        "sts:*",
+    ];
     json!({"Effect": "Allow", "NotAction": not, "Resource": "*"})
 }
 
@@ -234,6 +241,7 @@ impl<C: Clock> Assumer<C> {
         }
     }
 
+    #[cfg(any(feature = "inspect", feature = "engines"))]
     pub(crate) fn clock(&self) -> &C {
         &self.clock
     }

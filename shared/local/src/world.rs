@@ -1682,7 +1682,11 @@ impl Inner {
             Service::CodeDeploy => false,
         };
         if let Some(known) = known.filter(|_| is_remembered) {
-            return Ok(Start::Begun(known.id.clone()));
+            let had_nothing_to_do = known.states.first().is_some_and(|(_, state)| *state == PipelineState::Succeeded);
+            return Ok(match had_nothing_to_do {
+                true => Start::Current(known.id.clone()),
+                false => Start::Begun(known.id.clone()),
+            });
         }
         let is_first = !self.executions.iter().any(|known| known.run == *run && known.target == planned.key);
         let behaviour = self.behaviours.of(&planned.key).after(is_first);
@@ -1725,10 +1729,7 @@ impl Inner {
                 outcome: Outcome::Failed,
                 reason: reason("The simulation made no execution id".to_owned(), &format!("{error}")),
             })?;
-        if service == Service::CloudFormation && behaviour == Behaviour::Current {
-            self.tell(|| format!("finds no changes in {}, as {session}", planned.key));
-            return Ok(Start::Current(id));
-        }
+        let has_nothing_to_do = service == Service::CloudFormation && behaviour == Behaviour::Current;
         let mut execution = Execution {
             target: planned.key.clone(),
             id: id.clone(),
@@ -1740,6 +1741,12 @@ impl Inner {
             states: vec![(self.now, PipelineState::Started)],
             error_code: behaviour.error_code(),
         };
+        if has_nothing_to_do {
+            self.tell(|| format!("finds no changes in {}, as {session}", planned.key));
+            execution.states = vec![(self.now, PipelineState::Succeeded)];
+            self.executions.push(execution);
+            return Ok(Start::Current(id));
+        }
         self.tell(|| format!("starts {id} in {}, as {session}", planned.key));
         let took = Span::from_millis(if self.stepped { 0 } else { self.random.i64(90_000..=240_000) });
         match self.echoes.iter().position(|known| known.target == planned.key && known.subject == planned.subject) {

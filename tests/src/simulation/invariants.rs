@@ -295,7 +295,10 @@ fn check_execution(world: &World, all: &[Execution], execution: &Execution) -> C
         format!("{target} is rolled back by {run} to what it is rolled back from")
     })?;
     let released = release.revision.as_ref().map(|released| released.id.clone());
-    hold(*revision == released && revision.is_some(), Law::SameRelease, || {
+    // What does not pin a commit by itself names it in what it deploys.
+    let names = |id: &String| planned.work.as_ref().is_some_and(|work| format!("{work:?}").contains(id.as_str()));
+    let is_pinned = *revision == released && revision.is_some();
+    hold(is_pinned || revision.is_none() && released.as_ref().is_some_and(names), Law::SameRelease, || {
         format!("{target} got {revision:?}, and {run} releases {released:?}")
     })
 }
@@ -363,7 +366,7 @@ fn check_known_good(world: &World, all: &[Execution]) -> Check {
             let is_true = all.iter().any(|execution| {
                 execution.run == good.run
                     && execution.target == known.target
-                    && execution.revision == revision
+                    && (execution.revision == revision || execution.revision.is_none())
                     && execution.states.iter().any(|(_, state)| *state == PipelineState::Succeeded)
             });
             hold(is_true, Law::NoColourWithoutTruth, || {

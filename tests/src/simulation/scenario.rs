@@ -19,6 +19,13 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::json;
 
 const ACCOUNTS: [(&str, &str); 2] = [("dev", "444455556666"), ("prod", "777788889999")];
+/// What may do the work in a target, each in its own way pinned to the release.
+const ENGINES: [&str; 4] = [
+    "{ codedeploy: { application: web, group: web, github: shop/web } }",
+    "{ cloudformation: { stack: web, template: \"s3://artifacts/{{ release.revision }}/template.yaml\" } }",
+    "{ codebuild: { project: web, source_version: \"{{ release.revision }}\" } }",
+    "{ codepipeline: { name: svc-deploy, source_action: Source } }",
+];
 const REGIONS: [&str; 3] = ["us-east-1", "eu-west-1", "eu-central-1"];
 /// When the first release pipeline succeeds: 2026-10-26T13:58:01Z.
 const FIRST_RELEASE: i64 = 1_793_023_081;
@@ -141,6 +148,8 @@ pub struct Scenario {
     pub told: Told,
     /// What targets do that do not just succeed, by their number.
     pub behaviours: Vec<(usize, Behaviour)>,
+    /// Where the four engines begin, counted from the first target; `None` if all targets start a pipeline.
+    pub engines: Option<usize>,
     /// The releases.
     pub releases: Vec<Release>,
     /// What goes wrong.
@@ -175,8 +184,19 @@ impl Scenario {
         }
         yaml.push_str(
             "apps:\n  web:\n    release: { pipelines: web-release }\n    engine: { codepipeline: { name: svc-deploy, \
-             source_action: Source } }\n    waves:\n",
+             source_action: Source } }\n",
         );
+        if let Some(first) = self.engines {
+            yaml.push_str("    engines:\n");
+            for (a, (name, _)) in ACCOUNTS[..self.accounts].iter().enumerate() {
+                for (r, region) in REGIONS[..self.regions].iter().enumerate() {
+                    let engine = ENGINES[(a * REGIONS.len() + r + first) % ENGINES.len()];
+                    writeln!(yaml, "      - {{ select: {{ accounts: {name}, regions: {region} }}, engine: {engine} }}")
+                        .expect("a string takes text");
+                }
+            }
+        }
+        yaml.push_str("    waves:\n");
         let limits = |size: usize| {
             let size = u32::try_from(size).unwrap_or(u32::MAX);
             let (concurrent, tolerance) = (self.max_concurrent.clamp(1, size), self.failure_tolerance.min(size));
@@ -369,8 +389,9 @@ fn scenarios(seed: u64) -> impl Strategy<Value = Scenario> {
     let later =
         prop_oneof![3 => prop::collection::vec(release.clone(), 0..=0), 2 => prop::collection::vec(release, 1..=2)];
     let releases = (first, later).prop_map(|(first, later)| [vec![first], later].concat());
-    let parts = (shape, told, behaviours, releases, faults(), control(), presses());
-    parts.prop_map(move |(shape, told, behaviours, releases, faults, control, presses)| {
+    let engines = prop_oneof![1 => Just(None), 1 => (0..ENGINES.len()).prop_map(Some)];
+    let parts = (shape, told, behaviours, releases, faults(), control(), presses(), engines);
+    parts.prop_map(move |(shape, told, behaviours, releases, faults, control, presses, engines)| {
         let (accounts, regions, wave_per_account, max_concurrent, failure_tolerance, max_attempts, deadline) = shape;
         Scenario {
             seed,
@@ -385,6 +406,7 @@ fn scenarios(seed: u64) -> impl Strategy<Value = Scenario> {
             presses,
             told,
             behaviours,
+            engines,
             releases,
             faults,
         }
@@ -454,6 +476,7 @@ fn behaviour() -> impl Strategy<Value = Behaviour> {
         Behaviour::PipelineNotFound,
         Behaviour::Throttled,
         Behaviour::UnknownState,
+        Behaviour::Current,
     ])
 }
 
@@ -531,6 +554,9 @@ impl Display for Scenario {
         }
         for Press { after, release, what } in &self.presses {
             writeln!(f, "  operator   {what:?} release {release} after {after}")?;
+        }
+        if let Some(first) = self.engines {
+            writeln!(f, "  engines    all four, from {first} on")?;
         }
         for (number, behaviour) in &self.behaviours {
             writeln!(f, "  target {number}   {behaviour:?}")?;

@@ -277,13 +277,12 @@ impl State {
             .filter(|execution| execution.target == *target)
             .map(|execution| {
                 let stopped = execution.stopped.as_ref().map(|(_, reason)| json!({"reason": reason}));
-                let ends_at = execution.stopped.as_ref().map_or(execution.ends_at, |(at, _)| at.plus(STOPPING));
                 told(json!({
                     "pipelineExecutionId": execution.id,
                     "status": execution.status(now),
                     "stopTrigger": stopped,
                     "startTime": epoch(execution.started_at),
-                    "lastUpdateTime": epoch(now.min(ends_at)),
+                    "lastUpdateTime": epoch(now.min(execution.will_end_at())),
                     "trigger": {"triggerType": "StartPipelineExecution", "triggerDetail": execution.started_by},
                     "executionMode": "QUEUED",
                     "executionType": "STANDARD",
@@ -339,9 +338,10 @@ impl Pipelines {
         std::mem::take(&mut self.emitted).into_iter().chain(told).collect()
     }
 
-    /// When the next event is told.
-    pub(crate) fn next_at(&self) -> Option<Timestamp> {
-        self.untold.iter().map(|event| event.at).min()
+    /// When the next event is told, or an execution ends.
+    pub(crate) fn next_at(&self, now: Timestamp) -> Option<Timestamp> {
+        let ends = self.executions.iter().map(Execution::will_end_at).filter(|at| *at > now);
+        self.untold.iter().map(|event| event.at).chain(ends).min()
     }
 
     fn event_id(&mut self) -> String {
@@ -351,6 +351,11 @@ impl Pipelines {
 }
 
 impl Execution {
+    /// When it ends, or would if it ever did.
+    fn will_end_at(&self) -> Timestamp {
+        self.stopped.as_ref().map_or(self.ends_at, |(at, _)| at.plus(STOPPING))
+    }
+
     /// As the API spells it, which is not as events do.
     fn status(&self, now: Timestamp) -> &'static str {
         match (&self.stopped, self.ends_at) {

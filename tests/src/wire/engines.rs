@@ -95,7 +95,7 @@ pub enum Mishap {
     },
     /// It is refused with the service's own throttling error.
     Throttled,
-    /// It is carried out, and the answer is lost ([`Reply::is_lost`]).
+    /// It is carried out, or refused, and the answer is lost ([`Reply::is_lost`]).
     Unanswered,
 }
 
@@ -370,7 +370,8 @@ impl Engines {
             Err(Refusal { status, code, message, is_violation }) => {
                 let body =
                     if is_query { query::error(&code, &message) } else { json_error(&code, &message).to_string() };
-                Reply { status, content_type, body, error: Some((code, message)), is_violation, is_lost: false }
+                let is_lost = is_lost && !is_violation;
+                Reply { status, content_type, body, error: Some((code, message)), is_violation, is_lost }
             }
         }
     }

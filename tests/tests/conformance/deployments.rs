@@ -65,7 +65,9 @@ async fn stopping_takes_back_what_it_changed_only_if_it_should() {
 
 #[tokio::test]
 async fn a_failure_that_was_taken_back_is_a_failure() {
-    let mut stage = set(DeploymentWork { auto_rollback: Some(true), ..deployment() }, Platform::Server).await;
+    let revision = DeploymentRevision::S3("s3://artifacts/shop/8cf.zip".parse().unwrap());
+    let work = DeploymentWork { revision, config: None, auto_rollback: Some(true), ..deployment() };
+    let mut stage = set(work, Platform::Server).await;
     stage.behave(Fate::fails(60, "ValidateService", "HEALTH_CONSTRAINTS", "Too few instances are healthy"));
     let execution = stage.begin(&ours()).await;
     stage.settle();

@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use manifold_core::console::is_console_link;
 use manifold_core::engine::{Service, Verb};
 use manifold_core::event::PipelineState;
+use manifold_core::ids::Attempt;
 use manifold_core::run::{ReasonSource, Refusal};
 use manifold_core::time::Span;
 use manifold_tests::wire::engines::{Fate, Mishap};
 
-use crate::stage::{Stage, ours, ours_again, place, theirs};
+use crate::stage::{Stage, Try, ours, ours_again, place, theirs};
 use crate::table::{Row, row};
 
 fn rows() -> impl Iterator<Item = &'static Row> {
@@ -104,10 +105,10 @@ async fn it_is_found_among_many_page_by_page() {
         let mut stage = Stage::set(row).await;
         let execution = stage.begin(&ours()).await;
         stage.settle();
-        for _ in 0..2 {
-            stage.begin(&theirs()).await;
+        for attempt in 1..=3 {
+            let theirs = Try { attempt: Attempt(attempt), version: format!("1.3.{attempt}"), ..theirs() };
+            stage.begin(&theirs).await;
             stage.settle();
-            stage.pass(Span::from_minutes(6));
         }
         stage.standin.engines(|engines| engines.page_size(2));
         assert_eq!(stage.find(&ours(), &[]).await, Ok(Some(execution)), "{}", row.service);

@@ -27,11 +27,13 @@ pub(crate) fn place() -> TargetKey {
 pub(crate) struct Try {
     pub(crate) run: RunId,
     pub(crate) attempt: Attempt,
+    /// What is deployed.
+    pub(crate) version: String,
 }
 
 /// The one that stories are about.
 pub(crate) fn ours() -> Try {
-    Try { run: "web-0f3a5b7c9d1e2f40".parse().unwrap(), attempt: Attempt(1) }
+    Try { run: "web-0f3a5b7c9d1e2f40".parse().unwrap(), attempt: Attempt(1), version: "1.2.3".to_owned() }
 }
 
 /// The next one of the same run.
@@ -39,9 +41,9 @@ pub(crate) fn ours_again() -> Try {
     Try { attempt: Attempt(2), ..ours() }
 }
 
-/// Another run's, on the same target.
+/// Another run's on the same target, with another release.
 pub(crate) fn theirs() -> Try {
-    Try { run: "web-9f8e7d6c5b4a3f2e".parse().unwrap(), attempt: Attempt(1) }
+    Try { run: "web-9f8e7d6c5b4a3f2e".parse().unwrap(), attempt: Attempt(1), version: "1.3.0".to_owned() }
 }
 
 pub(crate) struct Stage {
@@ -69,7 +71,6 @@ impl Stage {
             kind: RevisionKind::CommitId,
             value: "8cf40f2b1c6d4e5f8a9b0c1d2e3f4a5b6c7d8e9f".to_owned(),
         };
-        let variables = [("Version", "1.2.3"), ("Stage", "prod")];
         let planned = PlannedTarget {
             index: 0,
             wave: 0,
@@ -78,7 +79,7 @@ impl Stage {
             role: "arn:aws:iam::444455556666:role/ManifoldTarget".parse().unwrap(),
             external_id: Some(EXTERNAL_ID.to_owned()),
             subject: row.subject.parse().unwrap(),
-            variables: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+            variables: [("Stage".to_owned(), "prod".to_owned())].into(),
             source_revision: work.is_none().then_some(pinned),
             after: Vec::new(),
             before: Vec::new(),
@@ -114,17 +115,21 @@ impl Stage {
         self.engine = worker(&self.standin).await;
     }
 
-    pub(crate) fn order<'a>(&'a self, attempt: &'a Try) -> Order<'a> {
-        Order { run: &attempt.run, planned: &self.planned, attempt: attempt.attempt }
+    /// The target as it is planned for a release.
+    fn planned_for(&self, attempt: &Try) -> PlannedTarget {
+        let mut planned = self.planned.clone();
+        planned.variables.insert("Version".to_owned(), attempt.version.clone());
+        planned
     }
 
     pub(crate) fn is_entered(&self) -> bool {
-        self.engine.is_entered(self.order(&ours()))
+        let (ours, planned) = (ours(), self.planned_for(&ours()));
+        self.engine.is_entered(order(&ours, &planned))
     }
 
     /// One call.
     pub(crate) async fn start(&self, attempt: &Try) -> Result<Start, Refusal> {
-        self.engine.start(self.order(attempt)).await
+        self.engine.start(order(attempt, &self.planned_for(attempt))).await
     }
 
     /// What a start comes to, with all that has to be prepared for it.
@@ -145,11 +150,12 @@ impl Stage {
     }
 
     pub(crate) async fn find(&self, attempt: &Try, except: &[ExecutionId]) -> Result<Option<ExecutionId>, Refusal> {
-        self.engine.find(self.order(attempt), self.began, except).await
+        self.engine.find(order(attempt, &self.planned_for(attempt)), self.began, except).await
     }
 
     pub(crate) async fn ask(&self, execution: &ExecutionId) -> Result<Option<Standing>, Refusal> {
-        self.engine.ask(self.order(&ours()), execution, self.began).await
+        let (ours, planned) = (ours(), self.planned_for(&ours()));
+        self.engine.ask(order(&ours, &planned), execution, self.began).await
     }
 
     /// The state that the engine tells when it is asked.
@@ -158,11 +164,13 @@ impl Stage {
     }
 
     pub(crate) async fn explain(&self, execution: &ExecutionId) -> Result<Reason, Refusal> {
-        self.engine.explain(self.order(&ours()), execution).await
+        let (ours, planned) = (ours(), self.planned_for(&ours()));
+        self.engine.explain(order(&ours, &planned), execution).await
     }
 
     pub(crate) async fn stop(&self, execution: &ExecutionId) -> Result<(), Refusal> {
-        self.engine.stop(self.order(&ours()), execution, "alice: wrong release").await
+        let (ours, planned) = (ours(), self.planned_for(&ours()));
+        self.engine.stop(order(&ours, &planned), execution, "alice: wrong release").await
     }
 
     /// One verb, of an execution that is as the verb needs it.
@@ -237,6 +245,10 @@ impl Drop for Stage {
             assert_eq!(self.standin.violations(), [""; 0], "{}", self.row.service);
         }
     }
+}
+
+fn order<'a>(attempt: &'a Try, planned: &'a PlannedTarget) -> Order<'a> {
+    Order { run: &attempt.run, planned, attempt: attempt.attempt }
 }
 
 async fn worker(standin: &StandIn) -> Engines<SkippingClock> {

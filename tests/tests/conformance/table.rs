@@ -74,13 +74,6 @@ impl Failure {
     }
 }
 
-impl Row {
-    /// The calls of a verb.
-    pub(crate) fn of(&self, verb: Verb) -> &'static [&'static str] {
-        self.calls.iter().find(|(known, _)| *known == verb).unwrap().1
-    }
-}
-
 pub(crate) const BUCKET: &str = "artifacts-eu-west-1";
 pub(crate) const TEMPLATE: &str = "web/8cf40f2b/template.yaml";
 pub(crate) const PARAMETERS: &str = "web/8cf40f2b/parameters.json";

@@ -8,7 +8,7 @@ use manifold_aws::engine::Engines;
 use manifold_core::ids::{Attempt, RunId};
 use manifold_core::plan::{PlannedTarget, RevisionKind, SourceRevision};
 use manifold_core::run::Refusal;
-use manifold_ports::engine::{Engine, Order};
+use manifold_ports::engine::{Engine, Order, Start};
 use manifold_tests::local_aws::front::Front;
 use manifold_tests::local_aws::front::codepipeline::{Execution, Pipeline, PipelineId, Pipelines};
 use serde_json::{Value, json};
@@ -154,7 +154,9 @@ impl Stage {
     /// Starts the target's pipeline as the deploy function does.
     pub(crate) async fn deploy(&self) -> Result<String, Refusal> {
         let started = self.engine().await.start(order(&run(), &planned())).await;
-        started.map(|id| id.to_string())
+        started.map(|start| match start {
+            Start::Begun(execution) | Start::Current(execution) => execution.to_string(),
+        })
     }
 
     /// A bare request to CodePipeline, signed by a key with a session token.

@@ -77,7 +77,8 @@ fn meaning(call: &Call<'_>) -> Option<Refusal> {
         (_, Kind::Refused, "ValidationError") if is_busy(&call.failure.message) => {
             Some(call.busy(format!("Stack {stack} is busy")))
         }
-        (_, Kind::Refused, "InsufficientCapabilitiesException") => Some(call.invalid()),
+        // The latter is a quota, of stacks for example, and not of calls.
+        (_, Kind::Refused, "InsufficientCapabilitiesException" | "LimitExceededException") => Some(call.invalid()),
         (_, Kind::Throttled | Kind::Unreached | Kind::Refused, _) => None,
     }
 }

@@ -57,7 +57,7 @@ fn meaning(call: &Call<'_>) -> Option<Refusal> {
         // "InvalidRevisionException", "RevisionDoesNotExistException", "RevisionRequiredException" and so on: one for each
         // thing that can be wrong with a request.
         (Kind::Refused, code)
-            if code.starts_with("Invalid") && code.ends_with("Exception")
+            if code.starts_with("Invalid") && code.ends_with("Exception") && code != "InvalidSignatureException"
                 || code.ends_with("DoesNotExistException")
                 || code.ends_with("RequiredException")
                 || code == "DescriptionTooLongException" =>

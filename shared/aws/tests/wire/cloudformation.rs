@@ -458,13 +458,16 @@ async fn every_failure_of_cloudformation_means_something_for_the_target() {
         ("Throttling", 1, Means::Throttled(Api::CreateChangeSet), "Throttled by CloudFormation"),
         ("InternalFailure", 3, Means::Later, "CloudFormation did not answer"),
         ("OptInRequired", 1, Means::Unreachable, "OptInRequired in the target's Region"),
-        ("LimitExceededException", 1, Means::Later, "LimitExceededException for CreateChangeSet"),
+        // The SDK takes it for throttling.
+        ("LimitExceededException", 3, Means::Failed, "LimitExceededException for CreateChangeSet of stack web"),
+        ("SomethingNewException", 1, Means::Later, "SomethingNewException for CreateChangeSet"),
     ];
     for (code, calls, expected, cause) in table {
         let stub = Stub::start().await;
         no_stack(no_change_set(&stub), "DescribeStacks");
         for _ in 0..calls {
-            stub.then("CreateChangeSet", sts_error(400, code));
+            let status = if code == "InternalFailure" { 500 } else { 400 };
+            stub.then("CreateChangeSet", sts_error(status, code));
         }
         let expected = (expected, cause.to_owned(), Some(format!("{code} in words")));
         assert_eq!(told(start(&stub).await.unwrap_err()), expected);

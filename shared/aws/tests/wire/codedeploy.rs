@@ -139,6 +139,8 @@ async fn every_failure_of_codedeploy_means_something_for_the_target_and_no_start
         (503, "ServiceUnavailable", Means::Later, "CodeDeploy did not answer"),
         (403, "OptInRequired", Means::Unreachable, "OptInRequired in the target's Region"),
         (400, "SomethingNewException", Means::Later, "SomethingNewException for CreateDeployment"),
+        // Of the credentials or the clock, and not of the request.
+        (403, "InvalidSignatureException", Means::Later, "InvalidSignatureException for CreateDeployment"),
     ];
     for (status, code, expected, cause) in table {
         let stub = Stub::start().await;

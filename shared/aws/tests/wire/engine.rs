@@ -217,7 +217,9 @@ impl Log {
         let log = Self::default();
         let writer = log.clone();
         let subscriber =
-            manifold_aws::telemetry::subscriber(tracing::level_filters::LevelFilter::TRACE, move || writer.clone());
+            manifold_aws::telemetry::subscriber(tracing::level_filters::LevelFilter::TRACE, String::new(), move || {
+                writer.clone()
+            });
         let answer = call.with_subscriber(subscriber).await;
         let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
         (answer, text)
