@@ -132,10 +132,12 @@ async fn one_failure_of_each_engine_is_told_with_its_reason() {
     let (run, summary) = release(&story).await;
     assert_eq!((summary.verdict, summary.tally.succeeded), (Some(Verdict::CompletedWithFailures), 6));
     one_of_each(&story, &run);
-    let message = one_message(&story);
+    // Without what keeps Slack from reading `:Lambda:` as an emoji.
+    let plain = |text: String| text.replace('\u{2236}', ":");
+    let message = plain(one_message(&story));
     let messages = story.slack().messages();
     let thread: Vec<String> =
-        messages.iter().filter(|each| each.thread_ts.is_some()).map(|each| each.shown().to_string()).collect();
+        messages.iter().filter(|each| each.thread_ts.is_some()).map(|each| plain(each.shown().to_string())).collect();
     assert_eq!(thread.len(), 1, "{messages:#?}");
     let pipeline = ("us-east-1", "JobFailed in action Deploy", "JobFailed");
     let others = failures.iter().map(|(region, _, cause, why)| (*region, *cause, *why));
