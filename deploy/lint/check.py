@@ -29,6 +29,9 @@ TEMPLATES = ("hub.yaml", "member-account.yaml", "member-region.yaml")
 ANY_RESOURCE: dict[tuple[str, str, str], str] = {
     ("hub.yaml", "DispatchRole", "AnswerJobs"): "a job has no ARN",
     ("member-account.yaml", "TargetRole", "SeeAlarms"): "DescribeAlarms tells composite alarms only to whoever may see all",
+    ("member-account.yaml", "TargetRole", "StackRoles"): "Fn::Join takes no function as separator; a role is passed within its account only",
+    ("member-account.yaml", "TargetRole", "Artifacts"): "Fn::Join takes no function as separator; a bucket has no account in its ARN",
+    ("member-account.yaml", "TargetRole", "DeploymentTargets"): "these actions take no resource",
     ("member-account.yaml", "TargetRole", "PrepareToRevert"): "Fn::Join takes no function as separator; the account is in the condition",
     ("member-account.yaml", "InspectRole", "Stacks"): "Fn::Join takes no function as separator; the account is in the condition",
     ("member-account.yaml", "InspectRole", "Detections"): "neither a detection nor a type's configuration is a stack's",
@@ -61,6 +64,14 @@ NEVER = {
     "cloudformation:RollbackStack",
     "cloudformation:DeleteStack",
     "iam:PassRole",
+}
+# But what the engine of CloudFormation is for, in one statement each: (template, role, Sid) -> the action, its condition.
+UNLESS = {
+    ("member-account.yaml", "TargetRole", "ChangeSets"): ("cloudformation:ExecuteChangeSet", None),
+    ("member-account.yaml", "TargetRole", "StackRoles"): (
+        "iam:PassRole",
+        {"StringEquals": {"iam:PassedToService": "cloudformation.amazonaws.com"}},
+    ),
 }
 
 # What AWS demands of the calls that the adapters make: file in shared/aws/src -> method of the SDK -> actions.
@@ -114,6 +125,9 @@ CALLS = {
     # With the credentials of a member account's read-only role.
     "inspect/member.rs": {
         "get_pipeline": {"codepipeline:GetPipeline"},
+        "batch_get_projects": {"codebuild:BatchGetProjects"},
+        "describe_stacks": {"cloudformation:DescribeStacks"},
+        "get_deployment_group": {"codedeploy:GetDeploymentGroup"},
         "list_tags_for_resource": {"codepipeline:ListTagsForResource"},
         "describe_rule": {"events:DescribeRule"},
         "list_targets_by_rule": {"events:ListTargetsByRule"},
@@ -125,6 +139,20 @@ CALLS = {
         "get_pipeline_state": {"codepipeline:GetPipelineState"},
         "get_pipeline_execution": {"codepipeline:GetPipelineExecution"},
         "list_pipeline_executions": {"codepipeline:ListPipelineExecutions"},
+    },
+    "watch/build.rs": {
+        "batch_get_projects": {"codebuild:BatchGetProjects"},
+        "list_builds_for_project": {"codebuild:ListBuildsForProject"},
+        "batch_get_builds": {"codebuild:BatchGetBuilds"},
+    },
+    "watch/operation.rs": {
+        "get_template": {"cloudformation:GetTemplate"},
+        "describe_stack_events": {"cloudformation:DescribeStackEvents"},
+    },
+    "watch/group.rs": {
+        "get_deployment_group": {"codedeploy:GetDeploymentGroup"},
+        "list_deployments": {"codedeploy:ListDeployments"},
+        "batch_get_deployments": {"codedeploy:BatchGetDeployments"},
     },
     # A detection is done with the rights of whoever starts it ("Detect unmanaged configuration changes to stacks and
     # resources", CloudFormation User Guide).
@@ -140,9 +168,63 @@ CALLS = {
     },
     "watch/trail.rs": {"lookup_events": {"cloudtrail:LookupEvents"}},
 }
-# The files of the looks that the read-only role always allows, and those that are asked for: with DriftStacks, and with
-# DriftCloudTrail.
-LOOKS = ("inspect/member.rs", "watch/definition.rs", "watch/pipeline.rs")
+# What the engines call besides, in whichever file under engine/, with the credentials of a target's role: the service, and
+# the parameter that names what is started -> method of the SDK -> actions.
+ENGINES = {
+    ("codebuild", "TargetProjects"): {
+        "start_build": {"codebuild:StartBuild"},
+        "stop_build": {"codebuild:StopBuild"},
+        "batch_get_builds": {"codebuild:BatchGetBuilds"},
+        "list_builds_for_project": {"codebuild:ListBuildsForProject"},
+    },
+    ("cloudformation", "TargetStacks"): {
+        # The template is fetched, and the role is passed, with the rights of whoever makes the change set.
+        "create_change_set": {"cloudformation:CreateChangeSet", "s3:GetObject", "iam:PassRole"},
+        "describe_change_set": {"cloudformation:DescribeChangeSet"},
+        "delete_change_set": {"cloudformation:DeleteChangeSet"},
+        "execute_change_set": {"cloudformation:ExecuteChangeSet"},
+        "describe_stacks": {"cloudformation:DescribeStacks"},
+        "describe_stack_events": {"cloudformation:DescribeStackEvents"},
+        "cancel_update_stack": {"cloudformation:CancelUpdateStack"},
+        "get_object": {"s3:GetObject"},
+    },
+    ("codedeploy", "TargetDeploymentGroups"): {
+        # "CodeDeploy permissions reference" (CodeDeploy User Guide).
+        "create_deployment": {
+            "codedeploy:CreateDeployment",
+            "codedeploy:GetDeploymentConfig",
+            "codedeploy:GetApplicationRevision",
+            "codedeploy:RegisterApplicationRevision",
+        },
+        "list_deployments": {"codedeploy:ListDeployments"},
+        "get_deployment": {"codedeploy:GetDeployment"},
+        "batch_get_deployments": {"codedeploy:BatchGetDeployments"},
+        "stop_deployment": {"codedeploy:StopDeployment"},
+        "list_deployment_targets": {"codedeploy:ListDeploymentTargets"},
+        "batch_get_deployment_targets": {"codedeploy:BatchGetDeploymentTargets"},
+    },
+}
+# The resource that the statements of an engine are about: (role, Sid) -> ARN, after partition, service, Region and account.
+# A parameter that has no default stands for any name.
+SUBJECTS = {
+    ("TargetRole", "StartAndFollow"): "<TargetPipelines>",
+    ("TargetRole", "Builds"): "project/<TargetProjects>",
+    ("TargetRole", "ChangeSets"): "stack/<TargetStacks>/*",
+    ("TargetRole", "Deployments"): "deploymentgroup:<TargetDeploymentGroups>",
+    ("TargetRole", "DeploymentConfigs"): "deploymentconfig:*",
+    ("TargetRole", "Revisions"): "application:<TargetDeploymentGroups>",
+    ("TargetRole", "StackRoles"): "role/<StackRoles>",
+    ("TargetRole", "Artifacts"): "<ArtifactBuckets>/*",
+    ("InspectRole", "Pipelines"): "<TargetPipelines>",
+    ("InspectRole", "Projects"): "project/<TargetProjects>",
+    ("InspectRole", "TargetStacks"): "stack/<TargetStacks>/*",
+    ("InspectRole", "DeploymentGroups"): "deploymentgroup:<TargetDeploymentGroups>",
+}
+SUBJECTS_OF = {role: {sid for each, sid in SUBJECTS if each == role} for role, _ in SUBJECTS}
+# The files of the looks that the read-only role always allows, and those that are asked for: with TargetPipelines,
+# TargetProjects, TargetStacks, TargetDeploymentGroups, with DriftStacks, and with DriftCloudTrail.
+LOOKS = ("inspect/member.rs",)
+ENGINE_LOOKS = ("watch/definition.rs", "watch/pipeline.rs", "watch/build.rs", "watch/operation.rs", "watch/group.rs")
 STACK_LOOKS, TRAIL_LOOKS = "watch/stack.rs", "watch/trail.rs"
 # What looks although its name does not begin like it: nothing of the stack is changed.
 HARMLESS = {
@@ -158,7 +240,7 @@ PARTITIONS = {
 }
 
 # The services whose events are taken in. Nobody but AWS can put an event whose source begins with `aws.`.
-SOURCES = {"aws.codepipeline", "aws.cloudformation"}
+SOURCES = {"aws.codepipeline", "aws.codebuild", "aws.cloudformation", "aws.codedeploy"}
 # The rule and the recorded events that it must match, and those that it must not: names in shared/core/tests/events.
 # A rule with the prefix `forward-` is the same one in a member's Region.
 EVENTS = {
@@ -169,6 +251,38 @@ EVENTS = {
     "failed-action": (
         ["codepipeline/action_failed_codedeploy", "codepipeline/action_failed_commands_no_url"],
         ["codepipeline/action_started", "codepipeline/pipeline_failed"],
+    ),
+    "build": (
+        [
+            "codebuild/build_state_in_progress",
+            "codebuild/build_state_succeeded",
+            "codebuild/build_state_failed",
+            "codebuild/build_state_stopped",
+        ],
+        ["codebuild/build_phase_change_build_failed", "codepipeline/pipeline_failed"],
+    ),
+    "stack": (
+        [
+            "cloudformation/stack_create_complete",
+            "cloudformation/stack_update_in_progress",
+            "cloudformation/stack_update_complete_cleanup",
+            "cloudformation/stack_update_rollback_complete",
+        ],
+        ["cloudformation/resource_update_failed", "cloudformation/stackset_status_active", "cloudformation/drift_complete_drifted"],
+    ),
+    "failed-resource": (
+        ["cloudformation/resource_update_failed"],
+        ["cloudformation/stack_update_rollback_complete", "cloudformation/stackset_operation_failed"],
+    ),
+    "deployment": (
+        [
+            "codedeploy/deployment_start",
+            "codedeploy/deployment_queued",
+            "codedeploy/deployment_success",
+            "codedeploy/deployment_failure",
+            "codedeploy/deployment_stop",
+        ],
+        ["codedeploy/instance_success", "codebuild/build_state_failed"],
     ),
     "drift": (
         [
@@ -254,6 +368,7 @@ class Template:
 
     def __init__(self, path: Path, conditions: bool):
         self.name = str(path).rpartition("deploy/examples/")[2] if "deploy/examples/" in str(path) else path.name
+        self.path = path
         self.text = path.read_text()
         self.body = yaml.load(self.text, Loader)
         self.parameters = self.body.get("Parameters", {})
@@ -295,11 +410,18 @@ class Template:
             if key == "Fn::GetAtt":
                 return "@" + ".".join(value)
             if key == "Fn::Sub":
-                return self._sub(value)
+                text, given = value if isinstance(value, list) else (value, {})
+                for name, part in given.items():
+                    text = text.replace(f"${{{name}}}", str(self._render(part)))
+                return self._sub(text)
             if key == "Fn::Join":
                 return value[0].join(self._render(value[1]))
             if key == "Fn::Split":
                 return self._render(value[1]).split(value[0])
+            if key == "Fn::Select":
+                # A parameter without a default stands for all of its parts.
+                parts = self._render(value[1])
+                return parts[min(int(value[0]), len(parts) - 1)]
             if key == "Fn::If":
                 return self._render(value[1] if self._conditions else value[2])
             if key.startswith("Fn::"):
@@ -366,7 +488,7 @@ class Code:
     def calls(self, adapter):
         """The SDK's methods that an adapter calls."""
         text = rust(self.aws / adapter)
-        clients = "client|secrets_manager|ssm|codepipeline|events|iam|cloudformation|cloudtrail"
+        clients = "client|secrets_manager|ssm|s3|codepipeline|codebuild|codedeploy|events|iam|cloudformation|cloudtrail"
         found = set(re.findall(rf"\b(?:{clients})\s*\.\s*([a-z_]+)\(\)", text))
         # A list of events is called like the client.
         return found - {"clone", "iter", "unwrap_or_default"}
@@ -376,7 +498,16 @@ class Code:
         for path in sorted(self.aws.glob("**/*.rs")):
             adapter = str(path.relative_to(self.aws))
             if adapter not in CALLS and self.calls(adapter):
-                yield adapter, self.calls(adapter)
+                yield adapter, self.calls(adapter) - self.engine_calls(adapter)
+
+    def engine_calls(self, adapter):
+        """What a file that belongs to an engine may call."""
+        return set().union(*ENGINES.values()) if adapter.startswith("engine/") else set()
+
+    def session(self):
+        """The actions in the session policies of credentials.rs."""
+        services = "codepipeline|codebuild|codedeploy|cloudwatch|cloudformation|s3|iam"
+        return set(re.findall(rf'"((?:{services}):[A-Z]\w+)"', rust(self.aws / "credentials.rs")))
 
     def handler(self, function):
         """What a function does: its sources without the wiring."""
@@ -512,8 +643,10 @@ def iam_actions(context):
     for template in context.templates:
         for logical, _, statement in template.statements():
             where = f"{template.name}: {logical} ({statement.get('Sid', 'no Sid')})"
+            exempt = UNLESS.get((template.name, logical, statement.get("Sid", "")))
             for action in listed(statement.get("Action")):
-                if "*" in action or "?" in action or action in NEVER:
+                never = action in NEVER and (action, statement.get("Condition")) != exempt
+                if "*" in action or "?" in action or never:
                     yield f"{where} allows {action}"
             for key in ("NotAction", "NotResource", "NotPrincipal"):
                 if key in statement:
@@ -655,40 +788,50 @@ def ledger_writes(context):
 
 @check
 def target_role(context):
-    """The target role allows what the engine calls, with DriftRevert also what prepares change sets, and so do its sessions."""
-    needed = set().union(*CALLS["engine.rs"].values())
+    """The target role allows what the engines call, each where its targets are named, and with DriftRevert also what prepares change sets; sessions allow no more."""
+    always = CALLS["engine.rs"]["describe_alarms"]
+    engines = set().union(*CALLS["engine.rs"].values(), *(actions for calls in ENGINES.values() for actions in calls.values()))
     reverts = set().union(*CALLS["engine/revert.rs"].values())
-    session = set(re.findall(r'"((?:codepipeline|cloudwatch|cloudformation):\w+)"', rust(context.code.aws / "credentials.rs")))
-    for action in (needed | reverts) - session:
-        yield f"a session policy in credentials.rs lacks {action}"
-    for action in session - needed - reverts:
+    session = context.code.session()
+    for action in session - engines - reverts:
         yield f"a session policy in credentials.rs allows {action}, which is not called"
+    # An engine's session policy is whole, or there is none yet.
+    reached = {action.split(":")[0] for action in session - reverts}
+    for action in engines | reverts:
+        if action in reverts | set().union(*CALLS["engine.rs"].values()) or action.split(":")[0] in reached:
+            if action not in session:
+                yield f"a session policy in credentials.rs lacks {action}"
     for template in context.templates:
         if template.name == "member-account.yaml":
             allowed = allows(template, "TargetRole")
-            expected = needed | reverts if template._conditions else needed
+            expected = engines | reverts if template._conditions else always
             if allowed != expected:
                 yield f"TargetRole allows {sorted(allowed)}, and needs {sorted(expected)}"
-            yield from stacks_only(template, "TargetRole", reverts)
+            yield from stacks_only(template, "TargetRole", reverts, "PrepareToRevert")
+            yield from subjects_only(template, "TargetRole")
 
 
 @check
 def read_only_role(context):
     """The read-only role allows what is looked at, can change nothing, and trusts the function that looks."""
-    always = set().union(*(actions for looks in LOOKS for actions in CALLS[looks].values()))
+    looks = set().union(*(actions for looks in LOOKS for actions in CALLS[looks].values()))
+    engines = set().union(*(actions for looks in ENGINE_LOOKS for actions in CALLS[looks].values()))
+    # What is said of pipelines, projects, stacks and groups themselves is allowed where there are some.
+    always = {action for action in looks if action.split(":")[0] in ("events", "iam")}
     stacks = set().union(*CALLS[STACK_LOOKS].values())
     asked = stacks.union(*CALLS[TRAIL_LOOKS].values())
     for template in context.templates:
         if template.name != "member-account.yaml":
             continue
         allowed = allows(template, "InspectRole")
-        expected = always | asked if template._conditions else always
+        expected = looks | engines | asked if template._conditions else always
         if allowed != expected:
             yield f"InspectRole allows {sorted(allowed)}, and looks need {sorted(expected)}"
         for action in allowed - HARMLESS:
-            if not re.match(r"\w+:(Get|List|Describe|Simulate|Lookup)", action):
+            if not re.match(r"\w+:(Get|List|Describe|Simulate|Lookup|BatchGet)", action):
                 yield f"InspectRole allows {action}, which is no look"
-        yield from stacks_only(template, "InspectRole", stacks)
+        yield from stacks_only(template, "InspectRole", stacks, "Stacks")
+        yield from subjects_only(template, "InspectRole")
         role = dict(template.of("AWS::IAM::Role"))["InspectRole"]
         trusted = [each["Principal"].get("AWS") for each in role["AssumeRolePolicyDocument"]["Statement"]]
         if trusted != ["<HubInspectRoleArn>"]:
@@ -706,16 +849,48 @@ def allows(template, role):
     }
 
 
-def stacks_only(template, role, actions):
-    """What is about stacks is about those that DriftStacks names, of this account; but for what takes no resource."""
+def policies_of(template, role):
+    """The statements of a role's policies."""
+    for policy in dict(template.of("AWS::IAM::Role"))[role]["Policies"]:
+        yield from policy["PolicyDocument"]["Statement"]
+
+
+def stacks_only(template, role, actions, sid):
+    """What is about stacks that are checked is about those that DriftStacks names, of this account; but for what takes no resource."""
     free = {"cloudformation:DescribeStackDriftDetectionStatus", "cloudformation:BatchDescribeTypeConfigurations"}
     expected = [f"arn:*:cloudformation:*:*:stack/{name}/*" for name in template._ref("DriftStacks")]
     account = {"StringEqualsIfExists": {"aws:ResourceAccount": PSEUDO["AWS::AccountId"]}}
-    for policy in dict(template.of("AWS::IAM::Role"))[role]["Policies"]:
-        for each in policy["PolicyDocument"]["Statement"]:
-            about = (set(listed(each["Action"])) & actions) - free
-            if about and (listed(each["Resource"]) != expected or each.get("Condition") != account):
-                yield f"{role} may {sorted(about)} on other stacks than those in DriftStacks"
+    for each in policies_of(template, role):
+        if (role, each["Sid"]) in SUBJECTS or each["Sid"] == "Transforms":
+            continue
+        about = (set(listed(each["Action"])) & actions) - free
+        if each["Sid"] == sid and set(listed(each["Action"])) - actions:
+            yield f"{role} may do more with stacks that are checked than is called: {each['Action']}"
+        if about and (each["Sid"] != sid or listed(each["Resource"]) != expected or each.get("Condition") != account):
+            yield f"{role} may {sorted(about)} on other stacks than those in DriftStacks"
+
+
+def subjects_only(template, role):
+    """What is about pipelines, projects, stacks and deployment groups is about those that the parameters name, of this account."""
+    services = ("codepipeline:", "codebuild:", "cloudformation:", "codedeploy:", "iam:Pass", "s3:")
+    transforms = f"arn:{PSEUDO['AWS::Partition']}:cloudformation:*:aws:transform/*"
+    for each in policies_of(template, role):
+        sid, resources = each["Sid"], listed(each["Resource"])
+        if sid in ("PrepareToRevert", "Stacks", "Detections"):
+            continue
+        if sid == "Transforms":
+            if (resources, listed(each["Action"])) != ([transforms], ["cloudformation:CreateChangeSet"]):
+                yield f"{role} may use other macros than those of AWS"
+        elif sid in SUBJECTS_OF[role]:
+            services_of = {action.split(":")[0] for action in listed(each["Action"])}
+            account = PSEUDO["AWS::AccountId"]
+            arns = {f"arn:{PSEUDO['AWS::Partition']}:{service}:*:{account}:{SUBJECTS[role, sid]}" for service in services_of}
+            # Those of lists.
+            arns |= {f"arn:*:iam::*:{SUBJECTS[role, sid]}", f"arn:*:s3:::{SUBJECTS[role, sid]}"}
+            if len(services_of) != 1 or len(resources) != 1 or not set(resources) <= arns:
+                yield f"{role} ({sid}) is about {resources}"
+        elif any(action.startswith(services) for action in listed(each["Action"])) and (template.name, role, sid) not in ANY_RESOURCE:
+            yield f"{role} ({sid}) allows {each['Action']}: on what?"
 
 
 @check
@@ -728,10 +903,11 @@ def forwarding_rules(context):
             continue
         prefix = template._parameter("Prefix") + "-"
         installed = {rule["Name"].removeprefix(prefix) for _, rule in template.of("AWS::Events::Rule")}
-        # Not looked for: it is there only where stacks are checked, whose looks say what is wrong themselves.
-        optional = {"forward-drift"} if template._conditions else set()
-        if installed != known | optional:
-            yield f"the rules are {sorted(installed)}, and checkups look for {sorted(known | optional)}"
+        # Not looked for: it is there only where stacks are checked, whose looks say what is wrong themselves. All are there
+        # only where something is to be forwarded.
+        expected = known | {"forward-drift"} if template._conditions else set()
+        if installed != expected:
+            yield f"the rules are {sorted(installed)}, and checkups look for {sorted(expected)}"
 
 
 @check
@@ -763,6 +939,17 @@ def events(context):
             pattern = rule["EventPattern"]
             if (str(pattern["source"]), str(pattern["detail-type"])) not in taken[False]:
                 yield f"what {logical} forwards is taken in by no rule of the hub"
+    # What a resource's failure is, is the code's word.
+    state = rust(context.root / "shared/core/src/event/state.rs")
+    names = dict(re.findall(r'(\w+) = "(\w+)"', re.search(r"\n    StackStatus \{(.*?)\n    \}", state, re.S)[1]))
+    failed = re.search(r"fn is_failure_of_a_resource.*?match self \{(.*?)=> true", state, re.S)[1]
+    failures = {names[each] for each in re.findall(r"Self::(\w+)", failed)}
+    for template in context.templates:
+        for logical, rule in template.of("AWS::Events::Rule"):
+            if rule["EventPattern"]["detail-type"] == ["CloudFormation Resource Status Change"]:
+                given = set(rule["EventPattern"]["detail"]["status-details"]["status"])
+                if given != failures:
+                    yield f"{template.name}: {logical} takes {sorted(given)}, and failures of resources are {sorted(failures)}"
     # The bus lets in what its rules are for.
     for template in context.hub():
         for logical, bus in template.of("AWS::Events::EventBus"):
@@ -793,8 +980,9 @@ def one(condition, value):
     if kind == "anything-but":
         return value not in listed(wanted)
     if kind == "wildcard":
-        # A parameter that has no default stands for any name.
-        text = re.sub(r"<\w+>", "*", wanted)
+        # A parameter that has no default stands for any name, and so does where the stack would be.
+        places = "|".join(PSEUDO[name] for name in ("AWS::Partition", "AWS::Region", "AWS::AccountId"))
+        text = re.sub(rf"<\w+>|{places}", "*", wanted)
         return re.fullmatch(".*".join(map(re.escape, text.split("*"))), value) is not None
     raise SystemExit(f"{kind} in an event pattern is not known to this check")
 
@@ -1337,7 +1525,8 @@ def queues_by_function(template):
 
 
 def dead_letter_queues(template):
-    """The queues that take what another queue, a rule or a schedule could not get rid of."""
+    """The queues that take what another queue, a rule or a schedule could not get rid of, if all of them are there."""
+    template = template if template._conditions else Template(template.path, True)
     arns = {queue.get("RedrivePolicy", {}).get("deadLetterTargetArn") for _, queue in template.of("AWS::SQS::Queue")}
     for _, rule in template.of("AWS::Events::Rule"):
         arns |= {target.get("DeadLetterConfig", {}).get("Arn") for target in rule["Targets"]}
@@ -1379,12 +1568,12 @@ MUTATIONS = [
     ("parameters", HUB, "LogRetentionDays\n          - ", ""),
     ("iam_actions", HUB, "Action: sqs:SendMessage", 'Action: "sqs:*"'),
     ("iam_actions", ACCOUNT, "codepipeline:ListActionExecutions", "codepipeline:List*"),
-    ("iam_actions", ACCOUNT, "                Action:\n                  - codep", "                NotAction:\n                  - codep"),
+    ("iam_actions", ACCOUNT, "                  Action:\n                    - codep", "                  NotAction:\n                    - codep"),
     ("iam_resources", HUB, "Resource: !GetAtt Ledger.Arn", 'Resource: "*"'),
     ("iam_resources", HUB, '"aws:ResourceAccount": !Ref MemberAccounts', '"aws:RequestedRegion": !Ref AWS::Region'),
     ("iam_resources", ACCOUNT, ":${TargetPipelines}", ":*"),
     ("iam_principals", HUB, "Principal: { AWS: !Ref MemberAccounts }", 'Principal: "*"'),
-    ("iam_principals", HUB, 'ArnEquals: { "aws:SourceArn": [', 'ArnEquals: { "aws:PrincipalArn": ['),
+    ("iam_principals", HUB, 'ArnEquals:\n                "aws:SourceArn":\n', 'ArnEquals:\n                "aws:PrincipalArn":\n'),
     ("iam_principals", ACCOUNT, '"sts:ExternalId": !Ref ExternalId', '"aws:PrincipalType": AssumedRole'),
     ("iam_principals", ACCOUNT, 'StringLike: { "sts:RoleSessionName": "mf-*" }', ""),
     ("adapters", "shared/aws/src/queues.rs", ".send_message_batch()", ".send_message()"),
@@ -1394,15 +1583,48 @@ MUTATIONS = [
     ("function_roles", HUB, "Action: dynamodb:UpdateItem", "Action: dynamodb:DeleteItem"),
     ("function_roles", HUB, "                Resource: !GetAtt SummarizeQueue.Arn\n              - Sid: Ledger", "                Resource: [!GetAtt SummarizeQueue.Arn, !GetAtt DeployQueue.Arn]\n              - Sid: Ledger"),
     ("target_role", ACCOUNT, "codepipeline:StartPipelineExecution", "codepipeline:RetryStageExecution"),
-    ("target_role", ACCOUNT, "                  - codepipeline:StopPipelineExecution\n", ""),
+    ("target_role", ACCOUNT, "                    - codepipeline:StopPipelineExecution\n", ""),
+    ("target_role", ACCOUNT, "                    - codebuild:StopBuild\n", "                    - codebuild:RetryBuild\n"),
+    ("target_role", ACCOUNT, ":project/${TargetProjects}", ":project/*"),
+    ("target_role", ACCOUNT, "              - !If\n                - HasProjects\n                - Sid: Builds\n", "              - !If\n                - HasPipelines\n                - Sid: Build\n"),
+    ("target_role", ACCOUNT, "                    - cloudformation:CancelUpdateStack\n", ""),
+    ("target_role", ACCOUNT, ":stack/${TargetStacks}/*", ":stack/*"),
+    ("target_role", ACCOUNT, ":aws:transform/*", ":${AWS::AccountId}:transform/*"),
+    ("target_role", ACCOUNT, '!Join [",arn:*:iam::*:role/", !Ref StackRoles]', '!Join [",arn:*:iam::*:role/", ["*"]]'),
+    ("target_role", ACCOUNT, '!Join ["/*,arn:*:s3:::", !Ref ArtifactBuckets]', '!Join ["/*,arn:*:s3:::", ["*"]]'),
+    ("target_role", ACCOUNT, "Action: s3:GetObject", "Action: s3:PutObject"),
+    ("target_role", ACCOUNT, ":deploymentgroup:${TargetDeploymentGroups}", ":deploymentgroup:*"),
+    ("target_role", ACCOUNT, '!Select [0, !Split ["/", !Ref TargetDeploymentGroups]]', '"*"'),
+    ("target_role", ACCOUNT, "                    - codedeploy:StopDeployment\n", "                    - codedeploy:ContinueDeployment\n"),
+    ("iam_actions", ACCOUNT, 'StringEquals: { "iam:PassedToService": cloudformation.amazonaws.com }', 'StringEquals: { "iam:PassedToService": lambda.amazonaws.com }'),
+    ("iam_actions", ACCOUNT, "- Sid: ChangeSets\n", "- Sid: Changes\n"),
+    ("iam_actions", ACCOUNT, "cloudformation:DeleteChangeSet", "cloudformation:DeleteStack"),
+    ("adapters", "shared/aws/src/engine/revert.rs", "use ", "fn x() { client.delete_project() }\nuse "),
     ("target_role", ACCOUNT, "Action: cloudwatch:DescribeAlarms", "Action: cloudwatch:DescribeAlarmHistory"),
     ("target_role", "shared/aws/src/credentials.rs", '"cloudwatch:DescribeAlarms"', '"cloudwatch:DescribeAlarmHistory"'),
     ("target_role", "shared/aws/src/credentials.rs", '"codepipeline:ListActionExecutions",', ""),
     ("read_only_role", ACCOUNT, "iam:SimulatePrincipalPolicy", "iam:SimulateCustomPolicy"),
-    ("read_only_role", ACCOUNT, "                  - codepipeline:ListTagsForResource\n", ""),
+    ("read_only_role", ACCOUNT, "                    - codepipeline:ListTagsForResource\n", ""),
     ("read_only_role", ACCOUNT, "codepipeline:GetPipelineState", "codepipeline:StopPipelineExecution"),
+    ("read_only_role", ACCOUNT, "codebuild:BatchGetProjects, ", "codebuild:StartBuild, "),
+    ("read_only_role", ACCOUNT, ", cloudformation:GetTemplate]", "]"),
+    ("read_only_role", ACCOUNT, "codedeploy:GetDeploymentGroup, codedeploy:ListDeployments, codedeploy:BatchGetDeployments]\n                  Resource: !Sub \"arn:${AWS::Partition}:codedeploy:*:${AWS::AccountId}:deploymentgroup:${TargetDeploymentGroups}\"", "codedeploy:GetDeploymentGroup, codedeploy:ListDeployments, codedeploy:BatchGetDeployments]\n                  Resource: !Sub \"arn:${AWS::Partition}:codedeploy:*:${AWS::AccountId}:deploymentgroup:*\""),
     ("read_only_role", ACCOUNT, "Principal: { AWS: !Ref HubInspectRoleArn }", "Principal: { AWS: !Ref HubDeployRoleArn }"),
     ("forwarding_rules", REGION, "${Prefix}-forward-pipeline", "${Prefix}-forward-pipelines"),
+    ("forwarding_rules", REGION, "${Prefix}-forward-deployment", "${Prefix}-forward-deployments"),
+    ("forwarding_rules", REGION, "    Condition: HasProjects\n    Properties:\n      Name", "    Properties:\n      Name"),
+    ("forwarding_rules", "shared/core/src/checkup.rs", '"forward-failed-resource"', '"forward-resource"'),
+    ("events", REGION, "detail-type: [CodeBuild Build State Change]", "detail-type: [CodeBuild Build Phase Change]"),
+    ("events", REGION, "          project-name: [", "          project: ["),
+    ("events", REGION, ":stack/${TargetStacks}/*", ":stacks/${TargetStacks}/*"),
+    ("events", REGION, "status: [CREATE_FAILED, UPDATE_FAILED, DELETE_FAILED]", "status: [CREATE_FAILED, UPDATE_FAILED]"),
+    ("events", HUB, "status: [CREATE_FAILED, UPDATE_FAILED, DELETE_FAILED]", "status: [CREATE_FAILED, UPDATE_FAILED, ROLLBACK_FAILED]"),
+    ("events", REGION, "          deploymentGroup: [", "          group: ["),
+    ("events", HUB, "detail-type: [CodeDeploy Deployment State-change Notification]", "detail-type: [CodeDeploy Instance State-change Notification]"),
+    ("events", HUB, "aws.cloudformation, aws.codedeploy] }", "aws.cloudformation] }"),
+    ("rules", REGION, "                  - !If [HasProjects, !GetAtt BuildRule.Arn, !Ref AWS::NoValue]\n", ""),
+    ("rules", HUB, "                  - !GetAtt DeploymentRule.Arn\n", ""),
+    ("alarms", REGION, "Dimensions: [{ Name: RuleName, Value: !Ref StackRule }]", "Dimensions: [{ Name: RuleName, Value: !Ref BuildRule }]"),
     ("function_roles", HUB, "                Action: events:DescribeEventBus\n", "                Action: events:PutRule\n"),
     ("function_roles", HUB, "Resource: !GetAtt InspectLogs.Arn", "Resource: !GetAtt InspectLogs.Arn\n              - { Sid: Receive, Effect: Allow, Action: sqs:ReceiveMessage, Resource: !GetAtt DeployQueue.Arn }"),
     ("mappings", HUB, "      EventSourceArn: !GetAtt InspectQueue.Arn\n      BatchSize: 2\n      FunctionResponseTypes: [ReportBatchItemFailures]\n", "      EventSourceArn: !GetAtt InspectQueue.Arn\n      BatchSize: 2\n"),
@@ -1445,10 +1667,10 @@ MUTATIONS = [
     ("events", REGION, "detection-status: [{ anything-but: [DETECTION_IN_PROGRESS] }]", "detection-status: [DETECTION_COMPLETE]"),
     ("events", REGION, "          status-details:\n            detection-status", "          details:\n            detection-status"),
     ("events", REGION, "        detail:\n          state: [FAILED]\n", "        detail:\n"),
-    ("events", HUB, '"events:source": [aws.codepipeline, aws.cloudformation]', '"events:source": [aws.codepipeline]'),
+    ("events", HUB, '"events:source": [aws.codepipeline, ', '"events:source": ['),
     ("events", HUB, 'Name: !Sub "${Prefix}-drift"\n      EventBusName: !Ref HubBus\n', 'Name: !Sub "${Prefix}-drift"\n'),
     ("events", HUB, 'Name: !Sub "${Prefix}-drift"\n      EventBusName', 'Name: !Sub "${Prefix}-detections"\n      EventBusName'),
-    ("rules", HUB, "!GetAtt FailedActionRule.Arn, !GetAtt DriftRule.Arn]", "!GetAtt FailedActionRule.Arn]"),
+    ("rules", HUB, "                  - !GetAtt DeploymentRule.Arn\n                  - !GetAtt DriftRule.Arn\n", "                  - !GetAtt DeploymentRule.Arn\n"),
     ("rules", HUB, "                  - !GetAtt DriftRule.Arn\n", ""),
     ("rules", HUB, "source: [aws.cloudformation]", "source: [my.cloudformation]"),
     ("rules", REGION, "                  - !If [HasDriftStacks, !GetAtt DriftRule.Arn, !Ref AWS::NoValue]\n", ""),
@@ -1518,7 +1740,7 @@ MUTATIONS = [
     ("rules", HUB, "account: [!Ref AWS::AccountId]", "account: [{ exists: true }]"),
     ("rules", REGION, "source: [aws.codepipeline]", "source: [aws.codepipeline, my.app]"),
     ("rules", REGION, "          DeadLetterConfig: { Arn: !GetAtt UndeliveredQueue.Arn }\n", ""),
-    ("rules", REGION, "                  - !GetAtt FailedActionRule.Arn\n", ""),
+    ("rules", REGION, "                  - !If [HasPipelines, !GetAtt FailedActionRule.Arn, !Ref AWS::NoValue]\n", ""),
     ("rules", REGION, '          RoleArn: !Sub "arn:${AWS::Partition}:iam::${AWS::AccountId}:role/${ForwardRoleName}"\n', ""),
     ("logs", HUB, "      RetentionInDays: !Ref LogRetentionDays\n", ""),
     ("logs", HUB, "Resource: !GetAtt DeployLogs.Arn", "Resource: !GetAtt CollectLogs.Arn"),
@@ -1587,7 +1809,7 @@ def self_test(root: Path):
     with tempfile.TemporaryDirectory() as place:
         copy = Path(place)
         sources = ("deploy/*.yaml", "deploy/examples/**/*.yaml", "deploy/examples/*/events/*.json", "shared/aws/src/**/*.rs", "shared/core/src/*.rs", "functions/*/src/*.rs")
-        for pattern in (*sources, "shared/core/src/event/schedule.rs", "shared/core/tests/events/c*/*.json", "shared/core/tests/events/schedule/*.json"):
+        for pattern in (*sources, "shared/core/src/event/s*.rs", "shared/core/tests/events/c*/*.json", "shared/core/tests/events/schedule/*.json"):
             for path in root.glob(pattern):
                 (copy / path.relative_to(root)).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(path, copy / path.relative_to(root))

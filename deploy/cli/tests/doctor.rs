@@ -141,7 +141,7 @@ impl World {
         let mut seen = SpotSeen {
             assumed: Tried::Done(()),
             rules: spot.rules.iter().zip(kinds).map(rule).collect(),
-            pipelines: vec![looked; spot.pipelines.len()],
+            pipelines: vec![looked; spot.started.len()],
         };
         (self.spot)(spot, &mut seen);
         seen

@@ -45,7 +45,7 @@ impl<I: Inspect, C: Clock> Looker<I, C> {
         let spots = inspection.spots.iter().map(|spot| async move {
             match batch::has_time(&self.clock, deadline) {
                 true => self.inspector.inspect_spot(spot, deadline).await,
-                false => SpotSeen::not_assumed(out_of_time(), spot.rules.len(), spot.pipelines.len()),
+                false => SpotSeen::not_assumed(out_of_time(), spot.rules.len(), spot.started.len()),
             }
         });
         let (hub, spots) = futures::join!(hub, stream::iter(spots).buffered(AT_ONCE).collect());

@@ -218,7 +218,7 @@ impl Clients {
     }
 
     /// CodeBuild in a Region, with assumed credentials; see [`Clients::codepipeline_as`].
-    #[cfg(feature = "engines")]
+    #[cfg(any(feature = "inspect", feature = "engines"))]
     #[must_use]
     pub fn codebuild_as(&self, region: &Region, credentials: Credentials) -> aws_sdk_codebuild::Client {
         use aws_sdk_codebuild::operation::{
@@ -261,7 +261,7 @@ impl Clients {
     }
 
     /// CodeDeploy in a Region, with assumed credentials; see [`Clients::codepipeline_as`].
-    #[cfg(feature = "engines")]
+    #[cfg(any(feature = "inspect", feature = "engines"))]
     #[must_use]
     pub fn codedeploy_as(&self, region: &Region, credentials: Credentials) -> aws_sdk_codedeploy::Client {
         use aws_sdk_codedeploy::operation::{

@@ -9,8 +9,9 @@ mod member;
 use aws_credential_types::Credentials;
 use aws_sdk_codepipeline::Client as CodePipeline;
 use aws_sdk_eventbridge::Client as EventBridge;
-use manifold_core::checkup::{BusSeen, HubAsked, HubSeen, PipelineSpotSeen, Spot, SpotSeen, Tried};
-use manifold_core::ids::{PipelineName, TargetKey};
+use manifold_core::checkup::{BusSeen, HubAsked, HubSeen, PipelineSeen, PipelineSpotSeen, Spot, SpotSeen, Tried, arn};
+use manifold_core::engine::Subject;
+use manifold_core::ids::PipelineName;
 use manifold_core::time::Timestamp;
 use manifold_ports::checkup::Inspect;
 use manifold_ports::clock::Clock;
@@ -52,26 +53,75 @@ impl<C: Clock> Inspector<C> {
         Patience { clock: self.assumer.clock(), deadline, backoff: self.patience }
     }
 
+    async fn started(
+        &self,
+        spot: &Spot,
+        started: &Subject,
+        credentials: &Credentials,
+        deadline: Timestamp,
+    ) -> PipelineSpotSeen {
+        match started {
+            Subject::Pipeline(name) => self.pipeline(spot, (name, started), credentials, deadline).await,
+            Subject::Project(_) | Subject::Stack(_) | Subject::Group(_) => {
+                self.other(spot, started, credentials, deadline).await
+            }
+        }
+    }
+
+    /// Whether a project, a stack or a deployment group is there, and what the target role may do with it.
+    async fn other(
+        &self,
+        spot: &Spot,
+        started: &Subject,
+        credentials: &Credentials,
+        deadline: Timestamp,
+    ) -> PipelineSpotSeen {
+        let patience = self.patience(deadline);
+        let iam = self.clients.iam_as(credentials.clone());
+        let (region, arn) = (&spot.key.region, arn(started, &spot.key));
+        let simulate = || member::simulate(&iam, &spot.role, started.service(), &arn, &[]);
+        let decisions = patience.look(simulate);
+        let exists = async {
+            match started {
+                Subject::Project(name) => {
+                    let codebuild = self.clients.codebuild_as(region, credentials.clone());
+                    patience.look(|| member::project(&codebuild, name)).await
+                }
+                Subject::Stack(name) => {
+                    let cloudformation = self.clients.cloudformation_as(region, credentials.clone());
+                    patience.look(|| member::stack(&cloudformation, name)).await
+                }
+                Subject::Group(name) => {
+                    let codedeploy = self.clients.codedeploy_as(region, credentials.clone());
+                    patience.look(|| member::group(&codedeploy, name)).await
+                }
+                Subject::Pipeline(_) => Tried::NotTried,
+            }
+        };
+        let (exists, decisions) = futures::join!(exists, decisions);
+        PipelineSpotSeen { pipeline: exists.map(|()| PipelineSeen::default()), decisions }
+    }
+
     async fn pipeline(
         &self,
         spot: &Spot,
-        name: &PipelineName,
+        (name, started): (&PipelineName, &Subject),
         credentials: &Credentials,
         deadline: Timestamp,
     ) -> PipelineSpotSeen {
         let patience = self.patience(deadline);
         let codepipeline = self.clients.codepipeline_as(&spot.key.region, credentials.clone());
         let iam = self.clients.iam_as(credentials.clone());
-        let arn = pipeline_arn(&spot.key, name);
+        let (service, arn) = (started.service(), arn(started, &spot.key));
         let decisions = async {
             let tags = || patience.look(|| member::tags(&codepipeline, &arn));
-            let decisions = patience.look(|| member::simulate(&iam, &spot.role, &arn, &[])).await;
+            let decisions = patience.look(|| member::simulate(&iam, &spot.role, service, &arn, &[])).await;
             let Tried::Done(decisions) = decisions else { return decisions };
             if !member::ask_for_tags(&decisions) {
                 return Tried::Done(decisions);
             }
             let Tried::Done(tags) = tags().await else { return Tried::Done(decisions) };
-            let again = patience.look(|| member::simulate(&iam, &spot.role, &arn, &tags)).await;
+            let again = patience.look(|| member::simulate(&iam, &spot.role, service, &arn, &tags)).await;
             match again {
                 Tried::Done(decisions) => Tried::Done(member::without_tags(decisions)),
                 Tried::Refused { .. } | Tried::Unanswered { .. } | Tried::NotTried => again,
@@ -108,7 +158,7 @@ impl<C: Clock> Inspect for Inspector<C> {
 
     async fn inspect_spot(&self, spot: &Spot, deadline: Timestamp) -> SpotSeen {
         let patience = self.patience(deadline);
-        let not_assumed = |why| SpotSeen::not_assumed(why, spot.rules.len(), spot.pipelines.len());
+        let not_assumed = |why| SpotSeen::not_assumed(why, spot.rules.len(), spot.started.len());
         let purpose = match self.purpose(spot) {
             Ok(purpose) => purpose,
             Err(failure) => return not_assumed(crate::look::tried(failure)),
@@ -125,16 +175,12 @@ impl<C: Clock> Inspect for Inspector<C> {
         for name in &spot.rules {
             rules.push(patience.look(|| member::rule(&events, name)).await);
         }
-        let mut pipelines = Vec::with_capacity(spot.pipelines.len());
-        for name in &spot.pipelines {
-            pipelines.push(self.pipeline(spot, name, &credentials, deadline).await);
+        let mut pipelines = Vec::with_capacity(spot.started.len());
+        for started in &spot.started {
+            pipelines.push(self.started(spot, started, &credentials, deadline).await);
         }
         SpotSeen { assumed: Tried::Done(()), rules, pipelines }
     }
-}
-
-fn pipeline_arn(key: &TargetKey, name: &PipelineName) -> String {
-    format!("arn:{}:codepipeline:{}:{}:{name}", key.region.partition().as_str(), key.region, key.account)
 }
 
 async fn bus(events: &EventBridge, name: &str) -> Result<BusSeen, Failure> {

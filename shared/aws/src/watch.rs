@@ -8,11 +8,18 @@
 //! | revision | `GetPipeline`, `ListPipelineExecutions` twice, `GetPipelineExecution` where variables count |
 //! | definition | `GetPipeline` |
 //! | health | `GetPipeline`, `ListPipelineExecutions`, `GetPipelineState` |
+//! | revision, definition and health of a project | `BatchGetProjects`, `ListBuildsForProject`, `BatchGetBuilds` |
+//! | … of a stack | `GetTemplate`, `DescribeStackEvents` |
+//! | … of a deployment group | `GetDeploymentGroup`, `ListDeployments`, `BatchGetDeployments` |
 //! | stack | `DetectStackDrift` each; later its status, `DescribeStackResourceDrifts`, `ListStackResources` |
 //! | who did it | CloudTrail's `LookupEvents`, at the second look |
 
+mod build;
 mod definition;
+mod group;
+mod operation;
 mod pipeline;
+mod raw;
 mod stack;
 mod trail;
 
@@ -20,6 +27,8 @@ use std::future::Future;
 
 use aws_credential_types::Credentials;
 use aws_sdk_cloudformation::Client as CloudFormation;
+use aws_sdk_codebuild::Client as CodeBuild;
+use aws_sdk_codedeploy::Client as CodeDeploy;
 use aws_sdk_codepipeline::Client as CodePipeline;
 use aws_smithy_types::DateTime;
 use manifold_core::checkup::Tried;
@@ -27,7 +36,8 @@ use manifold_core::drift::definition::Normal;
 use manifold_core::drift::message::{Detection, Look};
 use manifold_core::drift::sight::{ExecutionSeen, PipelineSeen, StackSight, StateSeen};
 use manifold_core::drift::{Aspect, Looks, Sight};
-use manifold_core::ids::Region;
+use manifold_core::engine::{GroupName, Subject};
+use manifold_core::ids::{PipelineName, ProjectName, Region, StackName};
 use manifold_core::plan::PlannedTarget;
 use manifold_core::time::Timestamp;
 use manifold_ports::clock::Clock;
@@ -127,16 +137,91 @@ impl<C: Clock> Spot<'_, C> {
         self.see(Clients::cloudformation_as, call).await
     }
 
-    /// The calls about a pipeline, one after the other: CodePipeline counts them by account, and other Regions are looked
+    async fn codebuild<T, F, Answer>(&self, call: F) -> Tried<T>
+    where
+        F: Fn(CodeBuild) -> Answer + Sync,
+        Answer: Future<Output = Result<T, Failure>> + Send,
+        T: Send,
+    {
+        self.see(Clients::codebuild_as, call).await
+    }
+
+    async fn codedeploy<T, F, Answer>(&self, call: F) -> Tried<T>
+    where
+        F: Fn(CodeDeploy) -> Answer + Sync,
+        Answer: Future<Output = Result<T, Failure>> + Send,
+        T: Send,
+    {
+        self.see(Clients::codedeploy_as, call).await
+    }
+
+    /// The calls about what is started there, one after the other: AWS counts them by account, and other Regions are looked
     /// at meanwhile.
-    async fn pipeline(&self, planned: &PlannedTarget, looks: &Looks) -> PipelineLooks {
-        let mut seen = PipelineLooks::default();
+    async fn started(&self, planned: &PlannedTarget, looks: &Looks) -> Looked {
+        let has = |aspect| looks.aspects.contains(&aspect);
+        if ![Aspect::Revision, Aspect::Definition, Aspect::Health].into_iter().any(has) {
+            return Looked::default();
+        }
+        match &planned.subject {
+            Subject::Pipeline(name) => self.pipeline(name, planned, looks).await,
+            Subject::Project(name) => self.project(name, planned, looks).await,
+            Subject::Stack(name) => self.operations(name, planned, looks).await,
+            Subject::Group(name) => self.group(name, planned, looks).await,
+        }
+    }
+
+    /// A project and its builds.
+    async fn project(&self, name: &ProjectName, planned: &PlannedTarget, looks: &Looks) -> Looked {
+        let defined = self.codebuild(|client| build::read(client, name, &planned.key)).await;
+        let executions = match counts_executions(looks) {
+            true => {
+                let builds = |client| build::executions(client, name, &planned.key, looks.variables);
+                Some(self.codebuild(builds).await)
+            }
+            false => None,
+        };
+        let deployed = executions.clone().map(succeeded_last);
+        Looked::whole(looks, defined, executions, deployed)
+    }
+
+    /// A stack that is deployed to, and the operations on it.
+    async fn operations(&self, name: &StackName, planned: &PlannedTarget, looks: &Looks) -> Looked {
+        let defined = self.cloudformation(|client| operation::read(client, name, &planned.key)).await;
+        let executions = match counts_executions(looks) {
+            true => Some(self.cloudformation(|client| operation::executions(client, name, &planned.key)).await),
+            false => None,
+        };
+        let deployed = executions.clone().map(succeeded_last);
+        Looked::whole(looks, defined, executions, deployed)
+    }
+
+    /// A deployment group and its deployments.
+    async fn group(&self, name: &GroupName, planned: &PlannedTarget, looks: &Looks) -> Looked {
+        let group = self.codedeploy(|client| group::read(client, name, &planned.key)).await;
+        let last = group.done().and_then(|group| group.deployed.clone());
+        let executions = match counts_executions(looks) {
+            true => {
+                let deployments = |client| group::executions(client, name, &planned.key, last.as_deref());
+                Some(self.codedeploy(deployments).await)
+            }
+            false => None,
+        };
+        // Which one succeeded last only the group tells.
+        let deployed = executions.clone().map(|executions| match group.done() {
+            Some(_) => executions.map(|all| {
+                all.into_iter().filter(|execution| last.as_deref() == Some(execution.id.as_str())).collect()
+            }),
+            None => Tried::NotTried,
+        });
+        let defined = group.map(|group| (group.seen, group.normal));
+        Looked::whole(looks, defined, executions, deployed)
+    }
+
+    /// A pipeline, its executions and its transitions.
+    async fn pipeline(&self, name: &PipelineName, planned: &PlannedTarget, looks: &Looks) -> Looked {
+        let mut seen = Looked::default();
         let has = |aspect| looks.aspects.contains(&aspect);
         let (revision, health) = (has(Aspect::Revision), has(Aspect::Health));
-        if !(revision || health || has(Aspect::Definition)) {
-            return seen;
-        }
-        let Some(name) = planned.subject.pipeline() else { return seen };
         let stage = looks.deploy_stage.as_deref();
         let defined = self.codepipeline(|client| definition::read(client, name, &planned.key, stage)).await;
         seen.definition = defined.done().map(|(_, normal)| normal.clone());
@@ -147,7 +232,7 @@ impl<C: Clock> Spot<'_, C> {
         }
         if revision {
             seen.deployed = Some(match defined.done() {
-                Some(pipeline) => self.deployed(planned, looks, pipeline).await,
+                Some(pipeline) => self.deployed(name, looks, pipeline).await,
                 // Its stage and its mode are not known: why, is told of the pipeline.
                 None => Tried::NotTried,
             });
@@ -165,13 +250,7 @@ impl<C: Clock> Spot<'_, C> {
 
     /// The newest executions that succeeded in the deploy stage. Without the variables that were asked for, it could not
     /// be told which release an execution had: then nothing was seen.
-    async fn deployed(
-        &self,
-        planned: &PlannedTarget,
-        looks: &Looks,
-        pipeline: &PipelineSeen,
-    ) -> Tried<Vec<ExecutionSeen>> {
-        let Some(name) = planned.subject.pipeline() else { return Tried::NotTried };
+    async fn deployed(&self, name: &PipelineName, looks: &Looks, pipeline: &PipelineSeen) -> Tried<Vec<ExecutionSeen>> {
         let stage = Some(pipeline.deploy_stage.as_str());
         let most = if pipeline.is_parallel { PARALLEL_DEPLOYED } else { 1 };
         let listed = self.codepipeline(|client| pipeline::executions(client, name, stage, most)).await;
@@ -202,14 +281,43 @@ impl<C: Clock> Spot<'_, C> {
     }
 }
 
-/// What was seen of a pipeline.
+/// Whether executions are looked at.
+fn counts_executions(looks: &Looks) -> bool {
+    [Aspect::Revision, Aspect::Health].iter().any(|aspect| looks.aspects.contains(aspect))
+}
+
+/// Of the newest executions the one that succeeded last, if there is one.
+fn succeeded_last(executions: Tried<Vec<ExecutionSeen>>) -> Tried<Vec<ExecutionSeen>> {
+    executions.map(|all| all.into_iter().filter(|execution| execution.status == "Succeeded").take(1).collect())
+}
+
+/// What was seen of what is started in a target.
 #[derive(Default)]
-struct PipelineLooks {
+struct Looked {
     pipeline: Option<Tried<PipelineSeen>>,
     definition: Option<Normal>,
     executions: Option<Tried<Vec<ExecutionSeen>>>,
     deployed: Option<Tried<Vec<ExecutionSeen>>>,
     state: Option<Tried<StateSeen>>,
+}
+
+impl Looked {
+    /// Of what has no stages: it succeeds as a whole, and has neither transitions nor approvals.
+    fn whole(
+        looks: &Looks,
+        defined: Tried<(PipelineSeen, Normal)>,
+        executions: Option<Tried<Vec<ExecutionSeen>>>,
+        deployed: Option<Tried<Vec<ExecutionSeen>>>,
+    ) -> Self {
+        let has = |aspect| looks.aspects.contains(&aspect);
+        Self {
+            definition: defined.done().map(|(_, normal)| normal.clone()),
+            pipeline: Some(defined.map(|(seen, _)| seen)),
+            executions,
+            deployed: deployed.filter(|_| has(Aspect::Revision)),
+            state: has(Aspect::Health).then(|| Tried::Done(StateSeen::default())),
+        }
+    }
 }
 
 impl<C: Clock> Watch for Watcher<C> {
@@ -231,8 +339,8 @@ impl<C: Clock> Watch for Watcher<C> {
                 false => None,
             }
         };
-        let (pipeline, stacks, trail) = futures::join!(spot.pipeline(planned, looks), spot.detect(looks), trail);
-        let PipelineLooks { pipeline, definition, executions, deployed, state } = pipeline;
+        let (pipeline, stacks, trail) = futures::join!(spot.started(planned, looks), spot.detect(looks), trail);
+        let Looked { pipeline, definition, executions, deployed, state } = pipeline;
         let sight = Sight { at, assumed: Tried::Done(()), pipeline, executions, deployed, state, stacks, trail };
         Seen { sight, definition }
     }

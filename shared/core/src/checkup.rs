@@ -16,7 +16,8 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::brief::brief;
-use crate::ids::{AccountId, AppName, PipelineName, Region, RoleArn, RunId, TargetKey};
+use crate::engine::Service;
+use crate::ids::{AccountId, AppName, Region, RoleArn, RunId, TargetKey};
 use crate::plan::Channel;
 
 mod finding;
@@ -24,6 +25,7 @@ mod hub;
 mod pattern;
 mod pipeline;
 mod report;
+mod rights;
 mod rule;
 mod seen;
 mod slack;
@@ -33,12 +35,13 @@ pub use finding::{Check, Finding, State};
 pub use hub::{HubTrouble, judge_bus, judge_fleet_file, judge_function, judge_member, judge_release};
 pub use pipeline::Sends;
 pub use report::{Entry, Group, Report, Subject};
+pub use rights::{arn, rights};
 pub use seen::{
     AccessSeen, BusSeen, ChannelSeen, Decision, HubSeen, Inspected, PipelineAsked, PipelineSeen, PipelineSpotSeen,
     RuleSeen, RuleTarget, SlackSeen, SourceActionSeen, SpotSeen, TokenSeen, Tried, VariableSeen,
 };
 pub use slack::judge_channel;
-pub use target::{Expected, judge_target};
+pub use target::{Expected, ExpectedRule, judge_target};
 
 /// The version of questions and answers. A function that does not know it says so.
 pub const SCHEMA: u32 = 1;
@@ -49,8 +52,22 @@ const KEY: &str = "manifold";
 /// The session in which the read-only role is assumed; member accounts trust `mf-*`.
 pub const INSPECT_SESSION: &str = "mf-inspect";
 
-/// What a target pipeline's events are forwarded by: the rules of `member-region.yaml`, after their prefix.
-pub const FORWARD_RULES: [&str; 2] = ["forward-pipeline", "forward-failed-action"];
+/// What a service's events are forwarded by: the rules of `member-region.yaml`, after their prefix, each with the check that
+/// looks at it. The first takes what is started from state to state; a second one tells why it failed, where that is not in
+/// the same event.
+#[must_use]
+pub const fn forward_rules(service: Service) -> &'static [(Check, &'static str)] {
+    match service {
+        Service::CodePipeline => {
+            &[(Check::ForwardPipeline, "forward-pipeline"), (Check::ForwardFailedAction, "forward-failed-action")]
+        }
+        Service::CodeBuild => &[(Check::ForwardPipeline, "forward-build")],
+        Service::CloudFormation => {
+            &[(Check::ForwardPipeline, "forward-stack"), (Check::ForwardFailedAction, "forward-failed-resource")]
+        }
+        Service::CodeDeploy => &[(Check::ForwardPipeline, "forward-deployment")],
+    }
+}
 
 /// What a function is asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -128,8 +145,9 @@ pub struct Spot {
     pub role: RoleArn,
     /// The names of forwarding rules.
     pub rules: Vec<String>,
-    /// The target pipelines.
-    pub pipelines: Vec<PipelineName>,
+    /// What is started there. A function that knows pipelines only does not understand the others, and says so.
+    #[serde(rename = "pipelines")]
+    pub started: Vec<crate::engine::Subject>,
 }
 
 /// Why a function did not answer a question.

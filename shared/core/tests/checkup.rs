@@ -6,11 +6,12 @@ use std::fmt::Write;
 
 use insta::assert_snapshot;
 use manifold_core::checkup::{
-    AccessSeen, BusSeen, ChannelSeen, Check, Decision, Entry, Expected, Finding, HubSeen, HubTrouble, PipelineAsked,
-    PipelineSeen, PipelineSpotSeen, Place, Report, RuleSeen, RuleTarget, Sends, SlackSeen, SourceActionSeen, SpotSeen,
-    State, Subject, TokenSeen, Tried, VariableSeen, bus_arn, judge_bus, judge_channel, judge_fleet_file,
-    judge_function, judge_release, judge_target,
+    AccessSeen, BusSeen, ChannelSeen, Check, Decision, Entry, Expected, ExpectedRule, Finding, HubSeen, HubTrouble,
+    PipelineAsked, PipelineSeen, PipelineSpotSeen, Place, Report, RuleSeen, RuleTarget, Sends, SlackSeen,
+    SourceActionSeen, SpotSeen, State, Subject, TokenSeen, Tried, VariableSeen, bus_arn, forward_rules, judge_bus,
+    judge_channel, judge_fleet_file, judge_function, judge_release, judge_target, rights,
 };
+use manifold_core::engine::Service;
 use manifold_core::plan::{Channel, RevisionKind, SecretRef};
 use serde_json::json;
 
@@ -82,7 +83,11 @@ impl World {
                 hub_region: region,
                 bus_arn: bus.clone(),
                 prefix: "manifold".to_owned(),
-                rules: vec!["manifold-forward-pipeline".to_owned(), "manifold-forward-failed-action".to_owned()],
+                rules: forward_rules(Service::CodePipeline)
+                    .iter()
+                    .zip(0..)
+                    .map(|((check, name), at)| ExpectedRule { check: *check, name: format!("manifold-{name}"), at })
+                    .collect(),
             },
             access: Some(AccessSeen {
                 assumed: Tried::Done(()),
@@ -434,4 +439,120 @@ fn the_worst_counts_and_what_can_not_be_tried_does_not() {
     assert_eq!(report([untriable, vec![unknown.clone()]].concat()), State::Unknown);
     assert_eq!(report(vec![unknown, judge_fleet_file("a", Some("b"))]), State::Fails);
     assert_eq!(report(vec![]), State::Ok);
+}
+
+/// A target that is deployed to by another engine, where all is well.
+fn well_by(started: &str) -> World {
+    let mut world = World::well();
+    let started: manifold_core::engine::Subject = started.parse().unwrap();
+    let service = started.service();
+    world.expected.rules = forward_rules(service)
+        .iter()
+        .zip(2..)
+        .map(|((check, name), at)| ExpectedRule { check: *check, name: format!("manifold-{name}"), at })
+        .collect();
+    let patterns = match service {
+        Service::CodePipeline => panic!("a pipeline is what all is well with already"),
+        Service::CodeBuild => {
+            vec![json!({"source": ["aws.codebuild"], "detail-type": ["CodeBuild Build State Change"],
+                "detail": {"project-name": [{"wildcard": "web-*"}]}})]
+        }
+        Service::CloudFormation => {
+            let stack = "arn:aws:cloudformation:eu-west-1:444455556666:stack/web/*";
+            vec![
+                json!({"source": ["aws.cloudformation"], "detail-type": ["CloudFormation Stack Status Change"],
+                    "detail": {"stack-id": [{"wildcard": stack}]}}),
+                json!({"source": ["aws.cloudformation"], "detail-type": ["CloudFormation Resource Status Change"],
+                    "detail": {"status-details": {"status": ["CREATE_FAILED", "UPDATE_FAILED", "DELETE_FAILED"]},
+                        "stack-id": [{"wildcard": stack}]}}),
+            ]
+        }
+        Service::CodeDeploy => {
+            vec![json!({"source": ["aws.codedeploy"],
+                "detail-type": ["CodeDeploy Deployment State-change Notification"],
+                "detail": {"application": [{"wildcard": "shop"}], "deploymentGroup": [{"wildcard": "*"}]}})]
+        }
+    };
+    let Tried::Done(rule) = world.spot().rules[0].clone() else { panic!("nothing was seen") };
+    let rules = patterns
+        .into_iter()
+        .map(|pattern| Tried::Done(RuleSeen { pattern: Some(pattern.to_string()), ..rule.clone() }));
+    world.spot().rules.extend(rules);
+    let allowed = |action: &&str| Decision {
+        action: (*action).to_owned(),
+        decision: "allowed".to_owned(),
+        missing: vec![],
+        by_organization: None,
+        by_boundary: None,
+    };
+    world.spot().pipelines[0] = PipelineSpotSeen {
+        pipeline: Tried::Done(PipelineSeen::default()),
+        decisions: Tried::Done(rights(service).iter().map(allowed).collect()),
+    };
+    let access = world.access();
+    (access.list_executions, access.list_actions) = (Tried::NotTried, Tried::NotTried);
+    world.expected.place.started = started;
+    world
+}
+
+const OTHERS: [&str; 3] = ["codebuild:web-deploy", "cloudformation:web", "codedeploy:shop/live"];
+
+#[test]
+fn every_engine_is_looked_at_in_its_own_way() {
+    for started in OTHERS {
+        let findings = well_by(started).judge();
+        assert_eq!(told(&findings), "all is well\n", "{started}");
+        let checks: Vec<Check> = findings.iter().map(|finding| finding.check).collect();
+        for check in [Check::AssumeRole, Check::StartPermission, Check::Pipeline, Check::ForwardPipeline] {
+            assert!(checks.contains(&check), "{started}: {checks:?}");
+        }
+        assert!(!checks.contains(&Check::Variables), "a pipeline alone declares variables: {started}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_another_engine_is_told_with_its_own_remedy() {
+    let changes: &[Change] = &[
+        ("it is not there", |world| {
+            let code = match world.expected.place.started.service() {
+                Service::CodeDeploy => "DeploymentGroupDoesNotExistException",
+                _ => "ResourceNotFoundException",
+            };
+            world.spot().pipelines[0].pipeline = refused(code);
+        }),
+        ("it may not be read", |world| world.spot().pipelines[0].pipeline = refused("AccessDeniedException")),
+        ("it can't be read", |world| world.spot().pipelines[0].pipeline = refused("InvalidInputException")),
+        ("nobody answers", |world| {
+            world.spot().pipelines[0] = PipelineSpotSeen { pipeline: unanswered(), decisions: unanswered() };
+        }),
+        ("the role may not start it", |world| {
+            let Tried::Done(decisions) = &mut world.spot().pipelines[0].decisions else { panic!("nothing was seen") };
+            decisions[0].decision = "implicitDeny".to_owned();
+        }),
+        ("its rule lets others through", |world| {
+            let Tried::Done(rule) = &mut world.spot().rules[2] else { panic!("nothing was seen") };
+            rule.pattern =
+                Some(r#"{"detail":{"project-name":["api"],"stack-id":["api"],"application":["api"]}}"#.to_owned());
+        }),
+        ("its rule is not there", |world| world.spot().rules[2] = refused("ResourceNotFoundException")),
+        ("the bus takes no events of its service", |world| {
+            let policy = json!({"Statement": [{"Effect": "Allow", "Principal": {"AWS": "444455556666"},
+                "Action": "events:PutEvents", "Condition": {"StringEquals": {"events:source": "aws.codepipeline"}}}]});
+            world.bus = Tried::Done(BusSeen { policy: Some(policy.to_string()) });
+        }),
+        ("inspect does not answer", |world| world.spot = None),
+        ("the role can't be assumed", |world| world.access = Some(AccessSeen::not_assumed(refused("AccessDenied")))),
+    ];
+    let mut text = String::new();
+    for started in OTHERS {
+        for (name, change) in changes {
+            let mut world = well_by(started);
+            change(&mut world);
+            let findings = world.judge();
+            whoever_follows_names_what_is_not_well(&findings);
+            assert_ne!(told(&findings), "all is well\n", "{started}: {name}");
+            writeln!(text, "== {started}: {name}\n{}", told(&findings)).unwrap();
+        }
+    }
+    assert_snapshot!("engines", text);
 }

@@ -1027,3 +1027,60 @@ proptest! {
         prop_assert_eq!(usize::try_from(again.news.persisting).unwrap(), stands);
     }
 }
+
+/// An execution of a service that has no revisions, such as an operation on a stack.
+fn bare(id: &str, from: manifold_core::drift::sight::ExecutionSeen) -> manifold_core::drift::sight::ExecutionSeen {
+    manifold_core::drift::sight::ExecutionSeen { id: id.parse().unwrap(), revisions: BTreeMap::new(), ..from }
+}
+
+#[test]
+fn a_release_of_which_neither_execution_nor_revision_is_known_is_unknown_and_never_drifted() {
+    let mut story = settled();
+    let run = by_hand("0a1b2c3d-0000-4000-8000-000000000007", OTHER, at("2026-10-26T12:30:00Z"));
+    story.at("dev", "eu-west-1").deploys(bare("Console-UpdateStack-1", run));
+    let report = story.run();
+    assert_eq!(value(&report, "dev", "eu-west-1", Aspect::Revision), Answer::Unknown);
+}
+
+#[test]
+fn another_operation_on_a_stack_is_drift_where_it_is_known_which_one_brought_the_release() {
+    let mut story = settled();
+    let run = by_hand("0a1b2c3d-0000-4000-8000-000000000007", OTHER, at("2026-10-26T12:30:00Z"));
+    story.at("dev", "eu-west-1").deploys(bare("Console-UpdateStack-1", run));
+    let key = story.key("dev", "eu-west-1");
+    story.known.get_mut(&key).unwrap().current.execution = Some("web-0123456789abcdef-1".parse().unwrap());
+    let report = story.run();
+    assert_eq!(value(&report, "dev", "eu-west-1", Aspect::Revision), Answer::Drifted);
+}
+
+#[test]
+fn a_template_that_a_rollout_brought_is_the_baseline_from_then_on() {
+    let mut story = Story::new();
+    let keys: Vec<_> = story.there.keys().cloned().collect();
+    for key in &keys {
+        story.there.get_mut(key).unwrap().pipeline().is_released = true;
+    }
+    story.run();
+    story.next_turn();
+    assert_eq!(value(&story.run(), "dev", "eu-west-1", Aspect::Definition), Answer::InSync);
+
+    // The next wave has not begun: the others have the template of the release before.
+    story.next_turn();
+    let (key, rolled_out) = (story.key("dev", "eu-west-1"), story.now);
+    story.at("dev", "eu-west-1").edits("svc-deploy-2");
+    story.known.get_mut(&key).unwrap().current.at = rolled_out;
+    story.wait(Span::from_minutes(1));
+    let report = story.run();
+    assert_eq!(value(&report, "dev", "eu-west-1", Aspect::Definition), Answer::Unknown, "recorded as the baseline");
+    assert_eq!(
+        value(&report, "dev", "us-east-1", Aspect::Definition),
+        Answer::InSync,
+        "a release is no drift of others"
+    );
+    story.next_turn();
+    assert_eq!(value(&story.run(), "dev", "eu-west-1", Aspect::Definition), Answer::InSync);
+
+    story.next_turn();
+    story.at("dev", "eu-west-1").edits("by-hand");
+    assert_eq!(value(&story.run(), "dev", "eu-west-1", Aspect::Definition), Answer::Drifted);
+}

@@ -41,7 +41,7 @@ mod values;
 mod yaml;
 
 pub use model::{Account, App, Drift, Fleet, Hub, Parameter, ReleasePipeline, Target};
-pub use plan::{Back, PlanError, Selection};
+pub use plan::{Back, PlanError, Selection, StackNeeds};
 pub use problem::{Problem, Problems};
 pub use schema::json_schema;
 

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use manifold_core::drift::Looks;
-use manifold_core::engine::{DeploymentRevision, DeploymentWork, S3Object, StackWork, Work};
+use manifold_core::drift::{Aspect, Looks, MOST_STACKS};
+use manifold_core::engine::{DeploymentRevision, DeploymentWork, S3Object, StackWork, Subject, Work};
 use manifold_core::ids::{ExecutionRef, InvalidId, RoleArn, RunId, TargetKey};
 use manifold_core::known::{Good, Known};
 use manifold_core::plan::{MAX_VARIABLES_BYTES, Plan, PlannedTarget, SourceRevision};
@@ -178,6 +178,15 @@ pub struct Back {
     pub gone: Vec<TargetKey>,
 }
 
+/// What a stack that is deployed to needs of its account and of S3, whatever is released.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StackNeeds {
+    /// The service role that it is given, by its name or path/name in the target's account.
+    pub role: Option<String>,
+    /// The buckets of its template and of its parameters; `*` stands in a name for what a release decides.
+    pub buckets: BTreeSet<String>,
+}
+
 /// How many characters of a commit message each target of the way back carries.
 const LONGEST_MESSAGE: usize = 500;
 
@@ -282,13 +291,37 @@ impl App {
     pub fn plan_check(&self, only: Option<&BTreeSet<TargetKey>>) -> Vec<PlannedTarget> {
         let targets = self.targets.iter().filter(|target| only.is_none_or(|only| only.contains(&target.key)));
         let planned = targets.zip(0..).map(|(target, index)| {
-            let stacks = target.stacks.iter().map(ToString::to_string).collect();
-            // Nothing but its variables tells what a pipeline deployed whose source is not pinned.
-            let variables = matches!(self.engine(target), Some(Engine::Pipeline { source: None }));
-            let looks = Some(Box::new(Looks { stacks, variables, ..self.looks.clone() }));
+            let stacks = self.stacks_of(target);
+            let mut aspects = self.looks.aspects.clone();
+            // Of an app that deploys stacks in some of its targets only, the others have none.
+            if stacks.is_empty() && aspects.len() > 1 {
+                aspects.remove(&Aspect::Stack);
+            }
+            // Nothing but its variables tells what a pipeline or a build deployed whose source is not pinned.
+            let variables = match self.engine(target) {
+                Some(Engine::Pipeline { source }) => source.is_none(),
+                Some(Engine::Build { source_version }) => source_version.is_none(),
+                Some(Engine::Stack(_) | Engine::Deployment(_)) | None => false,
+            };
+            let looks = Some(Box::new(Looks { aspects, stacks, variables, ..self.looks.clone() }));
             PlannedTarget { index, looks, ..self.bare(target) }
         });
         planned.collect()
+    }
+
+    /// What the change sets of a target need; nothing where another engine does the work.
+    #[must_use]
+    pub fn stack_needs(&self, target: &Target) -> Option<StackNeeds> {
+        let Some(Engine::Stack(stack)) = self.engine(target) else { return None };
+        let mut names = template::base(self.name.as_str(), &self.shared.hub);
+        names.extend(template::sample_run(self.name.as_str()));
+        let scope = self.scope(target, &names);
+        // Each was tried with this invented run when the file was read.
+        let files = std::iter::once(&stack.template).chain(&stack.parameters);
+        let objects =
+            files.filter_map(|file| self.shared.templates.render(file, &scope).ok()?.parse::<S3Object>().ok());
+        let buckets = objects.map(|object| template::sample_pattern(object.bucket())).collect();
+        Some(StackNeeds { role: stack.role.clone(), buckets })
     }
 
     fn owns(&self, run: &RunId) -> Result<(), PlanError> {
@@ -296,6 +329,19 @@ impl App {
             true => Ok(()),
             false => Err(PlanError::OtherApp { run: run.clone(), app: self.name.to_string() }),
         }
+    }
+
+    /// The stacks of a target that are checked for drift: those that are named, and the one that is deployed to.
+    fn stacks_of(&self, target: &Target) -> Vec<String> {
+        let mut stacks: Vec<String> = target.stacks.iter().map(ToString::to_string).collect();
+        if let Subject::Stack(own) = &target.subject
+            && self.looks.aspects.contains(&Aspect::Stack)
+            && stacks.len() < MOST_STACKS
+            && !stacks.iter().any(|stack| stack == own.as_str())
+        {
+            stacks.insert(0, own.to_string());
+        }
+        stacks
     }
 
     /// Some of its targets, in the order in which they are laid out.

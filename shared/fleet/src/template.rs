@@ -469,10 +469,19 @@ pub(crate) fn run(run: &RunId, release: &Release) -> [(&'static str, Value); 2] 
 
 /// The names of an invented run whose release has every part, to try templates on.
 pub(crate) fn sample_run(app: &str) -> [(&'static str, Value); 2] {
-    let commit = "0f3a5b7c9d1e2f400f3a5b7c9d1e2f400f3a5b7c";
     let parts = NAMES.iter().filter_map(|(name, _)| name.strip_prefix("release."));
-    let release: BTreeMap<&str, Value> = parts.map(|part| (part, Value::from(commit))).collect();
-    [("run", Value::from(format!("{app}-0f3a5b7c9d1e2f40"))), ("release", Value::from(release))]
+    let release: BTreeMap<&str, Value> = parts.map(|part| (part, Value::from(SAMPLE_COMMIT))).collect();
+    [("run", Value::from(format!("{app}-{SAMPLE_RUN}"))), ("release", Value::from(release))]
+}
+
+/// What an invented release has as each of its parts.
+const SAMPLE_COMMIT: &str = "0f3a5b7c9d1e2f400f3a5b7c9d1e2f400f3a5b7c";
+/// How the id of an invented run ends.
+const SAMPLE_RUN: &str = "0f3a5b7c9d1e2f40";
+
+/// A text that was tried with an invented run as a pattern: `*` for what the run and its release decide.
+pub(crate) fn sample_pattern(text: &str) -> String {
+    text.replace(SAMPLE_COMMIT, "*").replace(SAMPLE_RUN, "*")
 }
 
 #[cfg(test)]

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use manifold_core::checkup::{Expected, FORWARD_RULES, HubAsked, PipelineAsked, Place, Sends, Spot, Subject, bus_arn};
+use manifold_core::checkup::{
+    Expected, ExpectedRule, HubAsked, PipelineAsked, Place, Sends, Spot, Subject, bus_arn, forward_rules,
+};
 use manifold_core::ids::AppName;
 use manifold_core::plan::Channel;
 use manifold_fleet::{Account, App, Fleet, Target};
@@ -31,7 +33,7 @@ pub(crate) struct TargetAsked {
     pub(crate) subject: Subject,
     /// How it should be.
     pub(crate) expected: Expected,
-    /// Its spot, and its pipeline there.
+    /// Its spot, and what is started there.
     pub(crate) at: (usize, usize),
 }
 
@@ -81,23 +83,23 @@ impl Inquiry {
     ) {
         // A target's account is one of the fleet's.
         let Some(account) = account_of(fleet, target) else { return };
-        let rules = rule_names(options);
         let key = target.key();
         let spot = *known.entry(key.clone()).or_insert_with(|| {
             self.spots.push(Spot {
                 key: key.clone(),
                 external_id: account.external_id().map(str::to_owned),
                 role: account.role().clone(),
-                rules: rules.clone(),
-                pipelines: Vec::new(),
+                rules: Vec::new(),
+                started: Vec::new(),
             });
             self.spots.len() - 1
         });
-        let pipelines = &mut self.spots[spot].pipelines;
-        let Some(started) = target.subject().pipeline() else { return };
-        let pipeline = pipelines.iter().position(|name| name == started).unwrap_or_else(|| {
-            pipelines.push(started.clone());
-            pipelines.len() - 1
+        let rules = rules(target, options, &mut self.spots[spot].rules);
+        let all = &mut self.spots[spot].started;
+        let started = target.subject();
+        let at = all.iter().position(|known| known == started).unwrap_or_else(|| {
+            all.push(started.clone());
+            all.len() - 1
         });
         let hub = fleet.hub();
         self.targets.push(TargetAsked {
@@ -126,7 +128,7 @@ impl Inquiry {
                 prefix: options.prefix.clone(),
                 rules,
             },
-            at: (spot, pipeline),
+            at: (spot, at),
         });
     }
 
@@ -139,9 +141,18 @@ impl Inquiry {
     }
 }
 
-fn rule_names(options: &Doctor) -> Vec<String> {
+/// The rules of a target's service, each with its place among those that its spot is asked for.
+fn rules(target: &Target, options: &Doctor, asked: &mut Vec<String>) -> Vec<ExpectedRule> {
     let prefix = options.rule_prefix.as_ref().unwrap_or(&options.prefix);
-    FORWARD_RULES.iter().map(|rule| format!("{prefix}-{rule}")).collect()
+    let rules = forward_rules(target.subject().service()).iter().map(|(check, rule)| {
+        let name = format!("{prefix}-{rule}");
+        let at = asked.iter().position(|known| *known == name).unwrap_or_else(|| {
+            asked.push(name.clone());
+            asked.len() - 1
+        });
+        ExpectedRule { check: *check, name, at }
+    });
+    rules.collect()
 }
 
 fn account_of<'a>(fleet: &'a Fleet, target: &Target) -> Option<&'a Account> {

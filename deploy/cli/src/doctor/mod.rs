@@ -203,8 +203,7 @@ async fn ask_inspect(hub: &Hub, inquiry: &Inquiry, progress: &ProgressBar) -> (S
 
 /// Whether an answer is as long as its question, all through.
 fn fits(seen: &[SpotSeen], asked: &[manifold_core::checkup::Spot]) -> bool {
-    seen.len() == asked.len()
-        && seen.iter().zip(asked).all(|(seen, asked)| seen.pipelines.len() == asked.pipelines.len())
+    seen.len() == asked.len() && seen.iter().zip(asked).all(|(seen, asked)| seen.pipelines.len() == asked.started.len())
 }
 
 fn assemble(hub: &Hub, digest: &str, inquiry: &Inquiry, answers: &Answers) -> Report {

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use manifold_core::engine::Service;
 use manifold_core::ids::{AccountId, Region, TargetKey};
 use manifold_core::plan::{Channel, SecretRef};
 use manifold_core::wildcard::fits;
 use manifold_fleet::{Account, Fleet};
 
 use super::options::{Architecture, Install, Kind};
-use super::pattern::covering;
+use super::pattern::{covering, covering_groups};
 use super::template::{Template, kebab};
 
 /// One stack as it should be.
@@ -48,6 +49,38 @@ struct Watched {
     stacks: BTreeSet<String>,
     /// Whether CloudTrail is asked who did it.
     who: bool,
+}
+
+/// What is deployed to in one account.
+#[derive(Default)]
+struct Deployed<'f> {
+    /// The services that do the work in each Region.
+    regions: BTreeMap<&'f Region, BTreeSet<Service>>,
+    /// The names of what is started, by service.
+    names: BTreeMap<Service, BTreeSet<&'f str>>,
+    /// The service roles of the stacks.
+    roles: BTreeSet<String>,
+    /// The buckets of their templates.
+    buckets: BTreeSet<String>,
+}
+
+/// How the parameter of a service's names is called, and an option in its place.
+struct Names {
+    parameter: &'static str,
+    option: &'static str,
+    /// A pattern that would be one.
+    example: &'static str,
+}
+
+/// What may be started of a service in a member account.
+const fn names(service: Service) -> Names {
+    let (parameter, option, example) = match service {
+        Service::CodePipeline => ("TargetPipelines", "target-pipelines", "svc-*"),
+        Service::CodeBuild => ("TargetProjects", "target-projects", "svc-*"),
+        Service::CloudFormation => ("TargetStacks", "target-stacks", "svc-*"),
+        Service::CodeDeploy => ("TargetDeploymentGroups", "target-deployment-groups", "shop/*"),
+    };
+    Names { parameter, option, example }
 }
 
 /// So many names fit into a role's policy, and into a parameter, as they are (IAM: 10,240 characters for all inline policies
@@ -114,7 +147,6 @@ pub(crate) fn stacks(fleet: &Fleet, options: &Install, code: &Code) -> Result<Ve
 
 /// Gives the hub the ARNs of its secrets, but where the operator has set them.
 pub(crate) fn give_secrets(stacks: &mut [Desired], arns: &SecretArns) {
-    let join = |arns: &BTreeSet<String>| arns.iter().map(String::as_str).collect::<Vec<_>>().join(",");
     for hub in stacks.iter_mut().filter(|stack| stack.kind == Kind::Hub) {
         let given = [
             ("SlackSecretArns", &arns.secrets),
@@ -122,7 +154,7 @@ pub(crate) fn give_secrets(stacks: &mut [Desired], arns: &SecretArns) {
             ("SlackKeyArns", &arns.keys),
         ];
         for (name, arns) in given {
-            hub.parameters.entry(name.to_owned()).or_insert_with(|| join(arns));
+            hub.parameters.entry(name.to_owned()).or_insert_with(|| joined(arns));
         }
         if let Some(SigningArns { secret, parameter, key }) = &arns.signing {
             let given = [
@@ -211,7 +243,12 @@ impl Plan<'_> {
         let elsewhere: BTreeSet<&Region> =
             releases.iter().map(|release| release.region()).filter(|region| *region != fleet.hub().region()).collect();
         let names: Vec<&str> = releases.iter().map(|release| release.name().as_str()).collect();
-        let pattern = self.pattern("release-pipelines", options.release_pipelines.as_deref(), &names, "*-release");
+        let pattern = self.pattern(
+            Service::CodePipeline,
+            ("release-pipelines", "*-release"),
+            options.release_pipelines.as_deref(),
+            &names,
+        );
         let mut parameters = Parameters::from([
             ("Prefix".to_owned(), options.prefix.clone()),
             ("MemberAccounts".to_owned(), accounts.join(",")),
@@ -255,12 +292,7 @@ impl Plan<'_> {
 
     fn members(&mut self) {
         let (fleet, options) = (self.fleet, self.options);
-        let mut places: BTreeMap<&AccountId, (BTreeSet<&Region>, Vec<&str>)> = BTreeMap::new();
-        for target in fleet.apps().flat_map(|app| app.targets()) {
-            let (regions, pipelines) = places.entry(&target.key().account).or_default();
-            regions.insert(&target.key().region);
-            pipelines.extend(target.subject().pipeline().map(manifold_core::ids::PipelineName::as_str));
-        }
+        let places = deployed(fleet);
         let forward_role = match options.prefix.as_str() {
             // The templates' own default.
             "manifold" => "ManifoldForward".to_owned(),
@@ -271,17 +303,19 @@ impl Plan<'_> {
         self.unused_drift_options(&watched);
         let mut regional = Vec::new();
         for account in fleet.accounts() {
-            let Some((regions, pipelines)) = places.get(account.id()) else { continue };
-            let pattern = self.pattern("target-pipelines", options.target_pipelines.as_deref(), pipelines, "svc-*");
+            let Some(deployed) = places.get(account.id()) else { continue };
+            let patterns = self.patterns(deployed);
             let place = (account.id(), account.name());
             let mut parameters = Parameters::from([
                 ("HubBusArn".to_owned(), bus.clone()),
-                ("TargetPipelines".to_owned(), pattern.clone()),
+                ("StackRoles".to_owned(), joined(&deployed.roles)),
+                ("ArtifactBuckets".to_owned(), joined(&deployed.buckets)),
                 ("TargetRoleName".to_owned(), account.role().name().to_owned()),
                 ("TargetRolePath".to_owned(), role_path(account)),
                 ("ForwardRoleName".to_owned(), forward_role.clone()),
                 ("ForwardRulePrefix".to_owned(), options.prefix.clone()),
             ]);
+            parameters.extend(patterns.iter().map(|(service, pattern)| given(*service, pattern)));
             for name in hub_roles() {
                 parameters.insert(name.clone(), hub_role_arn(fleet, &options.prefix, &name));
             }
@@ -308,17 +342,21 @@ impl Plan<'_> {
                 ),
             }
             self.stack(Kind::Member, "member", place, fleet.hub().region(), parameters);
-            for region in fleet.regions().iter().filter(|region| regions.contains(region)) {
+            for region in fleet.regions() {
+                let Some(services) = deployed.regions.get(region) else { continue };
                 let is_watched =
                     watched.iter().any(|(key, looks)| here(key) && key.region == *region && !looks.stacks.is_empty());
                 let stacks = if is_watched { stacks.clone() } else { String::new() };
-                let parameters = Parameters::from([
+                let mut parameters = Parameters::from([
                     ("HubBusArn".to_owned(), bus.clone()),
-                    ("TargetPipelines".to_owned(), pattern.clone()),
                     ("DriftStacks".to_owned(), stacks),
                     ("ForwardRoleName".to_owned(), forward_role.clone()),
                     ("Prefix".to_owned(), options.prefix.clone()),
                 ]);
+                parameters.extend(patterns.iter().map(|(service, pattern)| match services.contains(service) {
+                    true => given(*service, pattern),
+                    false => given(*service, ""),
+                }));
                 regional.push((place, region, parameters));
             }
         }
@@ -368,35 +406,70 @@ impl Plan<'_> {
         });
     }
 
-    /// What was given if it fits all names, else the narrowest that does.
-    fn pattern(&mut self, option: &str, given: Option<&str>, names: &[&str], example: &str) -> String {
-        match given {
-            Some(pattern) => {
-                if let Some(name) = names.iter().find(|name| !fits(pattern, name)) {
-                    self.problem(
-                        &format!("--{option} '{pattern}' does not fit the pipeline {name} of the fleet file"),
-                        "widen the pattern, or leave the option out",
-                    );
-                }
-                pattern.to_owned()
-            }
-            None => covering(names.iter().copied()).unwrap_or_else(|| {
-                let names: BTreeSet<&str> = names.iter().copied().collect();
-                let names: Vec<&str> = names.into_iter().collect();
-                let problem = format!("the pipelines {} have neither beginning nor end in common", names.join(", "));
-                // The member template takes `*` only together with a tag.
-                let tag = match option {
-                    "target-pipelines" => " ('*' also needs --set member:TargetPipelineTag=VALUE)",
-                    _ => "",
-                };
-                let help = format!(
-                    "\"*\" alone would let Manifold at every pipeline: name them alike, such as '{example}', or accept a wider \
-                     pattern with --{option}{tag}"
-                );
-                self.problem(&problem, &help);
-                "*".to_owned()
-            }),
+    /// What may be started in an account, by service; empty for a service that does no work there.
+    fn patterns(&mut self, deployed: &Deployed<'_>) -> BTreeMap<Service, String> {
+        let options = self.options;
+        let mut patterns = BTreeMap::new();
+        for service in Service::ALL {
+            let given = match service {
+                Service::CodePipeline => &options.target_pipelines,
+                Service::CodeBuild => &options.target_projects,
+                Service::CloudFormation => &options.target_stacks,
+                Service::CodeDeploy => &options.target_deployment_groups,
+            };
+            let started: Vec<&str> = deployed.names.get(&service).into_iter().flatten().copied().collect();
+            let Names { option, example, .. } = names(service);
+            let pattern = match started.is_empty() {
+                true => String::new(),
+                false => self.pattern(service, (option, example), given.as_deref(), &started),
+            };
+            patterns.insert(service, pattern);
         }
+        patterns
+    }
+
+    /// What was given if it fits all names, else the narrowest that does.
+    fn pattern(
+        &mut self,
+        service: Service,
+        (option, example): (&str, &str),
+        given: Option<&str>,
+        names: &[&str],
+    ) -> String {
+        let noun = service.noun();
+        let is_group = service == Service::CodeDeploy;
+        // Application and group are matched each by itself.
+        let takes = |pattern: &str, name: &str| match (pattern.split_once('/'), name.split_once('/')) {
+            (Some((application, group)), Some((own, name))) if is_group => fits(application, own) && fits(group, name),
+            (_, _) => fits(pattern, name),
+        };
+        if let Some(pattern) = given {
+            if let Some(name) = names.iter().find(|name| !takes(pattern, name)) {
+                self.problem(
+                    &format!("--{option} '{pattern}' does not fit the {noun} {name} of the fleet file"),
+                    "widen the pattern, or leave the option out",
+                );
+            }
+            return pattern.to_owned();
+        }
+        let names: BTreeSet<&str> = names.iter().copied().collect();
+        let narrowest = if is_group { covering_groups(names.iter().copied()) } else { covering(names.iter().copied()) };
+        narrowest.unwrap_or_else(|| {
+            let names: Vec<&str> = names.into_iter().collect();
+            let what = if is_group { "applications of the deployment groups".to_owned() } else { format!("{noun}s") };
+            let problem = format!("the {what} {} have neither beginning nor end in common", names.join(", "));
+            // The member template takes `*` only together with a tag.
+            let tag = match option {
+                "target-pipelines" => " ('*' also needs --set member:TargetPipelineTag=VALUE)",
+                _ => "",
+            };
+            let help = format!(
+                "\"*\" alone would let Manifold at every {noun}: name them alike, such as '{example}', or accept a wider \
+                 pattern with --{option}{tag}"
+            );
+            self.problem(&problem, &help);
+            "*".to_owned()
+        })
     }
 
     /// What the role may look at in an account, whose targets name these stacks: what was given if it fits all of them, else
@@ -498,6 +571,30 @@ impl Plan<'_> {
         };
         self.stacks.retain(wanted);
     }
+}
+
+/// What is deployed to, by account.
+fn deployed(fleet: &Fleet) -> BTreeMap<&AccountId, Deployed<'_>> {
+    let mut places: BTreeMap<&AccountId, Deployed<'_>> = BTreeMap::new();
+    for (app, target) in fleet.apps().flat_map(|app| app.targets().iter().map(move |target| (app, target))) {
+        let (key, subject) = (target.key(), target.subject());
+        let place = places.entry(&key.account).or_default();
+        place.regions.entry(&key.region).or_default().insert(subject.service());
+        place.names.entry(subject.service()).or_default().insert(subject.name());
+        if let Some(needs) = app.stack_needs(target) {
+            place.roles.extend(needs.role);
+            place.buckets.extend(needs.buckets);
+        }
+    }
+    places
+}
+
+fn given(service: Service, pattern: &str) -> (String, String) {
+    (names(service).parameter.to_owned(), pattern.to_owned())
+}
+
+fn joined(names: &BTreeSet<String>) -> String {
+    names.iter().map(String::as_str).collect::<Vec<_>>().join(",")
 }
 
 /// What drift checks look at, by account and Region.
@@ -623,6 +720,43 @@ mod tests {
         assert!(told.contains("ReleasesElsewhere=true"), "{told}");
         assert!(told.contains("manifold-releases in hub (111122223333) eu-west-1"), "{told}");
         assert!(told.contains("ForwardRoleName=manifold-forward-releases"), "{told}");
+    }
+
+    /// The fleet file whose app is deployed by another engine, with one exception.
+    fn engine(engine: &str, exception: &str) -> String {
+        let own = "    engine:\n      codepipeline:\n        name: svc-deploy\n        source_action: Source\n";
+        assert!(FLEET.contains(own));
+        FLEET
+            .replace(own, &format!("    engine: {engine}\n    engines: [{exception}]\n"))
+            .replace("LOG_LEVEL", "LOGLEVEL")
+    }
+
+    /// An engine whose AppSpec takes all parameters of the app.
+    fn group(application: &str) -> String {
+        let parameters =
+            ["LOGLEVEL", "COMMIT", "STAGE", "ARTIFACTS"].map(|name| format!("{{{{ parameters.{name} }}}}"));
+        let appspec = format!("{{{{ release.revision }}}} {}", parameters.join(" "));
+        format!("{{ codedeploy: {{ application: \"{application}\", group: live, appspec: \"{appspec}\" }} }}")
+    }
+
+    #[test]
+    fn each_engine_has_parameters_of_its_own_where_it_does_the_work() {
+        let stack = "{ cloudformation: { stack: \"{{ app }}-{{ region }}\", \
+                     template: \"s3://artifacts-{{ region }}/web/{{ release.revision }}.yaml\", \
+                     parameters_file: \"s3://web-{{ release.revision }}/parameters.json\", role: deploy/web-stack } }";
+        let build = "{ select: { accounts: dev, regions: eu-west-1 }, engine: { codebuild: { project: web-deploy } } }";
+        assert_snapshot!(told(&engine(stack, build), &["--only", "dev"]));
+        let told = told(
+            &engine(&group("shop-{{ region }}"), build),
+            &["--only", "prod", "--target-deployment-groups", "shop-*/*"],
+        );
+        assert!(told.contains("TargetDeploymentGroups=shop-*/*\n") && told.contains("TargetPipelines=\n"), "{told}");
+    }
+
+    #[test]
+    fn names_that_no_narrow_pattern_fits_are_told_for_each_engine() {
+        let build = "{ select: { accounts: dev }, engine: { codebuild: { project: \"{{ region }}\" } } }";
+        assert_snapshot!(told(&engine(&group("{{ region }}"), build), &["--target-projects", "svc-*"]));
     }
 
     /// The fleet file with stacks to look at: `web-` everywhere, and another one of its Region's in each.

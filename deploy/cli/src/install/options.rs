@@ -21,7 +21,8 @@ What an option does not say stays as it is in a stack that is there already: --s
 --alarm-topic, --slack-url, --organization, --drift-read-policies and --drift-revert need to be
 given again only when an account or a Region joins, --slack-signing-secret and
 --slack-signing-parameter never, and an empty value takes them away (--drift-revert false).
---release-pipelines, --target-pipelines and --drift-stacks need to be given each time.
+--release-pipelines, --target-pipelines, --target-projects, --target-stacks,
+--target-deployment-groups and --drift-stacks need to be given each time.
 
 Exit status:
     0  nothing to do, or everything was deployed
@@ -59,6 +60,16 @@ pub(crate) struct Install {
     /// account]
     #[arg(long, value_name = "PATTERN", value_parser = pattern)]
     pub(crate) target_pipelines: Option<String>,
+    /// The CodeBuild projects that builds may be started of there [default: the narrowest that fits each account]
+    #[arg(long, value_name = "PATTERN", value_parser = project)]
+    pub(crate) target_projects: Option<String>,
+    /// The CloudFormation stacks that may be created and updated there [default: the narrowest that fits each account]
+    #[arg(long, value_name = "PATTERN", value_parser = stack)]
+    pub(crate) target_stacks: Option<String>,
+    /// The CodeDeploy deployment groups that may be deployed to there, such as 'shop/*' [default: the narrowest that fits each
+    /// account]
+    #[arg(long, value_name = "APPLICATION/GROUP", value_parser = group)]
+    pub(crate) target_deployment_groups: Option<String>,
     /// The AWS organization that hub and members are in
     #[arg(long, value_name = "o-…")]
     pub(crate) organization: Option<String>,
@@ -218,6 +229,41 @@ fn pattern(text: &str) -> Result<String, String> {
     Err("expected a pipeline's name, in which * stands for any text, such as 'svc-*'".to_owned())
 }
 
+/// As the templates demand it of `TargetProjects`.
+fn project(text: &str) -> Result<String, String> {
+    let known = |c: char| c.is_ascii_alphanumeric() || "_*-".contains(c);
+    if (1..=255).contains(&text.len()) && text != "*" && !text.contains("**") && text.chars().all(known) {
+        return Ok(text.to_owned());
+    }
+    Err("expected a project's name, in which * stands for any text but not for all of it, such as 'svc-*'".to_owned())
+}
+
+/// As the templates demand it of `TargetStacks`.
+fn stack(text: &str) -> Result<String, String> {
+    match text {
+        "*" => Err("'*' alone would let Manifold at every stack: expected a pattern such as 'svc-*'".to_owned()),
+        text => stacks(text),
+    }
+}
+
+/// As the templates demand it of `TargetDeploymentGroups`.
+fn group(text: &str) -> Result<String, String> {
+    let is_name = |name: &str| {
+        let known = |c: char| c.is_ascii_alphanumeric() || "._+=,@*-".contains(c);
+        (1..=100).contains(&name.len()) && !name.contains("**") && name.chars().all(known)
+    };
+    match text.split_once('/') {
+        Some((application, group)) if application != "*" && is_name(application) && is_name(group) => {
+            Ok(text.to_owned())
+        }
+        Some(_) | None => Err(
+            "expected APPLICATION/GROUP, in which * stands for any text but not for all of the application, such as \
+             'shop/*'"
+                .to_owned(),
+        ),
+    }
+}
+
 /// As the templates demand it of `DriftStacks`.
 fn stacks(text: &str) -> Result<String, String> {
     let known = |c: char| c.is_ascii_alphanumeric() || "*-".contains(c);
@@ -257,6 +303,13 @@ mod tests {
         }
         for bad in ["", "1svc", "-svc", "svc-**", "svc_a", "svc-a,svc-b", &"a".repeat(129)] {
             assert!(stacks(bad).is_err(), "{bad}");
+        }
+        assert!(project("svc_*").is_ok() && stack("svc-*").is_ok() && group("shop-*/*").is_ok());
+        for bad in ["", "*", "svc-**", "svc.a"] {
+            assert!(project(bad).is_err() && stack(bad).is_err(), "{bad}");
+        }
+        for bad in ["", "shop", "*/live", "shop/", "/live", "shop/a/b", "shop/**"] {
+            assert!(group(bad).is_err(), "{bad}");
         }
     }
 }

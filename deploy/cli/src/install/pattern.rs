@@ -6,13 +6,13 @@ use std::collections::BTreeSet;
 const LONGEST: usize = 100;
 
 /// What stands between the words of a name: of what names may hold, all but letters and digits.
-const SEPARATORS: [char; 4] = ['-', '_', '.', '@'];
+const SEPARATORS: [char; 7] = ['-', '_', '.', '@', '+', '=', ','];
 
 /// The narrowest pattern with at most one `*` that fits all names: a single name itself, else the words that they begin
 /// with, `*`, and the words that they end with. `None` when they share no word, or when there are none: letters that
 /// happen to be shared, as in `s*`, would let in pipelines that nobody thought of.
 ///
-/// Names are those of CodePipeline: ASCII.
+/// Names are those of pipelines, projects, stacks, applications and deployment groups: ASCII.
 pub(crate) fn covering<'n>(names: impl IntoIterator<Item = &'n str>) -> Option<String> {
     let names: BTreeSet<&str> = names.into_iter().collect();
     let (first, rest) = (names.first()?, names.iter().skip(1));
@@ -31,6 +31,15 @@ pub(crate) fn covering<'n>(names: impl IntoIterator<Item = &'n str>) -> Option<S
         (0, 0) => None,
         _ => Some(format!("{}*{}", &first[..prefix], &first[first.len() - suffix..])),
     }
+}
+
+/// The same for deployment groups, each with its application and a slash between: `*` alone will do for the groups of
+/// applications whose pattern is narrow.
+pub(crate) fn covering_groups<'n>(names: impl IntoIterator<Item = &'n str>) -> Option<String> {
+    let (applications, groups): (Vec<&str>, Vec<&str>) =
+        names.into_iter().filter_map(|name| name.split_once('/')).unzip();
+    let application = covering(applications)?;
+    Some(format!("{application}/{}", covering(groups).unwrap_or_else(|| "*".to_owned())))
 }
 
 fn common(one: impl Iterator<Item = u8>, other: impl Iterator<Item = u8>) -> usize {
@@ -69,6 +78,21 @@ mod tests {
             for name in names.iter().filter(|_| pattern.is_some()) {
                 assert!(fits(pattern.as_deref().unwrap(), name), "{name} in {pattern:?}");
             }
+        }
+    }
+
+    #[test]
+    fn groups_are_covered_by_their_application() {
+        let table: [(&[&str], Option<&str>); 6] = [
+            (&["shop/blue-green"], Some("shop/blue-green")),
+            (&["shop/blue", "shop/green"], Some("shop/*")),
+            (&["shop-web/blue-green", "shop-api/blue-green"], Some("shop-*/blue-green")),
+            (&["shop-web/web-live", "shop-api/api-live"], Some("shop-*/*-live")),
+            (&["shop/live", "search/live"], None),
+            (&[], None),
+        ];
+        for (names, expected) in table {
+            assert_eq!(covering_groups(names.iter().copied()).as_deref(), expected, "{names:?}");
         }
     }
 

@@ -1,18 +1,18 @@
 //! The calls that are made with the read-only role of a member account.
 
+use aws_sdk_cloudformation::Client as CloudFormation;
+use aws_sdk_codebuild::Client as CodeBuild;
+use aws_sdk_codedeploy::Client as CodeDeploy;
 use aws_sdk_codepipeline::Client as CodePipeline;
 use aws_sdk_codepipeline::types::{ActionCategory, PipelineDeclaration};
 use aws_sdk_eventbridge::Client as EventBridge;
 use aws_sdk_iam::Client as Iam;
 use aws_sdk_iam::types::{ContextEntry, ContextKeyTypeEnum, EvaluationResult};
-use manifold_core::checkup::{Decision, PipelineSeen, RuleSeen, RuleTarget, SourceActionSeen, VariableSeen};
-use manifold_core::ids::{PipelineName, RoleArn};
+use manifold_core::checkup::{Decision, PipelineSeen, RuleSeen, RuleTarget, SourceActionSeen, VariableSeen, rights};
+use manifold_core::engine::{GroupName, Service};
+use manifold_core::ids::{PipelineName, ProjectName, RoleArn, StackName};
 
-use crate::failure::Failure;
-
-/// What the target role must allow.
-const ACTIONS: [&str; 3] =
-    ["codepipeline:StartPipelineExecution", "codepipeline:ListPipelineExecutions", "codepipeline:ListActionExecutions"];
+use crate::failure::{Failure, Kind};
 
 /// The context key of a resource's tag begins with this (IAM User Guide, "AWS global condition context keys").
 const TAG_KEY: &str = "aws:ResourceTag/";
@@ -61,12 +61,44 @@ pub(super) async fn rule(events: &EventBridge, name: &str) -> Result<RuleSeen, F
     })
 }
 
-/// Asks IAM what a role may do with a pipeline. The policies of the role, its boundary and the organisation's count; a
+/// Whether a project is there: one that is not is no error.
+pub(super) async fn project(codebuild: &CodeBuild, name: &ProjectName) -> Result<(), Failure> {
+    let output =
+        codebuild.batch_get_projects().names(name.as_str()).send().await.map_err(|error| Failure::of(&error))?;
+    match output.projects().is_empty() {
+        false => Ok(()),
+        true => Err(Failure {
+            kind: Kind::Refused,
+            code: "ResourceNotFoundException".to_owned(),
+            message: format!("there is no project {name}"),
+        }),
+    }
+}
+
+/// Whether a stack may be looked at: one that is not there is made by the first change set.
+pub(super) async fn stack(cloudformation: &CloudFormation, name: &StackName) -> Result<(), Failure> {
+    let output = cloudformation.describe_stacks().stack_name(name.as_str()).send().await;
+    match output.map_err(|error| Failure::of(&error)) {
+        Ok(_) => Ok(()),
+        Err(failure) if failure.message.contains("does not exist") => Ok(()),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Whether a deployment group is there.
+pub(super) async fn group(codedeploy: &CodeDeploy, name: &GroupName) -> Result<(), Failure> {
+    let request = codedeploy.get_deployment_group().application_name(name.application());
+    let output = request.deployment_group_name(name.group()).send().await;
+    output.map(|_| ()).map_err(|error| Failure::of(&error))
+}
+
+/// Asks IAM what a role may do with what is started. The policies of the role, its boundary and the organisation's count; a
 /// session policy does not.
 pub(super) async fn simulate(
     iam: &Iam,
     role: &RoleArn,
-    pipeline: &str,
+    service: Service,
+    started: &str,
     tags: &[(String, String)],
 ) -> Result<Vec<Decision>, Failure> {
     let context = tags.iter().map(|(key, value)| {
@@ -79,8 +111,8 @@ pub(super) async fn simulate(
     let request = iam
         .simulate_principal_policy()
         .policy_source_arn(role.as_str())
-        .set_action_names(Some(ACTIONS.map(str::to_owned).to_vec()))
-        .resource_arns(pipeline)
+        .set_action_names(Some(rights(service).iter().map(ToString::to_string).collect()))
+        .resource_arns(started)
         .set_context_entries((!tags.is_empty()).then(|| context.collect()));
     let output = request.send().await.map_err(|error| Failure::of(&error))?;
     Ok(output.evaluation_results().iter().map(decision).collect())

@@ -130,6 +130,7 @@ fn sight() -> Sight {
             updated_at: Some(now()),
             is_parallel: true,
             deploy_stage: "Deploy".to_owned(),
+            is_released: false,
         })),
         executions: Some(Tried::Done(vec![execution])),
         deployed: Some(Tried::Unanswered { reason: "ThrottlingException".to_owned() }),

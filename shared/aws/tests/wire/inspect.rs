@@ -26,7 +26,7 @@ fn spot() -> Spot {
         external_id: Some("rollouts-7f3a".to_owned()),
         role: "arn:aws:iam::444455556666:role/deploy/ManifoldTarget".parse().unwrap(),
         rules: vec![RULE.to_owned()],
-        pipelines: vec!["svc-deploy".parse().unwrap()],
+        started: vec!["svc-deploy".parse().unwrap()],
     }
 }
 

@@ -1,5 +1,7 @@
 //! The looks of a drift check.
 
+mod engines;
+
 use std::collections::BTreeSet;
 
 use manifold_aws::credentials::Assumer;
@@ -137,6 +139,7 @@ fn pipeline_seen() -> PipelineSeen {
         updated_at: Some(at("2026-10-01T09:30:00Z")),
         is_parallel: false,
         deploy_stage: "Deploy".to_owned(),
+        is_released: false,
     }
 }
 

@@ -24,11 +24,11 @@ pub enum Check {
     ListPipelineExecutions,
     /// The role may list actions.
     ListActionExecutions,
-    /// The role may start the pipeline, as IAM's simulator says.
+    /// The role may start what is started there, and follow it, as IAM's simulator says.
     StartPermission,
     /// The read-only role can be assumed.
     InspectRole,
-    /// The pipeline exists.
+    /// The pipeline, project or deployment group exists, and the stack may be looked at.
     Pipeline,
     /// It is of a type that takes what is sent.
     PipelineType,
@@ -38,7 +38,7 @@ pub enum Check {
     SourceAction,
     /// Its executions' events are forwarded.
     ForwardPipeline,
-    /// Its failed actions' events are forwarded.
+    /// The events of its failed actions, or resources, are forwarded.
     ForwardFailedAction,
     /// The hub bus lets the account in.
     BusPolicy,
@@ -87,14 +87,14 @@ impl Check {
             Self::Region => "the Region is enabled",
             Self::ListPipelineExecutions => "executions can be listed",
             Self::ListActionExecutions => "actions can be listed",
-            Self::StartPermission => "the role may start the pipeline",
+            Self::StartPermission => "the role may start it",
             Self::InspectRole => "the read-only role can be assumed",
-            Self::Pipeline => "the pipeline exists",
+            Self::Pipeline => "what is started exists",
             Self::PipelineType => "its type takes what is sent",
             Self::Variables => "its variables fit",
             Self::SourceAction => "its source action can be pinned",
             Self::ForwardPipeline => "executions' events are forwarded",
-            Self::ForwardFailedAction => "failed actions' events are forwarded",
+            Self::ForwardFailedAction => "events that say why are forwarded",
             Self::BusPolicy => "the hub bus lets the account in",
             Self::SlackSecret => "the Slack secret can be read",
             Self::SlackToken => "Slack takes the token",

@@ -147,9 +147,14 @@ pub fn judge_member(expected: &Expected, bus: Option<&Tried<BusSeen>>) -> Findin
         return Finding::ok(CHECK);
     }
     let update = "update the hub's stack with a MemberAccounts that names all accounts of fleet.yaml";
-    match policy_on(policy, account.as_str()) {
+    let source = format!("aws.{}", expected.place.started.service().prefix());
+    match policy_on(policy, account.as_str(), &source) {
         Letting::In => Finding::ok(CHECK),
         Letting::Out(None) => Finding::fails(CHECK, "The hub bus does not let the account in", update),
+        Letting::Out(Some(why)) if why.contains(SOURCE) => {
+            let cause = format!("The hub bus takes no events of {source}");
+            Finding::fails(CHECK, cause, "update the hub's stack: manifold install").with_detail(why)
+        }
         Letting::Out(Some(why)) => {
             Finding::fails(CHECK, "The hub bus does not let the account in", update).with_detail(why)
         }
@@ -172,14 +177,17 @@ enum Letting {
     Unknown(String),
 }
 
-/// What a bus's policy says of events that a rule in the account forwards. A denial goes before all that is allowed (IAM User
+/// The condition on where events come from.
+const SOURCE: &str = "events:source";
+
+/// What a bus's policy says of events of a source that a rule in the account forwards. A denial goes before all that is allowed (IAM User
 /// Guide, "Policy evaluation logic").
-fn policy_on(policy: &str, account: &str) -> Letting {
+fn policy_on(policy: &str, account: &str, source: &str) -> Letting {
     let policy: Value = serde_json::from_str(policy).unwrap_or_default();
     let mut best = Letting::Out(None);
     for statement in listed(&policy["Statement"]).into_iter().filter(|statement| concerns(statement, account)) {
         let denies = statement["Effect"] == "Deny";
-        let unmet = match conditions(&statement["Condition"], account) {
+        let unmet = match conditions(&statement["Condition"], account, source) {
             Letting::In if denies => return Letting::Out(Some("a statement of its policy denies it".to_owned())),
             // A denial that does not apply says nothing.
             Letting::Out(_) if denies => continue,
@@ -209,9 +217,9 @@ fn concerns(statement: &Value, account: &str) -> bool {
         && listed(principals).into_iter().filter_map(Value::as_str).any(is_named)
 }
 
-/// Whether all conditions hold for what a forwarding rule sends: pipelines' events, from the account, by a bus. The
+/// Whether all conditions hold for what a forwarding rule sends: events of the source, from the account, by a bus. The
 /// organization is taken for right: the hub's own roles demand the same of the roles that they assume, and that is tried.
-fn conditions(conditions: &Value, account: &str) -> Letting {
+fn conditions(conditions: &Value, account: &str, source: &str) -> Letting {
     let mut all = Letting::In;
     let operators = conditions.as_object().into_iter().flatten();
     for (operator, key, wanted) in operators.flat_map(|(operator, keys)| {
@@ -229,7 +237,7 @@ fn conditions(conditions: &Value, account: &str) -> Letting {
         let name = operator.rsplit(':').next().unwrap_or_default().trim_end_matches("IfExists");
         // Keys are written in any case (IAM User Guide, "IAM JSON policy elements: Condition").
         let holds = match (name, key.to_lowercase().as_str()) {
-            ("StringEquals", "events:source") => Some(is("aws.codepipeline")),
+            ("StringEquals", SOURCE) => Some(is(source)),
             ("Bool", "events:eventbusinvocation") => Some(is("true")),
             ("StringEquals", "aws:principalaccount" | "aws:sourceaccount") => Some(is(account)),
             ("StringEquals", "aws:principalorgid") => Some(true),
@@ -267,8 +275,21 @@ fn short(digest: &str) -> &str {
 mod tests {
     use super::*;
 
+    fn policy_on(policy: &str, account: &str) -> Letting {
+        super::policy_on(policy, account, "aws.codepipeline")
+    }
+
     fn allows(policy: &str, account: &str) -> bool {
         policy_on(policy, account) == Letting::In
+    }
+
+    #[test]
+    fn each_service_is_a_source_of_its_own() {
+        let condition = json!({"ForAllValues:StringEquals": {"events:source": ["aws.codepipeline", "aws.codebuild"]}});
+        let policy = bus(&[statement("Allow", &condition)]);
+        assert_eq!(super::policy_on(&policy, "444455556666", "aws.codebuild"), Letting::In);
+        let out = super::policy_on(&policy, "444455556666", "aws.codedeploy");
+        assert!(matches!(&out, Letting::Out(Some(why)) if why.contains(SOURCE)), "{out:?}");
     }
 
     #[test]

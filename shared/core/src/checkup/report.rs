@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::finding::{Check, Finding, State};
-use crate::ids::{AccountId, AppName, PipelineName, Region};
+use crate::ids::{AccountId, AppName, Region};
 
 /// What was looked at: the hub, a target, or a Slack channel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,8 +26,8 @@ pub enum Subject {
         account: AccountId,
         /// The Region.
         region: Region,
-        /// The pipeline.
-        pipeline: PipelineName,
+        /// What is started there.
+        pipeline: crate::engine::Subject,
     },
     /// A Slack channel, or a webhook.
     Slack {

@@ -3,27 +3,74 @@
 use serde_json::{Value, json};
 
 use super::finding::{Check, Finding, is_denied, words};
-use super::pattern;
+use super::rights::{self, arn};
 use super::seen::{RuleSeen, Tried};
 use super::target::Expected;
+use super::{Place, pattern};
+use crate::engine::{Service, Subject};
 
 /// What the rule must let through: a detail type, and states.
 fn events(check: Check, expected: &Expected) -> Vec<Value> {
-    let event = |kind: &str, state: &str| {
+    let started = &expected.place.started;
+    let (kind, states): (&str, &[&str]) = match (started.service(), check == Check::ForwardFailedAction) {
+        (Service::CodePipeline, true) => ("CodePipeline Action Execution State Change", &["FAILED"]),
+        (Service::CodePipeline, false) => (
+            "CodePipeline Pipeline Execution State Change",
+            &["STARTED", "RESUMED", "STOPPED", "SUPERSEDED", "CANCELED", "FAILED", "SUCCEEDED"],
+        ),
+        (Service::CodeBuild, _) => {
+            ("CodeBuild Build State Change", &["IN_PROGRESS", "STOPPED", "TIMED_OUT", "FAULT", "FAILED", "SUCCEEDED"])
+        }
+        (Service::CloudFormation, true) => {
+            ("CloudFormation Resource Status Change", &["CREATE_FAILED", "UPDATE_FAILED", "DELETE_FAILED"])
+        }
+        (Service::CloudFormation, false) => (
+            "CloudFormation Stack Status Change",
+            &[
+                "CREATE_IN_PROGRESS",
+                "CREATE_COMPLETE",
+                "ROLLBACK_COMPLETE",
+                "UPDATE_IN_PROGRESS",
+                "UPDATE_ROLLBACK_COMPLETE",
+                "UPDATE_ROLLBACK_FAILED",
+                "UPDATE_COMPLETE",
+            ],
+        ),
+        (Service::CodeDeploy, _) => (
+            "CodeDeploy Deployment State-change Notification",
+            &["START", "QUEUED", "READY", "STOP", "FAILURE", "SUCCESS"],
+        ),
+    };
+    let event = |state: &&str| {
         json!({
-            "source": "aws.codepipeline",
+            "source": format!("aws.{}", started.service().prefix()),
             "account": expected.place.key.account,
             "region": expected.place.key.region,
             "detail-type": kind,
-            "detail": {"pipeline": expected.place.started.name(), "state": state},
+            "detail": detail(expected, state),
         })
     };
-    if check == Check::ForwardFailedAction {
-        return vec![event("CodePipeline Action Execution State Change", "FAILED")];
+    states.iter().map(event).collect()
+}
+
+/// What a pattern can see of an event's detail.
+fn detail(expected: &Expected, state: &str) -> Value {
+    let Place { key, started, .. } = &expected.place;
+    match started {
+        Subject::Pipeline(name) => json!({"pipeline": name, "state": state}),
+        Subject::Project(name) => json!({"project-name": name, "build-status": state}),
+        Subject::Stack(_) => json!({"stack-id": arn(started, key), "status-details": {"status": state}}),
+        Subject::Group(name) => {
+            json!({"application": name.application(), "deploymentGroup": name.group(), "state": state})
+        }
     }
-    ["STARTED", "RESUMED", "STOPPED", "SUPERSEDED", "CANCELED", "FAILED", "SUCCEEDED"]
-        .map(|state| event("CodePipeline Pipeline Execution State Change", state))
-        .into()
+}
+
+/// The state in such an event.
+fn state(event: &Value) -> &str {
+    let detail = &event["detail"];
+    let places = [&detail["state"], &detail["build-status"], &detail["status-details"]["status"]];
+    places.into_iter().find_map(Value::as_str).unwrap_or_default()
 }
 
 pub(super) fn judge(
@@ -98,20 +145,20 @@ fn judge_seen(check: Check, rule: &str, seen: &RuleSeen, expected: &Expected) ->
             .with_detail(role);
         }
     }
+    let parameter = rights::parameter(expected.place.started.service());
     let Some(pattern) = seen.pattern.as_deref().and_then(|text| serde_json::from_str::<Value>(text).ok()) else {
-        return Finding::fails(check, format!("Rule {rule} has no event pattern"), update("TargetPipelines"));
+        return Finding::fails(check, format!("Rule {rule} has no event pattern"), update(parameter));
     };
-    let pipeline = expected.place.started.name();
+    let (started, name) = (expected.place.started.words(), expected.place.started.name());
     let mut all_known = true;
     for event in events(check, expected) {
         match pattern::matches(&pattern, &event) {
             Some(true) => {}
             Some(false) => {
-                let state = event["detail"]["state"].as_str().unwrap_or_default();
                 return Finding::fails(
                     check,
-                    format!("Rule {rule} does not let {state} of pipeline {pipeline} through"),
-                    update(&format!("a TargetPipelines that {pipeline} fits, such as TargetPipelines={pipeline}")),
+                    format!("Rule {rule} does not let {} of {started} through", state(&event)),
+                    update(&format!("a {parameter} that {name} fits, such as {parameter}={name}")),
                 )
                 .with_detail(format!("its pattern is {pattern}"));
             }
@@ -123,7 +170,7 @@ fn judge_seen(check: Check, rule: &str, seen: &RuleSeen, expected: &Expected) ->
     }
     Finding::unknown(
         check,
-        format!("Whether rule {rule} matches pipeline {pipeline} can't be told from its pattern"),
+        format!("Whether rule {rule} matches {started} can't be told from its pattern"),
         "compare it with the rule in deploy/member-region.yaml",
     )
     .with_detail(format!("its pattern is {pattern}"))

@@ -118,7 +118,7 @@ pub struct SpotSeen {
     pub assumed: Tried<()>,
     /// The rules, in the order of the question.
     pub rules: Vec<Tried<RuleSeen>>,
-    /// The pipelines, in the order of the question.
+    /// What is started there, in the order of the question.
     pub pipelines: Vec<PipelineSpotSeen>,
 }
 
@@ -131,17 +131,18 @@ impl SpotSeen {
     }
 }
 
-/// What was seen of one target pipeline.
+/// What was seen of one target pipeline, or of what is started in its place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PipelineSpotSeen {
-    /// `GetPipeline`.
+    /// `GetPipeline`; of other services whether it is there (`BatchGetProjects`, `GetDeploymentGroup`, `DescribeStacks`), and
+    /// nothing of its structure. A stack need not be there yet.
     pub pipeline: Tried<PipelineSeen>,
-    /// `SimulatePrincipalPolicy` of the target role on the pipeline.
+    /// `SimulatePrincipalPolicy` of the target role on it.
     pub decisions: Tried<Vec<Decision>>,
 }
 
 /// A pipeline's structure, as far as a start depends on it (API reference, `PipelineDeclaration`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct PipelineSeen {
     /// `V1` or `V2`. Pipelines that do not say are V1.
     pub pipeline_type: Option<String>,

@@ -5,15 +5,16 @@
 
 use serde_json::json;
 
+use super::Place;
 use super::finding::{Check, Finding, State, is_denied, knows_caller, words};
 use super::hub::judge_member;
 use super::pipeline::{self, Sends};
+use super::rights::{parameter, pattern, reads, rights};
 use super::rule;
-use super::seen::{AccessSeen, BusSeen, Decision, PipelineSpotSeen, SpotSeen, Tried};
-use super::{FORWARD_RULES, Place};
+use super::seen::{AccessSeen, BusSeen, Decision, PipelineSeen, PipelineSpotSeen, SpotSeen, Tried};
+use crate::engine::Service;
 use crate::ids::{AccountId, Region};
 
-const START: &str = "codepipeline:StartPipelineExecution";
 const LIST_EXECUTIONS: &str = "codepipeline:ListPipelineExecutions";
 const LIST_ACTIONS: &str = "codepipeline:ListActionExecutions";
 
@@ -32,8 +33,19 @@ pub struct Expected {
     pub bus_arn: String,
     /// What the names of the hub's resources begin with.
     pub prefix: String,
-    /// The names of the forwarding rules, as [`FORWARD_RULES`] in order.
-    pub rules: Vec<String>,
+    /// The forwarding rules of its service ([`super::forward_rules`]).
+    pub rules: Vec<ExpectedRule>,
+}
+
+/// A forwarding rule as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExpectedRule {
+    /// The check that looks at it.
+    pub check: Check,
+    /// Its name.
+    pub name: String,
+    /// Its position in the question about its spot ([`super::Spot::rules`]).
+    pub at: usize,
 }
 
 impl Expected {
@@ -62,9 +74,8 @@ impl Expected {
 
     /// A statement for the target role.
     fn statement(&self, actions: &[&str]) -> String {
-        let started = self.place.started.name();
         json!({"Effect": "Allow", "Action": actions,
-            "Resource": format!("arn:{}:codepipeline:*:*:{started}", self.partition())})
+            "Resource": pattern(&self.place.started, self.partition())})
         .to_string()
     }
 }
@@ -87,11 +98,15 @@ pub fn judge_target(
     let existence = target.pipeline(is_disabled);
     let lists = |seen: &AccessSeen| (seen.list_executions.clone(), seen.list_actions.clone());
     let (executions, actions) = access.map(lists).unzip();
-    findings.push(target.list(Check::ListPipelineExecutions, LIST_EXECUTIONS, executions.as_ref(), is_disabled));
-    findings.push(target.list(Check::ListActionExecutions, LIST_ACTIONS, actions.as_ref(), is_disabled));
+    if target.is_pipeline() {
+        findings.push(target.list(Check::ListPipelineExecutions, LIST_EXECUTIONS, executions.as_ref(), is_disabled));
+        findings.push(target.list(Check::ListActionExecutions, LIST_ACTIONS, actions.as_ref(), is_disabled));
+    }
     findings.push(target.start());
     findings.push(target.inspect_role());
-    findings.extend(target.structure(is_disabled, &existence));
+    if target.is_pipeline() {
+        findings.extend(target.structure(is_disabled, &existence));
+    }
     findings.push(existence);
     findings.extend(target.rules(is_disabled));
     findings.push(judge_member(expected, bus));
@@ -107,6 +122,15 @@ struct Target<'a> {
 }
 
 impl Target<'_> {
+    fn service(&self) -> Service {
+        self.expected.place.started.service()
+    }
+
+    /// Whether the rest of what is known of pipelines is looked at, too.
+    fn is_pipeline(&self) -> bool {
+        self.service() == Service::CodePipeline
+    }
+
     fn assume_role(&self) -> Finding {
         const CHECK: Check = Check::AssumeRole;
         let Some(access) = self.access else { return no_function(CHECK, "deploy") };
@@ -160,7 +184,11 @@ impl Target<'_> {
         }
         if !answers.contains(&Some(false)) {
             let is_in = self.access.is_some_and(|access| access.assumed.done().is_some());
-            let from = if is_in { Check::ListPipelineExecutions } else { Check::AssumeRole };
+            let from = match (is_in, self.is_pipeline()) {
+                (true, true) => Check::ListPipelineExecutions,
+                (true, false) => Check::InspectRole,
+                (false, _) => Check::AssumeRole,
+            };
             return Finding::follows(CHECK, from, "nobody got an answer in the Region");
         }
         let region = &self.expected.place.key.region;
@@ -231,13 +259,12 @@ impl Target<'_> {
         };
         // What was really tried needs no simulation.
         let is_tried = |tried: &Tried<()>| tried.done().is_some() || tried.code().is_some();
-        let mut asked = vec![START];
-        if !self.access.is_some_and(|access| is_tried(&access.list_executions)) {
-            asked.push(LIST_EXECUTIONS);
-        }
-        if !self.access.is_some_and(|access| is_tried(&access.list_actions)) {
-            asked.push(LIST_ACTIONS);
-        }
+        let was_tried = |action: &str| match action {
+            LIST_EXECUTIONS => self.access.is_some_and(|access| is_tried(&access.list_executions)),
+            LIST_ACTIONS => self.access.is_some_and(|access| is_tried(&access.list_actions)),
+            _ => false,
+        };
+        let asked = rights(self.service()).iter().copied().filter(|action| !was_tried(action));
         let mut denied = Vec::new();
         let mut unsure = Vec::new();
         for action in asked {
@@ -266,7 +293,9 @@ impl Target<'_> {
     fn denied(&self, role: &str, first: &Decision, actions: &[&str]) -> Finding {
         let names: Vec<&str> = actions.iter().map(|action| short(action)).collect();
         let names = names.join(", ");
-        let pipeline = self.expected.place.started.name();
+        let started = self.expected.place.started.words();
+        let (name, parameter) = (self.expected.place.started.name(), parameter(self.service()));
+        let tag = if self.is_pipeline() { " (and tag the pipeline, if TargetPipelineTag is set)" } else { "" };
         let (cause, remedy) = if first.by_organization == Some(false) {
             (
                 format!("A policy of the organisation denies {names} to role {role}"),
@@ -278,10 +307,10 @@ impl Target<'_> {
             (format!("A policy of role {role} denies {names}"), "remove the Deny statement that applies".to_owned())
         } else {
             (
-                format!("Role {role} does not allow {names} on pipeline {pipeline}"),
+                format!("Role {role} does not allow {names} on {started}"),
                 format!(
-                    "update the stack of deploy/member-account.yaml with a TargetPipelines that {pipeline} fits (and \
-                     tag the pipeline, if TargetPipelineTag is set), or add to role {role}: {}",
+                    "update the stack of deploy/member-account.yaml with a {parameter} that {name} fits{tag}, or add to \
+                     role {role}: {}",
                     self.expected.statement(actions)
                 ),
             )
@@ -310,7 +339,7 @@ impl Target<'_> {
     /// Whether the pipeline is there, as told by whoever saw.
     fn pipeline(&self, is_disabled: bool) -> Finding {
         const CHECK: Check = Check::Pipeline;
-        let name = self.expected.place.started.name();
+        let started = &self.expected.place.started;
         let looked = self.spot.map(|(_, seen)| &seen.pipeline);
         let lists = self.access.map(|access| [&access.list_executions, &access.list_actions]);
         let lists = lists.into_iter().flatten();
@@ -321,14 +350,18 @@ impl Target<'_> {
             return Finding::follows(CHECK, Check::Region, "the Region is not enabled");
         }
         let codes = lists.clone().map(Tried::code).chain([looked.and_then(Tried::code)]);
-        if codes.flatten().any(|code| code == "PipelineNotFoundException") {
+        if codes.flatten().any(is_not_found) {
             return Finding::fails(
                 CHECK,
-                format!("Pipeline {name} not found"),
+                format!("{} not found", started.sentence()),
                 format!(
-                    "create pipeline {name} in the account and Region, or change the app's engine or targets in fleet.yaml"
+                    "create {} in the account and Region, or change the app's engine or targets in fleet.yaml",
+                    started.words()
                 ),
             );
+        }
+        if !self.is_pipeline() {
+            return self.unseen(CHECK, looked);
         }
         let from = if self.spot.is_some_and(|(spot, _)| spot.assumed.done().is_some()) {
             Check::PipelineType
@@ -336,6 +369,42 @@ impl Target<'_> {
             Check::InspectRole
         };
         Finding::follows(CHECK, from, "nobody got as far as to see it")
+    }
+
+    /// Why it is not known whether something that is no pipeline is there.
+    fn unseen(&self, check: Check, looked: Option<&Tried<PipelineSeen>>) -> Finding {
+        let started = &self.expected.place.started;
+        let service = self.service();
+        match looked {
+            None => no_function(check, "inspect"),
+            Some(Tried::Done(_)) => Finding::ok(check),
+            Some(Tried::NotTried) => {
+                Finding::follows(check, Check::InspectRole, format!("Role {} was not assumed", self.inspect_role))
+            }
+            Some(Tried::Refused { code, message }) if is_denied(code) => {
+                let statement = json!({"Effect": "Allow", "Action": reads(service),
+                    "Resource": pattern(started, self.expected.partition())});
+                Finding::unknown(
+                    check,
+                    format!("Role {} may not read {}", self.inspect_role, started.words()),
+                    format!(
+                        "update the stack of deploy/member-account.yaml with a {} that {} fits, or add to role {}: \
+                         {statement}",
+                        parameter(service),
+                        started.name(),
+                        self.inspect_role
+                    ),
+                )
+                .with_detail(message)
+            }
+            Some(Tried::Refused { code, message }) => Finding::unknown(
+                check,
+                format!("{} can't be read", started.sentence()),
+                format!("see {service}'s words above"),
+            )
+            .with_detail(words(code, message)),
+            Some(Tried::Unanswered { reason }) => Finding::unanswered(check, service.name(), reason),
+        }
     }
 
     /// Type, variables and source action.
@@ -378,23 +447,33 @@ impl Target<'_> {
     }
 
     fn rules(&self, is_disabled: bool) -> Vec<Finding> {
-        let checks = [Check::ForwardPipeline, Check::ForwardFailedAction];
-        let each = checks.into_iter().enumerate().map(|(index, check)| {
+        let each = self.expected.rules.iter().map(|ExpectedRule { check, name, at }| {
+            let check = *check;
             let Some((spot, _)) = self.spot else { return no_function(check, "inspect") };
             if is_disabled {
                 return Finding::follows(check, Check::Region, "the Region is not enabled");
             }
-            match (self.expected.rules.get(index), spot.rules.get(index)) {
-                (Some(name), Some(seen)) => rule::judge(check, name, seen, self.inspect_role, self.expected),
-                (_, _) => Finding::follows(
-                    check,
-                    Check::HubFunction,
-                    format!("the function said nothing of rule {}", FORWARD_RULES[index]),
-                ),
+            match spot.rules.get(*at) {
+                Some(seen) => rule::judge(check, name, seen, self.inspect_role, self.expected),
+                None => {
+                    Finding::follows(check, Check::HubFunction, format!("the function said nothing of rule {name}"))
+                }
             }
         });
         each.collect()
     }
+}
+
+/// What the services say of a pipeline, a project (which is told by no error of its own), and an application or its group
+/// that is not there.
+fn is_not_found(code: &str) -> bool {
+    [
+        "PipelineNotFoundException",
+        "ResourceNotFoundException",
+        "ApplicationDoesNotExistException",
+        "DeploymentGroupDoesNotExistException",
+    ]
+    .contains(&code)
 }
 
 fn short(action: &str) -> &str {

@@ -412,13 +412,19 @@ impl Check {
         if let Some(known) = &read.known {
             self.releases.count(&super::judge::carried(&known.current.release));
         }
-        let accepted = read.baseline.map(|baseline| baseline.accepted).unwrap_or_default();
+        let mut accepted = read.baseline.map(|baseline| baseline.accepted).unwrap_or_default();
         if let Some(deployed) = super::judge::deployed_revision(&sight) {
             self.deployed.count(deployed);
         }
         let mut baseline = None;
         if let Some(pipeline) = sight.pipeline.as_ref().and_then(Tried::done) {
             self.definitions.count(&pipeline.digest);
+            // A rollout brought another template with it.
+            let is_outdated =
+                |at: Timestamp| pipeline.is_released && read.known.as_ref().is_some_and(|known| at < known.current.at);
+            if accepted.get(&Aspect::Definition).is_some_and(|accepted| is_outdated(accepted.at)) {
+                accepted.remove(&Aspect::Definition);
+            }
             if !accepted.contains_key(&Aspect::Definition) {
                 // From now on it is compared with this. By this check it can be compared with its siblings only.
                 let first = Accepted {

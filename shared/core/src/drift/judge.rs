@@ -14,7 +14,7 @@ use super::sight::{ExecutionSeen, PipelineSeen, ResourceDrift, Sight, StackDrift
 use super::{Aspect, Ignore, Looks};
 use crate::checkup::Tried;
 use crate::control::Via;
-use crate::ids::RunId;
+use crate::ids::{RunId, TargetKey};
 use crate::known::Good;
 use crate::release::Release;
 use crate::time::Timestamp;
@@ -23,6 +23,8 @@ use crate::time::Timestamp;
 const MOST_PATHS: usize = 20;
 /// The most of a value, in characters.
 const MOST_VALUE: usize = 200;
+/// The creator of a deployment that takes a failed one back (`DeploymentInfo`, `creator`).
+const TAKES_BACK: &str = "codeDeployRollback";
 
 /// How a comparison came out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -229,8 +231,11 @@ fn unseen<T>(tried: &Tried<T>) -> Option<String> {
     }
 }
 
-fn is_ours(execution: &ExecutionSeen) -> bool {
-    execution.started_by.as_deref().is_some_and(|arn| RunId::from_session_arn(arn).is_some())
+/// Whether a rollout started an execution, or what CodeDeploy does by itself to take one back.
+fn is_ours(execution: &ExecutionSeen, key: &TargetKey) -> bool {
+    let is_ours = |by: &str| RunId::from_session_arn(by).is_some() || RunId::from_attempt_token(by, key).is_some();
+    let takes_back = execution.is_rollback && execution.trigger.as_deref() == Some(TAKES_BACK);
+    takes_back || execution.started_by.as_deref().is_some_and(is_ours)
 }
 
 /// Who started an execution, as people call them.
@@ -315,7 +320,8 @@ impl Judge<'_> {
         let Some(last) = deployed.first() else {
             // "Filter for executions that have succeeded in a stage" has data since 2024-02-01 only (API reference,
             // `SucceededInStageFilter`).
-            return (Found::unknown(format!("no execution is listed that succeeded in stage {stage}")), None);
+            let where_to = if stage.is_empty() { String::new() } else { format!(" in stage {stage}") };
+            return (Found::unknown(format!("no execution is listed that succeeded{where_to}")), None);
         };
         let acceptable = Some(last.id.to_string());
         if let Some(why) = unsettled(last, deployed, executions, pipeline) {
@@ -339,25 +345,33 @@ impl Judge<'_> {
                     "no rollout has reached it yet, and the others have no revision in common to compare it with",
                 ),
             },
-            Some(good) if carries(last, good) => match self.check.releases.common() {
-                // What came since the check was opened its siblings, counted before, could not have.
-                Some((common, _))
-                    if common != carried(&good.release)
-                        && self.looked.expected.rollout.is_none()
-                        && good.at < self.check.opened_at =>
-                {
-                    let own = release_words(&good.release);
-                    let words = format!("has its own last good release {own}, and most of the others have another one");
-                    Found::drifted(vec![Finding {
-                        expected: Some(short(common.rsplit('/').next().unwrap_or(common)).to_owned()),
-                        found: Some(own),
-                        ..Finding::at_path("/release", words)
-                    }])
+            Some(good) if carries(last, good) || takes_back(last, good, executions) => {
+                match self.check.releases.common() {
+                    // What came since the check was opened its siblings, counted before, could not have.
+                    Some((common, _))
+                        if common != carried(&good.release)
+                            && self.looked.expected.rollout.is_none()
+                            && good.at < self.check.opened_at =>
+                    {
+                        let own = release_words(&good.release);
+                        let words =
+                            format!("has its own last good release {own}, and most of the others have another one");
+                        Found::drifted(vec![Finding {
+                            expected: Some(short(common.rsplit('/').next().unwrap_or(common)).to_owned()),
+                            found: Some(own),
+                            ..Finding::at_path("/release", words)
+                        }])
+                    }
+                    Some(_) | None => Found::default(),
                 }
-                Some(_) | None => Found::default(),
-            },
+            }
             Some(good) => match &self.looked.expected.rollout {
                 Some(run) => Found::unknown(format!("rollout {run} is under way")),
+                None if !is_comparable(last, good) => {
+                    let words = "it is not known which execution brought the last good release, and no revision of it \
+                                 is told that could be compared";
+                    Found::unknown(words)
+                }
                 None => {
                     let should = release_words(&good.release);
                     let how = if last.is_rollback { "was rolled back to" } else { "runs" };
@@ -381,7 +395,9 @@ impl Judge<'_> {
         };
         let digest = &pipeline.digest;
         let acceptable = Some(digest.clone());
-        let odd = self.check.definitions.common().filter(|(common, _)| common != digest);
+        // Between two waves of a rollout some targets have another template than the others.
+        let common = self.check.definitions.common().filter(|_| !pipeline.is_released);
+        let odd = common.as_ref().filter(|(common, _)| common != digest).copied();
         let value = match (self.looked.expected.accepted.get(&Aspect::Definition), odd) {
             (Some(accepted), _) if accepted.fingerprint != *digest => {
                 self.differs(&accepted.fingerprint, "differs from its baseline", pipeline)
@@ -390,7 +406,7 @@ impl Judge<'_> {
             (Some(accepted), _) if accepted.by.via != Via::Manifold => Found::default(),
             (_, Some((common, _))) => self.differs(common, "differs from what most of the others have", pipeline),
             (Some(_), None) => Found::default(),
-            (None, None) if self.check.definitions.common().is_some() => Found::default(),
+            (None, None) if common.is_some() => Found::default(),
             (None, None) => {
                 let words = "its definition is recorded as the baseline from now on; there was none to compare it with";
                 Found::unknown(words)
@@ -500,7 +516,7 @@ impl Judge<'_> {
         let last = self.sight.deployed.as_ref().and_then(Tried::done).and_then(|deployed| deployed.first());
         let foreign = executions.iter().filter(|execution| {
             execution.started_at.is_some_and(|at| at > good.at)
-                && !is_ours(execution)
+                && !is_ours(execution, &self.looked.key)
                 // That it was deployed is told as the revision's drift.
                 && !(told && last.is_some_and(|last| last.id == execution.id))
         });
@@ -638,6 +654,24 @@ fn carries(execution: &ExecutionSeen, good: &Good) -> bool {
     good.execution.as_ref() == Some(&execution.id)
         || execution.revisions.values().any(has)
         || execution.variables.values().any(has)
+}
+
+/// Whether an execution is a rollback to what the one that the ledger knows deployed.
+fn takes_back(execution: &ExecutionSeen, good: &Good, executions: &[ExecutionSeen]) -> bool {
+    let known = executions.iter().find(|other| good.execution.as_ref() == Some(&other.id));
+    execution.is_rollback
+        && known.is_some_and(|known| {
+            !known.revisions.is_empty()
+                && known.revisions == execution.revisions
+                && known.variables == execution.variables
+        })
+}
+
+/// Whether it can be told at all that an execution did not deploy what the ledger knows: by the execution that did, by a
+/// revision that was pinned, or by variables.
+fn is_comparable(execution: &ExecutionSeen, good: &Good) -> bool {
+    let pinned = good.pinned.is_some() && !execution.revisions.is_empty();
+    good.execution.is_some() || pinned || !execution.variables.is_empty()
 }
 
 /// Why it can't be told what was deployed last.

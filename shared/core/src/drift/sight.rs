@@ -47,30 +47,34 @@ pub struct Sight {
     pub trail: Option<Tried<Vec<Trace>>>,
 }
 
-/// A pipeline as it is defined.
+/// What is started in a target, as it is defined: a pipeline, a project, a stack's template or a deployment group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PipelineSeen {
     /// Of its definition ([`super::definition::Normal`]).
     pub digest: String,
-    /// CodePipeline's own version.
+    /// CodePipeline's own version; 0 where the service has none.
     pub version: u32,
     /// When it was changed last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub updated_at: Option<Timestamp>,
     /// Whether executions run side by side.
     pub is_parallel: bool,
-    /// The stage whose success counts as deployed.
+    /// The stage whose success counts as deployed; empty where nothing but the whole can succeed.
     pub deploy_stage: String,
+    /// Whether a release brings the definition with it, as it does a stack's template: what one target has is then compared
+    /// with what it had after its last rollout, and with no other target.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_released: bool,
 }
 
-/// An execution of a pipeline.
+/// An execution: of a pipeline, a build, an operation on a stack, a deployment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExecutionSeen {
     /// Its id.
     pub id: ExecutionId,
-    /// As the API spells it: `Succeeded`, `Failed`, `Stopped` and so on.
+    /// As CodePipeline's API spells it: `Succeeded`, `Failed`, `Stopped`, `InProgress` and so on.
     pub status: String,
-    /// Its source revisions, by source action.
+    /// Its source revisions, by source action; of other services the one that they have.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub revisions: BTreeMap<String, String>,
     /// Its variables as they were resolved, if they were read.
@@ -79,10 +83,10 @@ pub struct ExecutionSeen {
     /// What kind of trigger started it, as the API spells it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trigger: Option<String>,
-    /// Who or what, such as a role session's ARN.
+    /// Who or what, such as a role session's ARN, or the token of the attempt where the service tells no session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_by: Option<String>,
-    /// Whether it is a rollback of a stage (`executionType` ROLLBACK).
+    /// Whether it is a rollback: of a stage (`executionType` ROLLBACK), or of a deployment (`rollbackInfo`).
     #[serde(default)]
     pub is_rollback: bool,
     /// Why it was stopped, if somebody stopped it.

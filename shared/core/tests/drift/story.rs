@@ -166,6 +166,7 @@ impl There {
                     updated_at: Some(opened),
                     is_parallel: false,
                     deploy_stage: "Deploy".to_owned(),
+                    is_released: false,
                 })),
                 executions: Some(Tried::Done(vec![deployed.clone()])),
                 deployed: Some(Tried::Done(vec![deployed])),

@@ -72,7 +72,7 @@ pub(super) fn defaults<'f>(file: &'f File, out: &mut Sink) -> Defaults<'f> {
         Slot::Given(defaults) => match &defaults.drift {
             Slot::Absent => Some(Block::silent()),
             Slot::Broken => None,
-            Slot::Given(spec) => Some(Block::of(spec, true, &root.field("drift"), out)),
+            Slot::Given(spec) => Some(Block::of(spec, (true, false), &root.field("drift"), out)),
         },
     };
     Defaults { block, fit: HashSet::new(), is_taken: false, is_sure: true }
@@ -96,9 +96,9 @@ impl<'f> Block<'f> {
         Self { spec: None, is_default: true, aspects: BTreeSet::from(DEFAULT_CHECKS), rules: Vec::new() }
     }
 
-    /// Reads a block; reports what contradicts itself.
-    fn of(spec: &'f DriftSpec, is_default: bool, path: &Path<'_>, out: &mut Sink) -> Self {
-        let aspects = aspects(spec, path, out);
+    /// Reads a block, the defaults' or that of an app that may deploy stacks; reports what contradicts itself.
+    fn of(spec: &'f DriftSpec, (is_default, deploys_stacks): (bool, bool), path: &Path<'_>, out: &mut Sink) -> Self {
+        let aspects = aspects(spec, deploys_stacks, path, out);
         times(spec, path, out);
         let list = spec.ignore.given();
         if let Some(list) = list.filter(|list| list.items.len() > MAX_RULES) {
@@ -178,8 +178,8 @@ fn rule(spec: &IgnoreSpec) -> Option<Ignore> {
     })
 }
 
-/// What is compared; reports what is named in vain.
-fn aspects(spec: &DriftSpec, path: &Path<'_>, out: &mut Sink) -> BTreeSet<Aspect> {
+/// What is compared; reports what is named in vain. An app that deploys stacks has some to be checked without naming one.
+fn aspects(spec: &DriftSpec, deploys_stacks: bool, path: &Path<'_>, out: &mut Sink) -> BTreeSet<Aspect> {
     let field = path.field("checks");
     let mut aspects = BTreeSet::new();
     let is_known = match &spec.checks {
@@ -195,7 +195,7 @@ fn aspects(spec: &DriftSpec, path: &Path<'_>, out: &mut Sink) -> BTreeSet<Aspect
                 if !aspects.insert(check.value) {
                     let draft = Draft::new(format!("{} is given twice", check.value.name()));
                     out.report(check.span, &here, draft.help("remove one"));
-                } else if check.value == Aspect::Stack && spec.stacks.is_absent() {
+                } else if check.value == Aspect::Stack && spec.stacks.is_absent() && !deploys_stacks {
                     let draft = Draft::new("no stacks are named to be checked");
                     out.report(check.span, &here, draft.help("name them in \"stacks\", or leave stack out"));
                 }
@@ -259,7 +259,7 @@ impl<'c, 'f> AppCheck<'c, 'f> {
         out: &mut Sink,
     ) -> Option<Block<'f>> {
         match &self.spec.drift {
-            Slot::Given(spec) => Some(Block::of(spec, false, &path.field("drift"), out)),
+            Slot::Given(spec) => Some(Block::of(spec, (false, self.deploys_stacks()), &path.field("drift"), out)),
             Slot::Absent => {
                 common.default_drift.is_taken = true;
                 common.default_drift.block.clone()

@@ -92,6 +92,12 @@ impl<'c, 'f> AppCheck<'c, 'f> {
         }
     }
 
+    /// Whether what does the work in some place may be CloudFormation.
+    pub(super) fn deploys_stacks(&self) -> bool {
+        let all = self.spec.engines.given().map_or(0, |list| list.items.len()) + 1;
+        (0..all).any(|at| self.engine(at).is_some_and(|spec| matches!(spec.what, EngineKind::Stack(_))))
+    }
+
     /// What does the work in each place.
     pub(super) fn engines(
         &self,

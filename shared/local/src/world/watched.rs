@@ -12,7 +12,7 @@ use manifold_core::drift::sight::{
     StackSight, StateSeen, Trace,
 };
 use manifold_core::drift::{Aspect, Looks};
-use manifold_core::engine::Subject;
+use manifold_core::engine::{Service, Subject};
 use manifold_core::event::PipelineState;
 use manifold_core::ids::TargetKey;
 use manifold_core::time::{Span, Timestamp};
@@ -105,15 +105,23 @@ impl World {
 
 impl Inner {
     /// The executions of a target that the simulation knows, newest first.
-    fn executions_of(&self, target: &TargetKey) -> Vec<ExecutionSeen> {
+    fn executions_of(&self, target: &TargetKey, subject: &Subject) -> Vec<ExecutionSeen> {
+        // What the service tells of the revision, and of what started it.
+        let (source, trigger) = match subject.service() {
+            Service::CodePipeline => (Some("Source"), Some("StartPipelineExecution")),
+            Service::CodeBuild => (Some("source"), None),
+            Service::CloudFormation => (None, None),
+            Service::CodeDeploy => (Some("revision"), Some("user")),
+        };
+        let revisions = |revision: &String| source.map(|source| (source.to_owned(), revision.clone()));
         let ours = self.executions.iter().filter(|execution| execution.target == *target).map(|execution| {
             let state = execution.states.iter().rfind(|(at, _)| *at <= self.now);
             ExecutionSeen {
                 id: execution.id.clone(),
                 status: state.map_or("InProgress", |(_, state)| status(state)).to_owned(),
-                revisions: execution.revision.iter().map(|id| ("Source".to_owned(), id.clone())).collect(),
+                revisions: execution.revision.iter().filter_map(revisions).collect(),
                 variables: execution.variables.clone(),
-                trigger: Some("StartPipelineExecution".to_owned()),
+                trigger: trigger.map(str::to_owned),
                 started_by: Some(format!(
                     "arn:aws:sts::{}:assumed-role/ManifoldTarget/{}",
                     target.account,
@@ -130,9 +138,9 @@ impl Inner {
             Some(ExecutionSeen {
                 id: format!("by-hand-{number}-{}", target.region).parse().ok()?,
                 status: "Succeeded".to_owned(),
-                revisions: BTreeMap::from([("Source".to_owned(), revision.clone())]),
+                revisions: revisions(revision).into_iter().collect(),
                 variables: BTreeMap::new(),
-                trigger: Some("StartPipelineExecution".to_owned()),
+                trigger: trigger.map(str::to_owned),
                 started_by: Some(SOMEBODY.to_owned()),
                 is_rollback: false,
                 stopped: None,
@@ -266,22 +274,36 @@ impl Watch for World {
                 version: if updated_at.is_some() { 2 } else { 1 },
                 updated_at,
                 is_parallel: false,
-                deploy_stage: looks.deploy_stage.clone().unwrap_or_else(|| "Deploy".to_owned()),
+                deploy_stage: match planned.subject.service() {
+                    Service::CodePipeline => looks.deploy_stage.clone().unwrap_or_else(|| "Deploy".to_owned()),
+                    Service::CodeBuild | Service::CloudFormation | Service::CodeDeploy => String::new(),
+                },
+                is_released: planned.subject.service() == Service::CloudFormation,
             }));
         }
         if has(&[Aspect::Revision, Aspect::Health]) {
-            sight.executions = Some(self.watched("watch.executions", |inner| inner.executions_of(key)).await);
+            sight.executions =
+                Some(self.watched("watch.executions", |inner| inner.executions_of(key, &planned.subject)).await);
         }
         if has(&[Aspect::Revision]) {
             let succeeded = |inner: &mut Inner| {
-                let all = inner.executions_of(key).into_iter();
+                let all = inner.executions_of(key, &planned.subject).into_iter();
                 all.filter(|execution| execution.status == "Succeeded").take(1).collect()
             };
             sight.deployed = Some(self.watched("watch.deployed", succeeded).await);
         }
         if has(&[Aspect::Health]) {
+            let is_pipeline = planned.subject.service() == Service::CodePipeline;
             let state = |inner: &mut Inner| StateSeen {
-                disabled: inner.by_hand.disabled.get(key).into_iter().flatten().map(disabled).collect(),
+                disabled: inner
+                    .by_hand
+                    .disabled
+                    .get(key)
+                    .into_iter()
+                    .flatten()
+                    .filter(|_| is_pipeline)
+                    .map(disabled)
+                    .collect(),
                 ..StateSeen::default()
             };
             sight.state = Some(self.watched("watch.state", state).await);
@@ -289,7 +311,8 @@ impl Watch for World {
         if has(&[Aspect::Stack]) {
             sight.stacks = self.detect_all(key, looks).await;
         }
-        if looks.who && asked.look == manifold_core::drift::message::Look::Second {
+        let is_second = asked.look == manifold_core::drift::message::Look::Second;
+        if looks.who && is_second && planned.subject.service() == Service::CodePipeline {
             let trail = |inner: &mut Inner| {
                 let edited = inner.by_hand.projects.get(key).map(|(at, _)| Trace {
                     event: "UpdatePipeline".to_owned(),
