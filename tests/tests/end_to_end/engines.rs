@@ -26,7 +26,7 @@ async fn mixed_fleet() -> Organization {
         let (bucket, key, text) = mixed::parameters_file(account, COMMIT);
         let clients = Clients::new(story.server().root(account, HUB_REGION).await);
         let root = Credentials::new(account.clone(), "test", None, None, "test");
-        let objects = clients.s3_as(&HUB_REGION.parse().unwrap(), root);
+        let objects = clients.s3_as(&OF_STACKS.parse().unwrap(), root);
         objects.create_bucket().bucket(&bucket).send().await.unwrap();
         objects.put_object().bucket(&bucket).key(key).body(text.into_bytes().into()).send().await.unwrap();
     }
@@ -84,7 +84,8 @@ fn one_of_each(story: &Organization, run: &RunId) {
 async fn a_fleet_of_four_engines_is_one_run_and_one_message() {
     let story = mixed_fleet().await;
     let (run, summary) = release(&story).await;
-    assert_eq!((summary.verdict, summary.tally.succeeded), (Some(Verdict::Succeeded), 10));
+    let ended = (summary.verdict, summary.tally.succeeded);
+    assert_eq!(ended, (Some(Verdict::Succeeded), 10), "{:#?}", summary.causes);
     assert_eq!(summary.asked_for, 0, "every event was forwarded");
     one_of_each(&story, &run);
     let message = one_message(&story);
@@ -130,7 +131,8 @@ async fn one_failure_of_each_engine_is_told_with_its_reason() {
         story.front().engines(|engines| engines.behave(&place(&story.prod, region), fate.clone()));
     }
     let (run, summary) = release(&story).await;
-    assert_eq!((summary.verdict, summary.tally.succeeded), (Some(Verdict::CompletedWithFailures), 6));
+    let ended = (summary.verdict, summary.tally.succeeded);
+    assert_eq!(ended, (Some(Verdict::CompletedWithFailures), 6), "{:#?}", summary.causes);
     one_of_each(&story, &run);
     // Without what keeps Slack from reading `:Lambda:` as an emoji.
     let plain = |text: String| text.replace('\u{2236}', ":");
