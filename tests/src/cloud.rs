@@ -38,6 +38,7 @@ use manifold_summarize::Summarize;
 use manifold_sweep::{Sweep, Tick};
 use serde_json::{Value, json};
 
+use crate::standin::sts::Session;
 use crate::standin::{HUB_ACCOUNT, HUB_REGION, Setting, SkippingClock, StandIn, TABLE};
 use crate::{EVENT, FLEET};
 
@@ -297,35 +298,35 @@ impl Cloud {
 
     /// Delivers what is due, and lets `sweep` tick in between, until nothing is left and nobody is looked after.
     pub async fn run(&mut self) {
-        loop {
-            let due = self.agenda.first_key_value().map(|((due, _), _)| *due);
-            if due.is_none() && self.standin.open_runs() == 0 {
-                return;
-            }
-            if let Some(change) = self.standin.next_change()
-                && change <= self.next_tick
-                && due.is_none_or(|due| change <= due)
-            {
-                self.clock.skip_to(change);
-                self.take_in();
-                continue;
-            }
-            match due.is_none_or(|due| self.next_tick < due) {
-                true => {
-                    self.clock.skip_to(self.next_tick);
-                    self.tick().await;
-                }
-                false => {
-                    self.deliver().await;
-                }
-            }
+        while self.go_on().await {}
+    }
+
+    /// Lets the next thing happen, if anything is left.
+    async fn go_on(&mut self) -> bool {
+        let due = self.agenda.first_key_value().map(|((due, _), _)| *due);
+        let change = self.standin.next_change();
+        if due.is_none() && change.is_none() && self.standin.open_runs() == 0 {
+            return false;
         }
+        if let Some(change) = change
+            && change <= self.next_tick
+            && due.is_none_or(|due| change <= due)
+        {
+            self.clock.skip_to(change);
+            self.take_in();
+        } else if due.is_none_or(|due| self.next_tick < due) {
+            self.clock.skip_to(self.next_tick);
+            self.tick().await;
+        } else {
+            self.deliver().await;
+        }
+        true
     }
 
     /// Delivers what is due until so many executions have been started.
     pub async fn deliver_until_executions(&mut self, count: usize) {
         while self.standin.executions().len() < count {
-            assert!(self.deliver().await, "the story ended before {count} executions were started");
+            assert!(self.go_on().await, "the story ended before {count} executions were started");
         }
     }
 
@@ -479,7 +480,7 @@ impl Cloud {
             assert_eq!(head.in_flight(), 0, "{run} has its verdict and something in flight");
             // Law 1: every execution is the recorded one of its attempt.
             let targets = self.ledger.targets(&run).await.expect("targets");
-            for execution in self.standin.executions().iter().filter(|e| e.started_by.ends_with(&run.session_name())) {
+            for execution in self.standin.started().iter().filter(|e| e.started_by.ends_with(&run.session_name())) {
                 let owner = targets.iter().find(|target| target.key == execution.target).expect("a claimed target");
                 let mut known = owner.past.iter().map(|past| &past.execution).chain([&owner.execution]).flatten();
                 assert!(known.any(|id| id.as_str() == execution.id), "nobody knows the execution {}", execution.id);
@@ -495,13 +496,16 @@ impl Cloud {
         let calls = self.standin.slack_calls();
         let messages = calls.iter().filter(|call| call.method != "chat.update" && call.thread().is_none()).count();
         assert_eq!(messages, self.runs().len(), "messages for {} runs: {calls:#?}", self.runs().len());
-        // Law 7: one session for each account and run, and a new one only shortly before it ends.
-        for (account, session) in self.standin.assumed().keys() {
-            let opened = self.standin.sessions();
-            let opened: Vec<_> = opened.iter().filter(|s| s.account == *account && s.name == *session).collect();
-            for pair in opened.windows(2) {
-                let later = pair[1].expires_at.since(pair[0].expires_at);
-                assert!(later >= Span::from_minutes(50), "two sessions {session} in {account}, {later} apart");
+        // Law 7: one session for each account, run and thing that is started, and a new one only shortly before it ends.
+        let opened = self.standin.sessions();
+        for (index, first) in opened.iter().enumerate() {
+            let is_same = |other: &&Session| {
+                (&other.account, &other.name, &other.policy) == (&first.account, &first.name, &first.policy)
+            };
+            if let Some(next) = opened.iter().skip(index + 1).find(is_same) {
+                let later = next.expires_at.since(first.expires_at);
+                let Session { account, name, .. } = first;
+                assert!(later >= Span::from_minutes(50), "two sessions {name} in {account}, {later} apart");
             }
         }
     }

@@ -9,6 +9,7 @@
 //! | [`fuzzing`] | what must hold of any input, however bad: for fuzzers and tests |
 //! | [`standin`] | AWS and Slack over HTTP, as far as the adapters use them, and not a step further |
 //! | [`cloud`] | the five functions on the real adapters, fed as Scheduler, SQS and Lambda feed them |
+//! | [`mixed`] | a fleet of all four engines, and what they need |
 //! | [`local_aws`] | a local AWS, for the functions as Lambda runs them |
 //! | [`wire`] | what AWS and Slack look like on the wire, for both |
 
@@ -20,6 +21,8 @@ pub mod cloud;
 pub mod fuzzing;
 #[cfg(feature = "aws")]
 pub mod local_aws;
+#[cfg(feature = "aws")]
+pub mod mixed;
 pub mod simulation;
 #[cfg(feature = "aws")]
 pub mod standin;

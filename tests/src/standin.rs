@@ -11,6 +11,7 @@
 //! | `sts` | STS `AssumeRole` | STS API reference |
 //! | `codepipeline` | CodePipeline in the hub and in every target | CodePipeline API reference and User Guide |
 //! | `engines` | CodeBuild, CodeDeploy and CloudFormation in every target | see [`crate::wire::engines`] |
+//! | `objects` | S3, one object at a time | S3 API reference, `GetObject` |
 //! | `secrets` | Secrets Manager and Parameter Store | their API references |
 //! | `slack` | Slack's Web API and incoming webhooks | docs.slack.dev |
 
@@ -18,6 +19,7 @@ pub mod codepipeline;
 pub(crate) mod dynamodb;
 mod engines;
 mod events;
+mod objects;
 mod secrets;
 pub mod slack;
 mod sqs;
@@ -31,7 +33,8 @@ use aws_config::Region;
 use aws_credential_types::Credentials;
 use manifold_aws::clients::{self, Clients};
 use manifold_aws::clock::SystemClock;
-use manifold_core::ids::Nonce;
+use manifold_core::engine::Service;
+use manifold_core::ids::{Nonce, TargetKey};
 use manifold_core::message::Queue;
 use manifold_core::time::{Span, Timestamp};
 use manifold_local::behaviour::Behaviours;
@@ -127,6 +130,19 @@ pub struct Emitted {
     pub due: Timestamp,
 }
 
+/// Something that somebody started in a target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Started {
+    /// With what.
+    pub service: Service,
+    /// Where.
+    pub target: TargetKey,
+    /// The execution's id, as its events tell it.
+    pub id: String,
+    /// The caller's ARN.
+    pub started_by: String,
+}
+
 /// What is answered, or why the request was not understood.
 type Answered = Result<ResponseTemplate, String>;
 
@@ -138,6 +154,7 @@ pub(crate) struct State {
     pub(crate) sessions: sts::Sessions,
     pub(crate) pipelines: codepipeline::Pipelines,
     pub(crate) engines: Engines,
+    pub(crate) objects: objects::Objects,
     pub(crate) slack: Workspace,
     uri: String,
     changes: u64,
@@ -195,6 +212,7 @@ impl StandIn {
             sessions: sts::Sessions::default(),
             pipelines: codepipeline::Pipelines::default(),
             engines: Engines::default(),
+            objects: objects::Objects::default(),
             uri: server.uri(),
             changes: 0,
             lost: BTreeMap::new(),
@@ -247,12 +265,12 @@ impl StandIn {
         std::mem::take(&mut lock(&self.state).queues.mail)
     }
 
-    /// Takes the events that were emitted since the last time, those included of what became due in CodeBuild, CodeDeploy
-    /// and CloudFormation until now.
+    /// Takes the events of all that happened until now and was not taken yet.
     #[must_use]
     pub fn take_events(&self) -> Vec<Emitted> {
         let mut state = lock(&self.state);
-        let mut events = std::mem::take(&mut state.pipelines.emitted);
+        let now = state.clock.now();
+        let mut events = state.pipelines.told_until(now);
         events.extend(state.advance_engines());
         events
     }
@@ -262,10 +280,48 @@ impl StandIn {
         look(&mut lock(&self.state).engines)
     }
 
-    /// When the next thing happens by itself in CodeBuild, CodeDeploy or CloudFormation.
+    /// When the next thing happens by itself in a target.
     #[must_use]
     pub fn next_change(&self) -> Option<Timestamp> {
-        lock(&self.state).engines.next_at()
+        let state = lock(&self.state);
+        state.engines.next_at().into_iter().chain(state.pipelines.next_at(state.clock.now())).min()
+    }
+
+    /// Puts an object into S3.
+    pub fn put_object(&self, bucket: &str, key: &str, body: &str) {
+        lock(&self.state).objects.put(bucket, key, body);
+    }
+
+    /// All that was started in targets by somebody who called, whatever it was started with, in no order.
+    #[must_use]
+    pub fn started(&self) -> Vec<Started> {
+        let state = lock(&self.state);
+        let pipelines = state.pipelines.executions.iter().map(|each| Started {
+            service: Service::CodePipeline,
+            target: each.target.clone(),
+            id: each.id.clone(),
+            started_by: each.started_by.clone(),
+        });
+        let builds = state.engines.codebuild.builds().iter().map(|each| Started {
+            service: Service::CodeBuild,
+            target: each.place.clone(),
+            id: each.id.clone(),
+            started_by: each.started_by.clone(),
+        });
+        let stacks = state.engines.cloudformation.executions().iter().map(|each| Started {
+            service: Service::CloudFormation,
+            target: each.place.clone(),
+            id: each.token.clone().unwrap_or_default(),
+            started_by: each.started_by.clone(),
+        });
+        let deployments = state.engines.codedeploy.deployments().iter().filter(|each| each.rolls_back.is_none());
+        let deployments = deployments.map(|each| Started {
+            service: Service::CodeDeploy,
+            target: each.place.clone(),
+            id: each.id.clone(),
+            started_by: each.started_by.clone(),
+        });
+        pipelines.chain(builds).chain(stacks).chain(deployments).collect()
     }
 
     /// What was asked that nobody should ask.
@@ -353,6 +409,10 @@ impl State {
     }
 
     fn answer(&mut self, operation: &str, request: &Request) -> Answered {
+        if operation == "s3.GetObject" {
+            let caller = self.caller(request)?;
+            return self.object(&caller, request);
+        }
         if request.method.as_str() != "POST" {
             return Err(format!("nothing is asked by {}", request.method));
         }
@@ -418,12 +478,14 @@ impl State {
                 | "dynamodb.TransactWriteItems"
                 | "sqs.SendMessageBatch"
                 | "codepipeline.StartPipelineExecution"
+                | "codepipeline.StopPipelineExecution"
                 | "codebuild.StartBuild"
                 | "codebuild.StopBuild"
                 | "codedeploy.CreateDeployment"
                 | "codedeploy.StopDeployment"
                 | "cloudformation.CreateChangeSet"
                 | "cloudformation.ExecuteChangeSet"
+                | "cloudformation.DeleteChangeSet"
                 | "cloudformation.CancelUpdateStack"
         );
         let Some(every) = self.setting.lose_answers.filter(|_| changes) else { return false };
@@ -438,6 +500,10 @@ fn header<'a>(request: &'a Request, name: &str) -> &'a str {
 
 /// `dynamodb.PutItem`, `sts.AssumeRole`, `slack.chat.update`.
 fn operation(request: &Request) -> String {
+    if signature::scope(header(request, "authorization")).is_ok_and(|scope| scope.service == "s3") {
+        let is_read = request.method.as_str() == "GET" && request.url.query() == Some("x-id=GetObject");
+        return if is_read { "s3.GetObject".to_owned() } else { format!("s3.{}", request.method) };
+    }
     if request.url.path() != "/" {
         let path = request.url.path();
         return match path.strip_prefix(slack::WEB_API) {

@@ -5,7 +5,7 @@
 //! One adapter that implements [`Engine`], a variant of [`Service`](manifold_core::engine::Service) and
 //! [`Subject`](manifold_core::engine::Subject) with what it needs ([`Work`](manifold_core::engine::Work)), and its events
 //! in [`Observation::of`](manifold_core::run::Observation::of). The compiler names every other place. What an adapter must
-//! hold, whatever the service offers for it; the conformance suite (`tests/tests/conformance.rs`) runs each of them
+//! hold, whatever the service offers for it; the conformance suite (`tests/tests/conformance/`) runs each of them
 //! through the same stories:
 //!
 //! | promise | how the four keep it |

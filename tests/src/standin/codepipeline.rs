@@ -10,10 +10,12 @@ use manifold_core::time::{Span, Timestamp};
 use manifold_local::behaviour::Behaviour;
 use manifold_ports::clock::Clock;
 use serde_json::{Map, Value, json};
+use wiremock::ResponseTemplate;
 
 use super::events::Teller;
 use super::{Answered, Caller, Emitted, HUB_ACCOUNT, HUB_REGION, State, error, fields, list, ok, text, uuid};
 use crate::COMMIT;
+use crate::wire::engines::{Fate, Mishap, told};
 use crate::wire::epoch;
 use crate::wire::events::pipeline_arn;
 
@@ -25,6 +27,8 @@ const RELEASE_PIPELINE: &str = "web-release";
 const THROTTLED_REQUESTS: u32 = 2;
 /// How long an event takes from the target's Region to the hub.
 pub(super) const FORWARDING: Span = Span::from_seconds(1);
+/// How long the actions that run go on after a request to stop.
+const STOPPING: Span = Span::from_seconds(20);
 
 /// An execution in a target.
 #[derive(Debug, Clone)]
@@ -49,13 +53,26 @@ pub struct Execution {
     pub started_at: Timestamp,
     ends_at: Timestamp,
     behaviour: Behaviour,
+    /// Why it fails, if it does.
+    why: String,
+    /// When somebody asked to stop it, and in which words.
+    pub(super) stopped: Option<(Timestamp, String)>,
     request: Value,
+}
+
+/// An event that is told when it happens.
+#[derive(Debug)]
+struct Untold {
+    execution: String,
+    at: Timestamp,
+    body: Value,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Pipelines {
     pub(crate) executions: Vec<Execution>,
     pub(crate) emitted: Vec<Emitted>,
+    untold: Vec<Untold>,
     told: u64,
     refused: BTreeMap<TargetKey, u32>,
 }
@@ -82,8 +99,22 @@ impl State {
             let message = format!("Account '{}' does not have a pipeline with name '{name}'", target.account);
             return Ok(error(400, "PipelineNotFoundException", &message, &Value::Null));
         }
+        match self.engines.called(&target, operation) {
+            Some(Mishap::Refused { code, message }) => return Ok(error(400, &code, &message, &Value::Null)),
+            Some(Mishap::Throttled) => return Ok(error(400, "ThrottlingException", "Rate exceeded", &Value::Null)),
+            Some(Mishap::Unanswered) => {
+                self.carry_out(operation, target, session.arn(), body)?;
+                *self.lost.entry(format!("codepipeline.{operation}")).or_default() += 1;
+                Ok(ResponseTemplate::new(500))
+            }
+            None => self.carry_out(operation, target, session.arn(), body),
+        }
+    }
+
+    fn carry_out(&mut self, operation: &str, target: TargetKey, caller: String, body: &Value) -> Answered {
         match operation {
-            "StartPipelineExecution" => self.start(target, session.arn(), body),
+            "StartPipelineExecution" => self.start(target, caller, body),
+            "StopPipelineExecution" => self.stop(&target, body),
             "ListPipelineExecutions" => self.list_executions(&target, body),
             "ListActionExecutions" => self.list_actions(&target, body),
             other => Err(format!("the engine does not call {other}")),
@@ -112,7 +143,12 @@ impl State {
             return Ok(ok(&json!({"pipelineExecutionId": known.id})));
         }
         let is_first = self.pipelines.executions.iter().all(|execution| execution.target != target);
-        let behaviour = self.setting.behaviours.of(&target).after(is_first);
+        let (behaviour, why, takes) = match self.engines.fate(&target) {
+            Some(Fate::Succeeds { after }) => (Behaviour::Succeeds, None, Some(after)),
+            Some(Fate::Fails { after, failure }) => (Behaviour::Fails(failure.code), Some(failure.reason), Some(after)),
+            Some(Fate::NeverEnds) => (Behaviour::Silent, None, None),
+            None => (self.setting.behaviours.of(&target).after(is_first), None, None),
+        };
         if behaviour == Behaviour::Throttled {
             let refused = self.pipelines.refused.entry(target.clone()).or_default();
             *refused += 1;
@@ -123,7 +159,7 @@ impl State {
         let number = self.pipelines.executions.len() as u64 + 1;
         let started_at = self.clock.now();
         // Some take longer than others, and those that started later may end earlier.
-        let took = Span::from_seconds(90 + i64::try_from(number * 37 % 90).unwrap_or(0));
+        let usually = Span::from_seconds(90 + i64::try_from(number * 37 % 90).unwrap_or(0));
         let execution = Execution {
             pipeline: PIPELINE.to_owned(),
             id: uuid(0xe4ec, number),
@@ -133,8 +169,10 @@ impl State {
             started_by,
             requests: 1,
             started_at,
-            ends_at: started_at.plus(took),
+            ends_at: started_at.plus(takes.unwrap_or(usually)),
             behaviour,
+            why: why.unwrap_or_else(|| "The health checks of 3 of 4 instances failed".to_owned()),
+            stopped: None,
             request: request.clone(),
             target,
         };
@@ -144,11 +182,31 @@ impl State {
         Ok(answer)
     }
 
-    /// Emits all that an execution will tell.
-    fn tell(&mut self, execution: &Execution) {
-        if self.setting.no_events {
-            return;
+    /// "abandon: false": what runs is finished, and nothing more begins.
+    fn stop(&mut self, target: &TargetKey, body: &Value) -> Answered {
+        let body = fields(body, &["pipelineName", "pipelineExecutionId", "abandon", "reason"])?;
+        let (id, reason) = (text(body, "pipelineExecutionId")?, text(body, "reason")?.to_owned());
+        if body.get("abandon") != Some(&Value::Bool(false)) || reason.chars().count() > 200 {
+            return Err("nothing is abandoned, and a reason has at most 200 characters".to_owned());
         }
+        let now = self.clock.now();
+        let found = self.pipelines.executions.iter_mut().find(|each| each.id == id && each.target == *target);
+        let refused = |code: &str| Ok(error(400, code, &format!("The execution {id} can't be stopped"), &Value::Null));
+        let Some(found) = found else { return refused("PipelineExecutionNotStoppableException") };
+        match found.status(now) {
+            "InProgress" => {}
+            "Stopping" => return refused("DuplicatedStopRequestException"),
+            _ => return refused("PipelineExecutionNotStoppableException"),
+        }
+        found.stopped = Some((now, reason));
+        let stopped = found.clone();
+        self.pipelines.untold.retain(|event| event.execution != id);
+        self.tell_states(&stopped, vec![("STOPPING", now, 1), ("STOPPED", now.plus(STOPPING), 1)]);
+        Ok(ok(&json!({"pipelineExecutionId": id})))
+    }
+
+    /// Says what an execution will tell, if nobody stops it.
+    fn tell(&mut self, execution: &Execution) {
         let (start, end) = (execution.started_at, execution.ends_at);
         let half = start.plus(Span::from_millis(end.since(start).as_millis() / 2));
         let later = |minutes: i64| end.plus(Span::from_minutes(minutes));
@@ -184,17 +242,26 @@ impl State {
             Behaviour::UnknownState => states.extend([("HIBERNATING", half, 1), ("SUCCEEDED", end, 1)]),
             Behaviour::Silent | Behaviour::AccessDenied | Behaviour::PipelineNotFound => {}
         }
-        let mut bodies = Vec::new();
         if let Some(code) = failure.filter(|_| !self.setting.no_action_events) {
             let teller = Teller { execution, id: self.pipelines.event_id(), at: end, attempt: 1 };
-            bodies.push((end, teller.action_failed(&code)));
+            let body = teller.action_failed(&code);
+            self.will_tell(execution, end, body);
         }
+        self.tell_states(execution, states);
+    }
+
+    fn tell_states(&mut self, execution: &Execution, states: Vec<(&str, Timestamp, u32)>) {
         for (state, at, attempt) in states {
             let teller = Teller { execution, id: self.pipelines.event_id(), at, attempt };
-            bodies.push((at, teller.state(state)));
+            let body = teller.state(state);
+            self.will_tell(execution, at, body);
         }
-        let emitted = bodies.into_iter().map(|(at, body)| Emitted { body: body.to_string(), due: at.plus(FORWARDING) });
-        self.pipelines.emitted.extend(emitted);
+    }
+
+    fn will_tell(&mut self, execution: &Execution, at: Timestamp, body: Value) {
+        if !self.setting.no_events && !self.engines.are_events_lost(&execution.target) {
+            self.pipelines.untold.push(Untold { execution: execution.id.clone(), at, body });
+        }
     }
 
     fn list_executions(&self, target: &TargetKey, body: &Value) -> Answered {
@@ -209,15 +276,17 @@ impl State {
             .rev()
             .filter(|execution| execution.target == *target)
             .map(|execution| {
-                json!({
+                let stopped = execution.stopped.as_ref().map(|(_, reason)| json!({"reason": reason}));
+                told(json!({
                     "pipelineExecutionId": execution.id,
                     "status": execution.status(now),
+                    "stopTrigger": stopped,
                     "startTime": epoch(execution.started_at),
-                    "lastUpdateTime": epoch(now.min(execution.ends_at)),
+                    "lastUpdateTime": epoch(now.min(execution.will_end_at())),
                     "trigger": {"triggerType": "StartPipelineExecution", "triggerDetail": execution.started_by},
                     "executionMode": "QUEUED",
                     "executionType": "STANDARD",
-                })
+                }))
             })
             .collect();
         Ok(ok(&json!({ "pipelineExecutionSummaries": found })))
@@ -237,7 +306,7 @@ impl State {
             "status": "Succeeded", "input": {"actionTypeId": kind("Source", "CodeStarSourceConnection")},
         });
         let code = execution.behaviour.error_code();
-        let ended = execution.ends_at <= self.clock.now();
+        let ended = execution.ends_at <= self.clock.now() && execution.stopped.is_none();
         let mut deploy = json!({
             "pipelineExecutionId": id, "actionExecutionId": uuid(0xac, 2), "stageName": "Deploy", "actionName": "Deploy",
             "startTime": epoch(execution.started_at), "lastUpdateTime": epoch(execution.ends_at),
@@ -250,7 +319,7 @@ impl State {
                 "externalExecutionId": "d-ABC123DEF",
                 "externalExecutionSummary": "Deployment d-ABC123DEF failed",
                 "externalExecutionUrl": action_url(target),
-                "errorDetails": {"code": code, "message": "The health checks of 3 of 4 instances failed"},
+                "errorDetails": {"code": code, "message": execution.why},
             }});
         }
         Ok(ok(&json!({"actionExecutionDetails": [deploy, source]})))
@@ -258,6 +327,23 @@ impl State {
 }
 
 impl Pipelines {
+    /// Takes the events of what happened until now, in order.
+    pub(crate) fn told_until(&mut self, now: Timestamp) -> Vec<Emitted> {
+        let (mut told, untold): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.untold).into_iter().partition(|event| event.at <= now);
+        self.untold = untold;
+        told.sort_by_key(|event| event.at);
+        let told =
+            told.into_iter().map(|event| Emitted { body: event.body.to_string(), due: event.at.plus(FORWARDING) });
+        std::mem::take(&mut self.emitted).into_iter().chain(told).collect()
+    }
+
+    /// When the next event is told, or an execution ends.
+    pub(crate) fn next_at(&self, now: Timestamp) -> Option<Timestamp> {
+        let ends = self.executions.iter().map(Execution::will_end_at).filter(|at| *at > now);
+        self.untold.iter().map(|event| event.at).chain(ends).min()
+    }
+
     fn event_id(&mut self) -> String {
         self.told += 1;
         uuid(0xebe7, self.told)
@@ -265,10 +351,20 @@ impl Pipelines {
 }
 
 impl Execution {
+    /// When it ends, or would if it ever did.
+    fn will_end_at(&self) -> Timestamp {
+        self.stopped.as_ref().map_or(self.ends_at, |(at, _)| at.plus(STOPPING))
+    }
+
     /// As the API spells it, which is not as events do.
     fn status(&self, now: Timestamp) -> &'static str {
+        match (&self.stopped, self.ends_at) {
+            (Some((at, _)), _) if now < at.plus(STOPPING) => return "Stopping",
+            (Some(_), _) => return "Stopped",
+            (None, ends_at) if now < ends_at => return "InProgress",
+            (None, _) => {}
+        }
         match self.behaviour {
-            _ if now < self.ends_at => "InProgress",
             Behaviour::Fails(_) | Behaviour::FailsOnce | Behaviour::RetriedInVain => "Failed",
             Behaviour::Superseded => "Superseded",
             Behaviour::Canceled => "Cancelled",

@@ -34,7 +34,10 @@ impl Teller<'_> {
                 "trigger-type": "StartPipelineExecution",
                 "trigger-detail": self.execution.started_by,
             }}),
-            "STOPPING" => json!({"stop-execution-comments": "Stopped by hand"}),
+            "STOPPING" => {
+                let comments = self.execution.stopped.as_ref().map_or("Stopped by hand", |(_, reason)| reason);
+                json!({"stop-execution-comments": comments})
+            }
             _ => Value::Null,
         };
         self.tell(Level::Pipeline, state, &more)

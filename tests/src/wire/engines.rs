@@ -95,7 +95,7 @@ pub enum Mishap {
     },
     /// It is refused with the service's own throttling error.
     Throttled,
-    /// It is carried out, and the answer is lost ([`Reply::is_lost`]).
+    /// It is carried out, or refused, and the answer is lost ([`Reply::is_lost`]).
     Unanswered,
 }
 
@@ -202,8 +202,12 @@ struct Ground {
 impl Ground {
     /// What comes of what is started now.
     fn fate(&mut self, place: &TargetKey) -> Fate {
+        self.said(place).unwrap_or(Fate::Succeeds { after: USUALLY })
+    }
+
+    fn said(&mut self, place: &TargetKey) -> Option<Fate> {
         let next = self.next_fates.get_mut(place).and_then(VecDeque::pop_front);
-        next.or_else(|| self.fates.get(place).cloned()).unwrap_or(Fate::Succeeds { after: USUALLY })
+        next.or_else(|| self.fates.get(place).cloned())
     }
 
     fn number(&mut self) -> u64 {
@@ -295,6 +299,24 @@ impl Engines {
         }
     }
 
+    /// Somebody calls an operation of a service that is played elsewhere, and this goes wrong with the call.
+    pub(crate) fn called(&mut self, place: &TargetKey, operation: &str) -> Option<Mishap> {
+        let calls = self.ground.calls.entry(place.clone()).or_default();
+        *calls.entry(operation.to_owned()).or_default() += 1;
+        let mishaps = self.ground.mishaps.get_mut(&(place.clone(), operation.to_owned()));
+        mishaps.and_then(VecDeque::pop_front)
+    }
+
+    /// What comes of what is started now in a service that is played elsewhere, if a story says so.
+    pub(crate) fn fate(&mut self, place: &TargetKey) -> Option<Fate> {
+        self.ground.said(place)
+    }
+
+    /// Whether the events of a target are lost.
+    pub(crate) fn are_events_lost(&self, place: &TargetKey) -> bool {
+        self.ground.silent.contains(place)
+    }
+
     /// Ends every page after this many items, where the services would go on to their own limits.
     pub fn page_size(&mut self, items: usize) {
         self.ground.page = Some(items.max(1));
@@ -329,12 +351,9 @@ impl Engines {
     /// Carries out a call of somebody who may make it, or refuses it. What became due until now is not done by it: see
     /// [`Self::advance`]. Change sets are the exception, they get ready by the time of whoever asks.
     pub fn answer(&mut self, call: &Call<'_>) -> Reply {
-        let calls = self.ground.calls.entry(call.place.clone()).or_default();
-        *calls.entry(call.operation.to_owned()).or_default() += 1;
-        let next = self.ground.mishaps.get_mut(&(call.place.clone(), call.operation.to_owned()));
         let is_query = call.service == "cloudformation";
         let mut is_lost = false;
-        let answered = match next.and_then(VecDeque::pop_front) {
+        let answered = match self.called(call.place, call.operation) {
             Some(Mishap::Refused { code, message }) => Err(Refusal::new(&code, message)),
             // "Common Errors" of each.
             Some(Mishap::Throttled) if is_query => Err(Refusal::new("Throttling", "Rate exceeded")),
@@ -351,7 +370,8 @@ impl Engines {
             Err(Refusal { status, code, message, is_violation }) => {
                 let body =
                     if is_query { query::error(&code, &message) } else { json_error(&code, &message).to_string() };
-                Reply { status, content_type, body, error: Some((code, message)), is_violation, is_lost: false }
+                let is_lost = is_lost && !is_violation;
+                Reply { status, content_type, body, error: Some((code, message)), is_violation, is_lost }
             }
         }
     }
@@ -475,7 +495,7 @@ fn texts(body: &Map<String, Value>, name: &str) -> Vec<String> {
 }
 
 /// An object without its members that are `null`.
-fn told(mut object: Value) -> Value {
+pub(crate) fn told(mut object: Value) -> Value {
     if let Some(members) = object.as_object_mut() {
         members.retain(|_, value| !value.is_null());
     }

@@ -7,6 +7,7 @@ mod control;
 mod dead_letters;
 mod doctor;
 mod drift;
+mod engines;
 mod examples;
 mod faults;
 mod forwarding;

@@ -426,3 +426,24 @@ async fn an_update_is_cancelled_and_rolled_back_under_the_token_of_the_cancellat
         assert_eq!(began.unwrap().resource_status_reason(), Some("User Initiated"));
     }
 }
+
+#[tokio::test]
+async fn a_template_tells_its_parameters_and_a_change_set_goes_by_them() {
+    let (stage, client) = set(Stack::new("web")).await;
+    let parameters = BTreeMap::from([("Color".to_owned(), None), ("Size".to_owned(), Some("small".to_owned()))]);
+    let (bucket, key) = ("artifacts", "web/8cf40f2b/template.yaml");
+    stage.engines(|engines| engines.cloudformation.template(bucket, key, parameters));
+    let url = format!("https://s3.eu-west-1.amazonaws.com/{bucket}/{key}");
+    let summary = client.get_template_summary().template_url(&url).send().await.unwrap();
+    let told: Vec<_> = summary.parameters().iter().map(|each| (each.parameter_key(), each.default_value())).collect();
+    assert_eq!(told, [(Some("Color"), None), (Some("Size"), Some("small"))]);
+    let other = "https://s3.eu-west-1.amazonaws.com/artifacts/other.yaml";
+    let other = client.get_template_summary().template_url(other).send().await.unwrap();
+    assert!(other.parameters().is_empty());
+    let elsewhere = client.get_template_summary().template_url("https://example.com/t.yaml").send().await;
+    assert_eq!(code(elsewhere), "ValidationError");
+    let create = || client.create_change_set().stack_name("web").change_set_name("mf-1").template_url(&url);
+    let (code, message) = refused(create().send().await);
+    assert_eq!((code.as_str(), message.as_str()), ("ValidationError", "Parameters: [Color] must have values"));
+    create().parameters(parameter("Color", "blue")).send().await.unwrap();
+}

@@ -8,7 +8,7 @@ use aws_sdk_codedeploy::primitives::DateTime;
 use aws_sdk_codedeploy::types::{
     AppSpecContent, AutoRollbackConfiguration, AutoRollbackEvent, BundleType, DeploymentCreator, DeploymentInfo,
     DeploymentStatus, DeploymentTarget, ErrorCode, GitHubLocation, LifecycleEvent, LifecycleEventStatus,
-    RevisionLocation, RevisionLocationType, S3Location, StopStatus, TargetStatus, TimeRange,
+    RevisionLocation, RevisionLocationType, S3Location, StopStatus, TargetFilterName, TargetStatus, TimeRange,
 };
 use manifold_tests::wire::engines::Fate;
 use manifold_tests::wire::engines::codedeploy::{Group, Platform};
@@ -358,4 +358,19 @@ async fn a_group_tells_what_was_deployed_last() {
     let now = stage.now();
     let made = stage.engines(|engines| engines.by_hand(&place(), ("codedeploy", "CreateDeployment"), &body, now));
     assert_eq!(get().await.last_attempted_deployment().unwrap().deployment_id(), made["deploymentId"].as_str());
+}
+
+#[tokio::test]
+async fn targets_are_listed_by_their_status() {
+    let (stage, client) = set(ecs()).await;
+    stage.engines(|engines| engines.behave(&place(), Fate::fails(60, "Install", "ECS_UPDATE_ERROR", "no")));
+    let id = created(&client).await;
+    stage.settle();
+    let list = async |status: TargetStatus| {
+        let list = client.list_deployment_targets().deployment_id(&id);
+        let list = list.target_filters(TargetFilterName::TargetStatus, vec![status.as_str().to_owned()]);
+        list.send().await.unwrap().target_ids.unwrap()
+    };
+    assert_eq!(list(TargetStatus::Failed).await, ["shop:web"]);
+    assert_eq!(list(TargetStatus::Succeeded).await, [""; 0]);
 }

@@ -50,6 +50,7 @@ pub(crate) fn everything() -> Value {
         "DescribeStacks",
         "DescribeStackEvents",
         "CancelUpdateStack",
+        "GetTemplateSummary",
     ];
     let actions = builds.iter().map(|name| format!("codebuild:{name}"));
     let actions = actions.chain(deployments.iter().map(|name| format!("codedeploy:{name}")));

@@ -60,6 +60,7 @@ const DELETE: &[Member] = &[must("ChangeSetName", CHANGE_SET), may("StackName", 
 const STACKS: &[Member] = &[may("StackName", STACK_NAME), may("NextToken", shape::text(1, 1024))];
 const EVENTS: &[Member] = &[must("StackName", STACK_NAME), may("NextToken", shape::text(1, 1024))];
 const CANCEL: &[Member] = &[must("StackName", STACK_NAME), may("ClientRequestToken", TOKEN)];
+const SUMMARISE: &[Member] = &[must("TemplateURL", shape::text(1, 5120))];
 
 /// What a change set finds of one resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -251,6 +252,8 @@ enum Step {
 /// Stacks and their change sets, in all accounts and Regions.
 #[derive(Debug)]
 pub struct CloudFormation {
+    /// The parameters of templates with their defaults, by bucket and key.
+    templates: BTreeMap<(String, String), BTreeMap<String, Option<String>>>,
     stacks: Vec<Known>,
     executions: Vec<Execution>,
     change_sets_take: Span,
@@ -258,7 +261,8 @@ pub struct CloudFormation {
 
 impl Default for CloudFormation {
     fn default() -> Self {
-        Self { stacks: Vec::new(), executions: Vec::new(), change_sets_take: Span::from_seconds(3) }
+        let change_sets_take = Span::from_seconds(3);
+        Self { templates: BTreeMap::new(), stacks: Vec::new(), executions: Vec::new(), change_sets_take }
     }
 }
 
@@ -313,6 +317,12 @@ impl CloudFormation {
         self.stacks.push(known);
     }
 
+    /// Says which parameters a template has, with their defaults. One that nobody speaks of has none, and a stack's change
+    /// sets go by what was declared with it.
+    pub fn template(&mut self, bucket: &str, key: &str, parameters: BTreeMap<String, Option<String>>) {
+        self.templates.insert((bucket.to_owned(), key.to_owned()), parameters);
+    }
+
     /// How long a change set takes to get ready. Half of it, it is pending.
     pub fn change_sets_take(&mut self, span: Span) {
         self.change_sets_take = span;
@@ -343,7 +353,15 @@ impl CloudFormation {
             (None, Some(id)) => known.change_sets.iter().any(|change_set| change_set.id == id),
             (None, None) => false,
         };
+        let is_template = |url: &str| self.parameters_of(url).is_some();
         self.stacks.iter().filter(|known| known.place == *place).any(|known| is_it(&known))
+            || body["StackName"].is_null() && body["TemplateURL"].as_str().is_some_and(is_template)
+    }
+
+    /// The parameters of a template that somebody spoke of.
+    fn parameters_of(&self, url: &str) -> Option<&BTreeMap<String, Option<String>>> {
+        let (bucket, key) = object(url)?;
+        self.templates.get(&(bucket.to_owned(), key.to_owned()))
     }
 
     /// A stack that exists.
@@ -390,6 +408,7 @@ impl CloudFormation {
             "DescribeStacks" => self.describe_stacks(ground, call, checked(STACKS, &body)?),
             "DescribeStackEvents" => self.describe_events(ground, call, checked(EVENTS, &body)?),
             "CancelUpdateStack" => self.cancel(call, checked(CANCEL, &body)?),
+            "GetTemplateSummary" => self.summarise(checked(SUMMARISE, &body)?),
             other => Err(Refusal::violation(format!("no engine calls CloudFormation's {other}"))),
         }
     }
@@ -400,6 +419,8 @@ impl CloudFormation {
         let change_set = text(body, "ChangeSetName").unwrap_or_default();
         let creates = text(body, "ChangeSetType") == Some("CREATE");
         let takes = self.change_sets_take;
+        let template = text(body, "TemplateURL").unwrap_or_default();
+        let of_template = self.parameters_of(template).cloned();
         if !self.stacks.iter().any(|known| known.is(call.place, name)) {
             self.declare(call.place, Stack::absent(name));
         }
@@ -413,14 +434,13 @@ impl CloudFormation {
             return Err(Refusal::new("AlreadyExistsException", message));
         }
         stack.may_change(creates, change_set)?;
-        let template = text(body, "TemplateURL").unwrap_or_default();
         if template.is_empty() {
             return Err(validation("Either Template URL or Template Body must be specified."));
         }
         if object(template).is_none() {
             return Err(validation(format!("S3 error: {template} is not the URL of an object in Amazon S3")));
         }
-        let parameters = stack.parameters(list(body, "Parameters"))?;
+        let parameters = stack.parameters(list(body, "Parameters"), of_template.as_ref())?;
         let capabilities = texts(body, "Capabilities");
         // A named resource of IAM needs more than an unnamed one.
         let has = |needed: &String| {
@@ -468,6 +488,18 @@ impl CloudFormation {
             execution: "AVAILABLE",
         });
         Ok(json!({"Id": arn, "StackId": id}))
+    }
+
+    fn summarise(&self, body: &Map<String, Value>) -> Result<Value, Refusal> {
+        let url = text(body, "TemplateURL").unwrap_or_default();
+        if object(url).is_none() {
+            return Err(validation(format!("S3 error: {url} is not the URL of an object in Amazon S3")));
+        }
+        let parameter = |(key, default): (&String, &Option<String>)| {
+            told(json!({"ParameterKey": key, "DefaultValue": default, "ParameterType": "String", "NoEcho": false}))
+        };
+        let parameters: Vec<Value> = self.parameters_of(url).into_iter().flatten().map(parameter).collect();
+        Ok(json!({"Parameters": parameters}))
     }
 
     fn describe_change_set(
@@ -778,7 +810,11 @@ impl Known {
     }
 
     /// The values of a change set's parameters, those included that the stack keeps and those that have a default.
-    fn parameters(&self, given: &[Value]) -> Result<BTreeMap<String, String>, Refusal> {
+    fn parameters(
+        &self,
+        given: &[Value],
+        of_template: Option<&BTreeMap<String, Option<String>>>,
+    ) -> Result<BTreeMap<String, String>, Refusal> {
         let mut values = BTreeMap::new();
         for parameter in given {
             let key = parameter["ParameterKey"].as_str().unwrap_or_default().to_owned();
@@ -801,7 +837,7 @@ impl Known {
                 return Err(validation(format!("Parameter {key} is given twice")));
             }
         }
-        let Some(declared) = &self.declared.parameters else { return Ok(values) };
+        let Some(declared) = of_template.or(self.declared.parameters.as_ref()) else { return Ok(values) };
         let unknown: Vec<&str> = values.keys().filter(|key| !declared.contains_key(*key)).map(String::as_str).collect();
         if !unknown.is_empty() {
             return Err(validation(format!("Parameters: [{}] do not exist in the template", unknown.join(", "))));

@@ -67,7 +67,14 @@ const ID: Shape = shape::text(1, 100);
 const GET: &[Member] = &[must("deploymentId", ID)];
 const GET_MANY: &[Member] = &[must("deploymentIds", Shape::List { min: 1, max: 1000, of: &ID })];
 const STOP: &[Member] = &[must("deploymentId", ID), may("autoRollbackEnabled", Shape::Truth)];
-const TARGETS: &[Member] = &[must("deploymentId", ID), may("nextToken", shape::text(1, 2048))];
+const TARGET_STATUS: Shape =
+    Shape::OneOf(&["Failed", "InProgress", "Pending", "Ready", "Skipped", "Succeeded", "Unknown"]);
+const FILTERS: Shape = Shape::Members(&[
+    may("TargetStatus", Shape::List { min: 1, max: 7, of: &TARGET_STATUS }),
+    may("ServerInstanceLabel", Shape::List { min: 1, max: 2, of: &Shape::OneOf(&["Blue", "Green"]) }),
+]);
+const TARGETS: &[Member] =
+    &[must("deploymentId", ID), may("nextToken", shape::text(1, 2048)), may("targetFilters", FILTERS)];
 const GET_TARGETS: &[Member] =
     &[must("deploymentId", ID), must("targetIds", Shape::List { min: 1, max: 1000, of: &shape::text(1, 1024) })];
 const GROUP: &[Member] = &[must("applicationName", NAME), must("deploymentGroupName", NAME)];
@@ -485,8 +492,12 @@ impl CodeDeploy {
     }
 
     fn list_targets(&self, ground: &Ground, call: &Call<'_>, body: &Map<String, Value>) -> Result<Value, Refusal> {
-        let (_, group) = self.started(call.place, text(body, "deploymentId").unwrap_or_default())?;
-        let page = ground.page(&group.targets, text(body, "nextToken"), MOST);
+        let (deployment, group) = self.started(call.place, text(body, "deploymentId").unwrap_or_default())?;
+        let filters = body.get("targetFilters").and_then(Value::as_object);
+        let statuses = filters.map(|filters| texts(filters, "TargetStatus")).unwrap_or_default();
+        let is_meant = statuses.is_empty() || statuses.iter().any(|status| status == deployment.status_of_targets());
+        let targets = if is_meant { group.targets.as_slice() } else { &[] };
+        let page = ground.page(targets, text(body, "nextToken"), MOST);
         let (ids, next) = page.map_err(|why| Refusal::new("InvalidNextTokenException", why))?;
         Ok(told(json!({"targetIds": ids, "nextToken": next})))
     }
@@ -803,6 +814,14 @@ impl Deployment {
         }
     }
 
+    fn status_of_targets(&self) -> &'static str {
+        match self.status {
+            "Created" => "Pending",
+            "Stopped" => "Skipped",
+            other => other,
+        }
+    }
+
     fn target(&self, platform: Platform, id: &str) -> Value {
         let TargetKey { account, region } = &self.place;
         let (kind, member, arn) = match platform {
@@ -818,11 +837,7 @@ impl Deployment {
             }
         };
         let events: Vec<Value> = self.hooks.iter().map(Hook::describe).collect();
-        let status = match self.status {
-            "Created" => "Pending",
-            "Stopped" => "Skipped",
-            other => other,
-        };
+        let status = self.status_of_targets();
         let moments = [self.ended_at, self.started_at, Some(self.created_at)];
         json!({"deploymentTargetType": kind, member: {
             "deploymentId": self.id,
