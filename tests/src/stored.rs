@@ -194,7 +194,7 @@ pub fn story(name: &str) -> Story {
         "lost" => small().fail("prod/us-east-1=JobFailed").faults(Faults { lost: 1.0, ..Faults::default() }),
         "engines" => Story::new()
             .fleet(SMALL_FLEET.replace("    parameters:\n", &format!("{FOUR_ENGINES}    parameters:\n")))
-            .fail("dev/eu-west-1=JobFailed")
+            .fail("prod/eu-west-1=JobFailed")
             .fail("prod/us-east-1=NoChanges"),
         unknown => panic!("there is no story {unknown}"),
     }
