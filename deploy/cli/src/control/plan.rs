@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
+use manifold_core::engine::{Replacements, Service, Work};
 use manifold_core::ids::{ExecutionRef, RunId, TargetKey};
 use manifold_core::known::Known;
 use manifold_core::ledger::Listing;
@@ -35,8 +36,10 @@ const CONTROL_PLANE: f64 = 2.05e-5;
 const ACTION_MINUTE: f64 = 0.002;
 /// Actions of a target pipeline, where nobody says.
 const ACTIONS: u32 = 3;
-/// Minutes of one of them, where no earlier run tells.
+/// Minutes of one of them, and of a build, where no earlier run tells.
 const ACTION_MINUTES: i64 = 2;
+/// A minute of a build on `general1.small`, in US dollars (us-east-1, 2026).
+const BUILD_MINUTE: f64 = 0.005;
 
 /// What a target has and gets.
 struct Change<'a> {
@@ -69,6 +72,7 @@ pub(super) async fn plan<S: Site>(options: &options::Plan, desk: &mut Desk<'_, S
     let targets: Vec<Change<'_>> = plan.targets.iter().map(change).collect();
     let estimate = estimate(desk.site, app, &plan).await?;
     let mut hints = Vec::new();
+    hints.extend(change_sets(&plan.targets));
     let open = desk.site.open_runs().await?;
     if let Some(head) = find::head(desk.site, &run).await? {
         let verdict = head.verdict().map_or("in progress", |verdict| verdict.words());
@@ -155,15 +159,51 @@ async fn estimate<S: Site>(site: &S, app: &App, plan: &Plan) -> Result<Estimate>
     Ok(Estimate { target: median, whole, approvals })
 }
 
-/// US dollars: Manifold's own part, and CodePipeline's.
-fn cost(targets: usize, estimate: &Estimate) -> (f64, f64, i64) {
-    let minutes = estimate.target.map_or(ACTION_MINUTES, |(each, _)| {
-        // Each action is rounded up to the minute.
-        let minute = Span::from_minutes(1).as_millis() * i64::from(ACTIONS);
-        (each.as_millis() + minute - 1) / minute
+fn cost(targets: &[Change<'_>], estimate: &Estimate) -> Cost {
+    // Each action, and each build, is rounded up to the minute.
+    let minutes = |parts: i64| {
+        let minute = Span::from_minutes(1).as_millis() * parts;
+        estimate.target.map_or(ACTION_MINUTES, |(each, _)| (each.as_millis() + minute - 1) / minute)
+    };
+    let (action_minutes, build_minutes) = (minutes(i64::from(ACTIONS)), minutes(1));
+    let of = |service| targets.iter().filter(|change| change.target.subject.service() == service).count();
+    let (pipelines, projects) = (of(Service::CodePipeline), of(Service::CodeBuild));
+    Cost {
+        own: targets.len() as f64 * CONTROL_PLANE,
+        pipelines: (pipelines > 0)
+            .then(|| pipelines as f64 * f64::from(ACTIONS) * action_minutes as f64 * ACTION_MINUTE),
+        builds: (projects > 0).then(|| projects as f64 * build_minutes as f64 * BUILD_MINUTE),
+        action_minutes,
+        build_minutes,
+    }
+}
+
+/// What a run costs, in US dollars, as far as it follows from its targets. Change sets are free, and so are deployments to
+/// AWS's own compute; what they start is not known.
+struct Cost {
+    own: f64,
+    /// `None` if no target has one.
+    pipelines: Option<f64>,
+    /// `None` if no target has one.
+    builds: Option<f64>,
+    action_minutes: i64,
+    build_minutes: i64,
+}
+
+/// How change sets are reviewed: nobody knows what they would do before they are made.
+fn change_sets(targets: &[PlannedTarget]) -> Option<String> {
+    let stacks = targets.iter().filter_map(|target| match &target.work {
+        Some(Work::Stack(work)) => Some(work.replacements),
+        Some(Work::Build { .. } | Work::Deployment(_)) | None => None,
     });
-    let targets = targets as f64;
-    (targets * CONTROL_PLANE, targets * f64::from(ACTIONS) * minutes as f64 * ACTION_MINUTE, minutes)
+    let (refused, allowed): (Vec<_>, Vec<_>) = stacks.partition(|replacements| *replacements == Replacements::Refuse);
+    let words = match (refused.len(), allowed.len()) {
+        (0, 0) => return None,
+        (_, 0) => "one that would replace or remove resources is not executed",
+        (0, _) => "one may replace and remove resources",
+        (_, _) => "whether one may replace or remove resources is said for each",
+    };
+    Some(format!("Change sets are made and reviewed when their targets have their turn: {words}."))
 }
 
 fn release_words(release: &Release) -> String {
@@ -216,7 +256,7 @@ fn change_words(change: &Change<'_>, release: &Release) -> String {
 }
 
 /// How long it takes and what it costs.
-fn costs(targets: usize, plan: &Plan, estimate: &Estimate) -> [String; 2] {
+fn costs(targets: &[Change<'_>], plan: &Plan, estimate: &Estimate) -> [String; 2] {
     let approvals = match estimate.approvals {
         0 => String::new(),
         waves => format!(
@@ -230,13 +270,19 @@ fn costs(targets: usize, plan: &Plan, estimate: &Estimate) -> [String; 2] {
         }
         _ => format!("Takes    nobody knows how long{approvals}: no earlier run tells; at most {}", plan.deadline),
     };
-    let (own, pipelines, minutes) = cost(targets, estimate);
-    let costs = format!(
-        "Costs    about ${:.2}: CodePipeline ${pipelines:.2} (V2 pipelines of {ACTIONS} actions, {minutes} min each, at ${ACTION_MINUTE} \
-         an action-minute), Manifold ${own:.4}",
-        own + pipelines
-    );
-    [takes, costs]
+    let Cost { own, pipelines, builds, action_minutes, build_minutes } = cost(targets, estimate);
+    let sum = own + pipelines.unwrap_or_default() + builds.unwrap_or_default();
+    let pipelines = pipelines.map(|pipelines| {
+        format!(
+            "CodePipeline ${pipelines:.2} (V2 pipelines of {ACTIONS} actions, {action_minutes} min each, at \
+             ${ACTION_MINUTE} an action-minute)"
+        )
+    });
+    let builds = builds.map(|builds| {
+        format!("CodeBuild ${builds:.2} (general1.small, {build_minutes} min each, at ${BUILD_MINUTE} a minute)")
+    });
+    let parts: Vec<String> = pipelines.into_iter().chain(builds).chain([format!("Manifold ${own:.4}")]).collect();
+    [takes, format!("Costs    about ${sum:.2}: {}", parts.join(", "))]
 }
 
 fn draw(
@@ -278,7 +324,7 @@ fn draw(
     }
     lines.push(String::new());
     if !targets.is_empty() {
-        lines.extend(costs(targets.len(), plan, estimate));
+        lines.extend(costs(targets, plan, estimate));
     }
     lines.extend(hints.iter().map(|hint| format!("Note     {hint}")));
     lines.push(String::new());
@@ -293,7 +339,7 @@ fn document(
     estimate: &Estimate,
     hints: &[String],
 ) -> serde_json::Value {
-    let (own, pipelines, minutes) = cost(targets.len(), estimate);
+    let cost = cost(targets, estimate);
     let targets: Vec<_> = targets
         .iter()
         .map(|change| {
@@ -320,9 +366,16 @@ fn document(
         "target_takes_ms": estimate.target.map(|(each, _)| each.as_millis()),
         "approvals": estimate.approvals,
         "costs_usd": {
-            "codepipeline": pipelines,
-            "manifold": own,
-            "assumed": { "actions": ACTIONS, "minutes": minutes, "action_minute": ACTION_MINUTE },
+            "codepipeline": cost.pipelines.unwrap_or_default(),
+            "codebuild": cost.builds.unwrap_or_default(),
+            "manifold": cost.own,
+            "assumed": {
+                "actions": ACTIONS,
+                "minutes": cost.action_minutes,
+                "action_minute": ACTION_MINUTE,
+                "build_minutes": cost.build_minutes,
+                "build_minute": BUILD_MINUTE,
+            },
         },
         "hints": hints,
     })
