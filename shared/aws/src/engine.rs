@@ -2,16 +2,16 @@
 //!
 //! | module | service | its idempotency |
 //! |---|---|---|
-//! | [`codepipeline`] | CodePipeline | a token, for a time that AWS does not tell |
-//! | [`codebuild`] | CodeBuild | a token, for five minutes |
-//! | [`cloudformation`] | CloudFormation | the change set's name, and a token |
-//! | [`codedeploy`] | CodeDeploy | none: a call that may have done something is not repeated |
+//! | `codepipeline` | CodePipeline | a token, for a time that AWS does not tell |
+//! | `codebuild` | CodeBuild | a token, for five minutes |
+//! | `cloudformation` | CloudFormation | the change set's name, and a token |
+//! | `codedeploy` | CodeDeploy | none: a call that may have done something is not repeated |
 //!
 //! An attempt's token (`RunId::attempt_token`) is what each of them is given, so that a repeated start starts nothing more
 //! (law 1). What lies beyond is covered by the claim in the ledger and [`Engine::find`].
 //!
 //! [`Engines`] is the front: it assumes the target's role, calls once more with new credentials when a service calls the
-//! old ones expired, and says what a failed call means. A service is one [`Dialect`] in a file of its own, with what its
+//! old ones expired, and says what a failed call means. A service is one `Dialect` in a file of its own, with what its
 //! errors mean; it does not know where its credentials come from.
 
 mod cloudformation;
