@@ -71,10 +71,10 @@ async fn each_part_of_a_member_account_that_is_missing_is_named() {
     let iam = story.iam(&story.prod).await;
     let role = iam.get_role().role_name("ManifoldTarget").send().await.unwrap().role.unwrap();
     let trust = percent(role.assume_role_policy_document().unwrap());
-    let policy = iam.get_role_policy().role_name("ManifoldTarget").policy_name("pipelines").send().await.unwrap();
+    let policy = iam.get_role_policy().role_name("ManifoldTarget").policy_name("targets").send().await.unwrap();
     let policy = percent(policy.policy_document());
     let put = async |document: &str| {
-        let put = iam.put_role_policy().role_name("ManifoldTarget").policy_name("pipelines");
+        let put = iam.put_role_policy().role_name("ManifoldTarget").policy_name("targets");
         put.policy_document(document).send().await.unwrap();
     };
 

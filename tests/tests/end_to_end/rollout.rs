@@ -53,7 +53,7 @@ async fn a_failed_target_is_told_with_its_reason_and_fails_no_other() {
 async fn an_account_without_its_role_is_unreachable_and_one_cause() {
     let story = Organization::installed().await;
     let iam = story.iam(&story.prod).await;
-    iam.delete_role_policy().role_name("ManifoldTarget").policy_name("pipelines").send().await.unwrap();
+    iam.delete_role_policy().role_name("ManifoldTarget").policy_name("targets").send().await.unwrap();
     iam.delete_role().role_name("ManifoldTarget").send().await.unwrap();
     let (_, summary) = release(&story).await;
     assert_eq!(summary.verdict, Some(Verdict::Failed));
