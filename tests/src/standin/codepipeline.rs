@@ -100,8 +100,8 @@ impl State {
             return Ok(error(400, "PipelineNotFoundException", &message, &Value::Null));
         }
         match self.engines.called(&target, operation) {
-            Some(Mishap::Refused { code, message }) => return Ok(error(400, &code, &message, &Value::Null)),
-            Some(Mishap::Throttled) => return Ok(error(400, "ThrottlingException", "Rate exceeded", &Value::Null)),
+            Some(Mishap::Refused { code, message }) => Ok(error(400, &code, &message, &Value::Null)),
+            Some(Mishap::Throttled) => Ok(error(400, "ThrottlingException", "Rate exceeded", &Value::Null)),
             Some(Mishap::Unanswered) => {
                 self.carry_out(operation, target, session.arn(), body)?;
                 *self.lost.entry(format!("codepipeline.{operation}")).or_default() += 1;

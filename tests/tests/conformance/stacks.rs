@@ -40,7 +40,12 @@ fn change_sets(stage: &Stage) -> Vec<String> {
 fn permanent(refusal: Refusal) -> Reason {
     match refusal {
         Refusal::Permanent { outcome: Outcome::Failed, reason } => reason,
-        other => panic!("{other:?}"),
+        other @ (Refusal::Busy { .. }
+        | Refusal::Throttled { .. }
+        | Refusal::Wait { .. }
+        | Refusal::Preparing { .. }
+        | Refusal::Later { .. }
+        | Refusal::Permanent { .. }) => panic!("{other:?}"),
     }
 }
 

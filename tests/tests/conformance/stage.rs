@@ -160,7 +160,7 @@ impl Stage {
 
     /// The state that the engine tells when it is asked.
     pub(crate) async fn state(&self, execution: &ExecutionId) -> PipelineState {
-        self.ask(execution).await.unwrap().expect("the execution is listed").state
+        self.ask(execution).await.unwrap().unwrap().state
     }
 
     pub(crate) async fn explain(&self, execution: &ExecutionId) -> Result<Reason, Refusal> {

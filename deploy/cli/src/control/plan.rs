@@ -172,7 +172,7 @@ fn cost(targets: &[Change<'_>], estimate: &Estimate) -> Cost {
         own: targets.len() as f64 * CONTROL_PLANE,
         pipelines: (pipelines > 0)
             .then(|| pipelines as f64 * f64::from(ACTIONS) * action_minutes as f64 * ACTION_MINUTE),
-        builds: (projects > 0).then(|| projects as f64 * build_minutes as f64 * BUILD_MINUTE),
+        builds: (projects > 0).then_some(projects as f64 * build_minutes as f64 * BUILD_MINUTE),
         action_minutes,
         build_minutes,
     }
