@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use aws_credential_types::Credentials;
+use aws_sdk_s3::types::CreateBucketConfiguration;
 use manifold_aws::clients::Clients;
 use manifold_core::ids::RunId;
 use manifold_core::run::{Outcome, Verdict};
@@ -27,7 +28,8 @@ async fn mixed_fleet() -> Organization {
         let clients = Clients::new(story.server().root(account, HUB_REGION).await);
         let root = Credentials::new(account.clone(), "test", None, None, "test");
         let objects = clients.s3_as(&OF_STACKS.parse().unwrap(), root);
-        objects.create_bucket().bucket(&bucket).send().await.unwrap();
+        let here = CreateBucketConfiguration::builder().location_constraint(OF_STACKS.into()).build();
+        objects.create_bucket().bucket(&bucket).create_bucket_configuration(here).send().await.unwrap();
         objects.put_object().bucket(&bucket).key(key).body(text.into_bytes().into()).send().await.unwrap();
     }
     story.install().await;
