@@ -57,7 +57,7 @@ fn ten_executions(cloud: &Cloud) {
 }
 
 /// Without what keeps Slack from reading `:Lambda:` as an emoji.
-fn plain(text: String) -> String {
+fn plain(text: &str) -> String {
     text.replace('\u{2236}', ":")
 }
 
@@ -66,7 +66,7 @@ fn one_message(cloud: &Cloud) -> String {
     let calls = cloud.standin().slack_calls();
     let posted = calls.iter().filter(|call| call.method == "chat.postMessage" && call.thread().is_none()).count();
     assert_eq!(posted, 1, "{calls:#?}");
-    plain(calls.iter().rfind(|call| call.thread().is_none()).unwrap().body.to_string())
+    plain(&calls.iter().rfind(|call| call.thread().is_none()).unwrap().body.to_string())
 }
 
 #[tokio::test]
@@ -160,7 +160,7 @@ async fn with_failures(story: CloudStory) -> Cloud {
 
 fn replies(cloud: &Cloud) -> String {
     let calls = cloud.standin().slack_calls();
-    plain(calls.iter().filter(|call| call.thread().is_some()).map(|call| call.body.to_string()).collect())
+    plain(&calls.iter().filter(|call| call.thread().is_some()).map(|call| call.body.to_string()).collect::<String>())
 }
 
 #[tokio::test]

@@ -38,15 +38,8 @@ fn change_sets(stage: &Stage) -> Vec<String> {
 }
 
 fn permanent(refusal: Refusal) -> Reason {
-    match refusal {
-        Refusal::Permanent { outcome: Outcome::Failed, reason } => reason,
-        other @ (Refusal::Busy { .. }
-        | Refusal::Throttled { .. }
-        | Refusal::Wait { .. }
-        | Refusal::Preparing { .. }
-        | Refusal::Later { .. }
-        | Refusal::Permanent { .. }) => panic!("{other:?}"),
-    }
+    let Refusal::Permanent { outcome: Outcome::Failed, reason } = refusal else { panic!("{refusal:?}") };
+    reason
 }
 
 async fn failed(stage: &Stage) -> Reason {
