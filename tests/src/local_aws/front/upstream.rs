@@ -1,5 +1,7 @@
 //! The emulator: requests are passed on to it as they are, and it is asked who somebody is and what IAM allows.
 
+use std::time::Duration;
+
 use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::Credentials;
 use aws_sdk_iam::types::PolicyEvaluationDecisionType;
@@ -21,6 +23,10 @@ const OF_THE_CONNECTION: [HeaderName; 6] = [
     header::TRAILER,
     header::CONTENT_LENGTH,
 ];
+
+/// How long a connection is kept that nobody uses. The emulator closes one after 75 s (`keep_alive_timeout`), and a request
+/// that meets the closing gets no answer: reqwest's own 90 s let that happen.
+const IDLE: Duration = Duration::from_secs(20);
 
 /// What IAM says (`EvaluationResult`, `EvalDecision`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +52,7 @@ impl Upstream {
         let http = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
+            .pool_idle_timeout(IDLE)
             .build()
             .expect("a client without special wishes");
         let shared = aws_config::SdkConfig::builder()
