@@ -26,10 +26,6 @@ mod trail;
 use std::future::Future;
 
 use aws_credential_types::Credentials;
-use aws_sdk_cloudformation::Client as CloudFormation;
-use aws_sdk_codebuild::Client as CodeBuild;
-use aws_sdk_codedeploy::Client as CodeDeploy;
-use aws_sdk_codepipeline::Client as CodePipeline;
 use aws_smithy_types::DateTime;
 use manifold_core::checkup::Tried;
 use manifold_core::drift::definition::Normal;
@@ -119,42 +115,6 @@ impl<C: Clock> Spot<'_, C> {
         self.patience.look(look).await
     }
 
-    async fn codepipeline<T, F, Answer>(&self, call: F) -> Tried<T>
-    where
-        F: Fn(CodePipeline) -> Answer + Sync,
-        Answer: Future<Output = Result<T, Failure>> + Send,
-        T: Send,
-    {
-        self.see(Clients::codepipeline_as, call).await
-    }
-
-    async fn cloudformation<T, F, Answer>(&self, call: F) -> Tried<T>
-    where
-        F: Fn(CloudFormation) -> Answer + Sync,
-        Answer: Future<Output = Result<T, Failure>> + Send,
-        T: Send,
-    {
-        self.see(Clients::cloudformation_as, call).await
-    }
-
-    async fn codebuild<T, F, Answer>(&self, call: F) -> Tried<T>
-    where
-        F: Fn(CodeBuild) -> Answer + Sync,
-        Answer: Future<Output = Result<T, Failure>> + Send,
-        T: Send,
-    {
-        self.see(Clients::codebuild_as, call).await
-    }
-
-    async fn codedeploy<T, F, Answer>(&self, call: F) -> Tried<T>
-    where
-        F: Fn(CodeDeploy) -> Answer + Sync,
-        Answer: Future<Output = Result<T, Failure>> + Send,
-        T: Send,
-    {
-        self.see(Clients::codedeploy_as, call).await
-    }
-
     /// The calls about what is started there, one after the other: AWS counts them by account, and other Regions are looked
     /// at meanwhile.
     async fn started(&self, planned: &PlannedTarget, looks: &Looks) -> Looked {
@@ -172,11 +132,11 @@ impl<C: Clock> Spot<'_, C> {
 
     /// A project and its builds.
     async fn project(&self, name: &ProjectName, planned: &PlannedTarget, looks: &Looks) -> Looked {
-        let defined = self.codebuild(|client| build::read(client, name, &planned.key)).await;
+        let defined = self.see(Clients::codebuild_as, |client| build::read(client, name, &planned.key)).await;
         let executions = match counts_executions(looks) {
             true => {
                 let builds = |client| build::executions(client, name, &planned.key, looks.variables);
-                Some(self.codebuild(builds).await)
+                Some(self.see(Clients::codebuild_as, builds).await)
             }
             false => None,
         };
@@ -186,9 +146,11 @@ impl<C: Clock> Spot<'_, C> {
 
     /// A stack that is deployed to, and the operations on it.
     async fn operations(&self, name: &StackName, planned: &PlannedTarget, looks: &Looks) -> Looked {
-        let defined = self.cloudformation(|client| operation::read(client, name, &planned.key)).await;
+        let defined = self.see(Clients::cloudformation_as, |client| operation::read(client, name, &planned.key)).await;
         let executions = match counts_executions(looks) {
-            true => Some(self.cloudformation(|client| operation::executions(client, name, &planned.key)).await),
+            true => Some(
+                self.see(Clients::cloudformation_as, |client| operation::executions(client, name, &planned.key)).await,
+            ),
             false => None,
         };
         let deployed = executions.clone().map(succeeded_last);
@@ -197,12 +159,12 @@ impl<C: Clock> Spot<'_, C> {
 
     /// A deployment group and its deployments.
     async fn group(&self, name: &GroupName, planned: &PlannedTarget, looks: &Looks) -> Looked {
-        let group = self.codedeploy(|client| group::read(client, name, &planned.key)).await;
+        let group = self.see(Clients::codedeploy_as, |client| group::read(client, name, &planned.key)).await;
         let last = group.done().and_then(|group| group.deployed.clone());
         let executions = match counts_executions(looks) {
             true => {
                 let deployments = |client| group::executions(client, name, &planned.key, last.as_deref());
-                Some(self.codedeploy(deployments).await)
+                Some(self.see(Clients::codedeploy_as, deployments).await)
             }
             false => None,
         };
@@ -223,12 +185,13 @@ impl<C: Clock> Spot<'_, C> {
         let has = |aspect| looks.aspects.contains(&aspect);
         let (revision, health) = (has(Aspect::Revision), has(Aspect::Health));
         let stage = looks.deploy_stage.as_deref();
-        let defined = self.codepipeline(|client| definition::read(client, name, &planned.key, stage)).await;
+        let defined =
+            self.see(Clients::codepipeline_as, |client| definition::read(client, name, &planned.key, stage)).await;
         seen.definition = defined.done().map(|(_, normal)| normal.clone());
         let defined = defined.map(|(pipeline, _)| pipeline);
         if revision || health {
             let newest = |client| pipeline::executions(client, name, None, pipeline::NEWEST);
-            seen.executions = Some(self.codepipeline(newest).await);
+            seen.executions = Some(self.see(Clients::codepipeline_as, newest).await);
         }
         if revision {
             seen.deployed = Some(match defined.done() {
@@ -241,7 +204,7 @@ impl<C: Clock> Spot<'_, C> {
             let is_parallel = defined.done().is_some_and(|pipeline| pipeline.is_parallel);
             seen.state = Some(match is_parallel {
                 true => Tried::Done(StateSeen { has_none: true, ..StateSeen::default() }),
-                false => self.codepipeline(|client| pipeline::state(client, name)).await,
+                false => self.see(Clients::codepipeline_as, |client| pipeline::state(client, name)).await,
             });
         }
         seen.pipeline = Some(defined);
@@ -253,12 +216,12 @@ impl<C: Clock> Spot<'_, C> {
     async fn deployed(&self, name: &PipelineName, looks: &Looks, pipeline: &PipelineSeen) -> Tried<Vec<ExecutionSeen>> {
         let stage = Some(pipeline.deploy_stage.as_str());
         let most = if pipeline.is_parallel { PARALLEL_DEPLOYED } else { 1 };
-        let listed = self.codepipeline(|client| pipeline::executions(client, name, stage, most)).await;
+        let listed = self.see(Clients::codepipeline_as, |client| pipeline::executions(client, name, stage, most)).await;
         let Some(last) = listed.done().and_then(|listed| listed.first()).filter(|_| looks.variables) else {
             return listed;
         };
         let id = last.id.clone();
-        let variables = self.codepipeline(|client| pipeline::variables(client, name, &id)).await;
+        let variables = self.see(Clients::codepipeline_as, |client| pipeline::variables(client, name, &id)).await;
         let mut listed = listed.done().cloned().unwrap_or_default();
         variables.map(|variables| {
             if let Some(last) = listed.first_mut() {
@@ -273,7 +236,7 @@ impl<C: Clock> Spot<'_, C> {
         if looks.aspects.contains(&Aspect::Stack) {
             for name in &looks.stacks {
                 let since = self.patience.clock.now();
-                let seen = self.cloudformation(|client| stack::detect(client, name, since)).await;
+                let seen = self.see(Clients::cloudformation_as, |client| stack::detect(client, name, since)).await;
                 stacks.push(StackSight { name: name.clone(), seen });
             }
         }
@@ -350,7 +313,7 @@ impl<C: Clock> Watch for Watcher<C> {
         let mut stacks = Vec::with_capacity(detections.len());
         for detection in detections {
             let seen = match &spot {
-                Ok(spot) => spot.cloudformation(|client| stack::detected(client, detection)).await,
+                Ok(spot) => spot.see(Clients::cloudformation_as, |client| stack::detected(client, detection)).await,
                 Err(why) => why.clone().map(|()| stack::under_way(detection)),
             };
             stacks.push(StackSight { name: detection.stack.clone(), seen });
