@@ -3,8 +3,8 @@
 use manifold_aws::credentials::Assumer;
 use manifold_aws::inspect::Inspector;
 use manifold_core::checkup::{
-    BusSeen, Decision, HubAsked, PipelineAsked, PipelineSeen, RuleSeen, RuleTarget, SourceActionSeen, Spot, SpotSeen,
-    Tried, VariableSeen,
+    BusSeen, Decision, HubAsked, PipelineAsked, PipelineSeen, PipelineSpotSeen, RuleSeen, RuleTarget, SourceActionSeen,
+    Spot, SpotSeen, Tried, VariableSeen,
 };
 use manifold_core::time::Span;
 use manifold_ports::checkup::Inspect;
@@ -203,4 +203,88 @@ async fn the_hub_account_is_seen_with_the_functions_own_credentials() {
     assert_eq!(inspector.role(), "ManifoldInspect");
     let authorization = stub.asked("GetPipeline")[0].header("authorization").to_owned();
     assert!(authorization.contains("=AKIDHUB/") && authorization.contains("/us-west-2/"), "{authorization}");
+}
+
+/// What was seen of something else than a pipeline.
+async fn inspect_other(stub: &Stub, started: &str) -> PipelineSpotSeen {
+    stub.then("AssumeRole", assumed("ASIALOOK", IN_AN_HOUR));
+    stub.then("SimulatePrincipalPolicy", simulated("allowed", &[]));
+    let (inspector, clock) = inspector(stub).await;
+    let spot = Spot { rules: Vec::new(), started: vec![started.parse().unwrap()], ..spot() };
+    let mut seen = inspector.inspect_spot(&spot, clock.now().plus(Span::from_seconds(60))).await;
+    let authorization = stub.only("SimulatePrincipalPolicy").header("authorization").to_owned();
+    assert!(authorization.contains("=ASIALOOK/"), "{authorization}");
+    seen.pipelines.remove(0)
+}
+
+/// An answer or an error of a service that speaks in queries.
+fn query(status: u16, body: &str) -> ResponseTemplate {
+    ResponseTemplate::new(status).set_body_string(body.to_owned())
+}
+
+fn query_error(code: &str, message: &str) -> ResponseTemplate {
+    query(
+        400,
+        &format!("<ErrorResponse><Error><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>"),
+    )
+}
+
+#[tokio::test]
+async fn a_project_is_looked_for_by_its_name_and_its_rights_are_simulated_on_it() {
+    let stub = Stub::start().await;
+    stub.json("BatchGetProjects", json!({"projects": [{"name": "web-deploy"}]}));
+    let seen = inspect_other(&stub, "codebuild:web-deploy").await;
+    assert_eq!(seen.pipeline, Tried::Done(PipelineSeen::default()));
+    assert_eq!(stub.only("BatchGetProjects").body(), json!({"names": ["web-deploy"]}));
+    let asked = stub.only("SimulatePrincipalPolicy");
+    let arn = "arn:aws:codebuild:eu-central-1:444455556666:project/web-deploy";
+    assert_eq!(asked.form("ResourceArns.member.1").unwrap(), arn);
+    assert_eq!(asked.form("ActionNames.member.1").unwrap(), "codebuild:StartBuild");
+    let stub = Stub::start().await;
+    stub.json("BatchGetProjects", json!({"projects": [], "projectsNotFound": ["web-deploy"]}));
+    let Tried::Refused { code, message } = inspect_other(&stub, "codebuild:web-deploy").await.pipeline else {
+        panic!("it is not there")
+    };
+    assert_eq!((code.as_str(), message.as_str()), ("ResourceNotFoundException", "there is no project web-deploy"));
+}
+
+#[tokio::test]
+async fn a_stack_need_not_be_there_but_it_must_be_possible_to_look() {
+    let there = query(
+        200,
+        "<DescribeStacksResponse xmlns=\"http://cloudformation.amazonaws.com/doc/2010-05-15/\"><DescribeStacksResult>\
+         <Stacks/></DescribeStacksResult></DescribeStacksResponse>",
+    );
+    for answer in [there, query_error("ValidationError", "Stack with id web does not exist")] {
+        let stub = Stub::start().await;
+        stub.then("DescribeStacks", answer);
+        assert_eq!(inspect_other(&stub, "cloudformation:web").await.pipeline, Tried::Done(PipelineSeen::default()));
+        assert_eq!(stub.only("DescribeStacks").form("StackName").unwrap(), "web");
+        let asked = stub.only("SimulatePrincipalPolicy");
+        assert!(asked.form("ResourceArns.member.1").unwrap().contains(":444455556666:stack/web/"));
+    }
+    let stub = Stub::start().await;
+    stub.then("DescribeStacks", query_error("AccessDenied", "AccessDenied in words"));
+    assert_eq!(inspect_other(&stub, "cloudformation:web").await.pipeline, refused("AccessDenied"));
+}
+
+#[tokio::test]
+async fn a_deployment_group_is_looked_for_in_its_application() {
+    let stub = Stub::start().await;
+    stub.json("GetDeploymentGroup", json!({"deploymentGroupInfo": {"deploymentGroupName": "live"}}));
+    let seen = inspect_other(&stub, "codedeploy:shop/live").await;
+    assert_eq!(seen.pipeline, Tried::Done(PipelineSeen::default()));
+    assert_eq!(
+        stub.only("GetDeploymentGroup").body(),
+        json!({"applicationName": "shop", "deploymentGroupName": "live"})
+    );
+    let asked = stub.only("SimulatePrincipalPolicy");
+    let arn = "arn:aws:codedeploy:eu-central-1:444455556666:deploymentgroup:shop/live";
+    assert_eq!(asked.form("ResourceArns.member.1").unwrap(), arn);
+    let stub = Stub::start().await;
+    stub.error("GetDeploymentGroup", 400, "DeploymentGroupDoesNotExistException");
+    let seen = inspect_other(&stub, "codedeploy:shop/live").await;
+    assert_eq!(seen.pipeline, refused("DeploymentGroupDoesNotExistException"));
+    // Each look fails alone.
+    assert!(seen.decisions.done().is_some());
 }
