@@ -425,7 +425,10 @@ fn advice(head: &Head, place: &str, status: TargetStatus, target: Option<&Target
         Outcome::TimedOut if started => {
             format!("open the execution: if it still runs, its result is added here when it comes; else {retry}")
         }
-        Outcome::TimedOut => format!("look into the pipeline whether anything was started; then {retry}"),
+        Outcome::TimedOut => {
+            let place = target.map_or_else(|| "the target".to_owned(), |target| target.subject.words());
+            format!("look into {place} whether anything was started; then {retry}")
+        }
         Outcome::Unreachable => format!("look with manifold doctor what the role lacks; then {retry}"),
         Outcome::Superseded | Outcome::Canceled => {
             format!("look what overtook or changed the pipeline; if it should have this release: {retry}")
