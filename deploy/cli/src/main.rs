@@ -10,9 +10,13 @@ mod control;
 mod dead_letters;
 #[cfg(feature = "aws")]
 mod doctor;
+#[cfg(feature = "aws")]
+mod hub;
 mod input;
 #[cfg(feature = "aws")]
 mod install;
+#[cfg(feature = "aws")]
+mod interrupt;
 mod paint;
 mod play;
 mod progress;

@@ -61,6 +61,7 @@ impl World {
         match question {
             Question::Fleet => Answer::Fleet { digest: self.digest.clone() },
             Question::Access(places) => Answer::Access(places.iter().map(|place| self.seen_by_deploy(place)).collect()),
+            Question::Preview(_) | Question::Discard(_) => panic!("a checkup has nothing made"),
             Question::Inspect(asked) => Answer::Inspect(Inspected {
                 role: "ManifoldInspect".to_owned(),
                 hub: asked.hub.map(|asked| {

@@ -13,14 +13,15 @@
 //!
 //! It is the only function that may assume a role in a target account that does more than look, so it also asks why an
 //! execution failed, and how one stands whose events are overdue, tries for a checkup whether a rollout could work at
-//! all, and prepares what an operator may take a drifted stack back with.
+//! all, has change sets made for a plan to see what a release would do, and prepares what an operator may take a drifted stack back with.
 
 mod control;
 mod drift;
 
 use futures::future::join_all;
 use futures::{StreamExt, stream};
-use manifold_core::checkup::{AccessSeen, Answer, Misunderstood, Question};
+use manifold_core::changes::{Previewed, ToPreview};
+use manifold_core::checkup::{AccessSeen, Answer, Misunderstood, Place, Question, Tried};
 use manifold_core::drift::Note;
 use manifold_core::engine::Verb;
 use manifold_core::event::{BatchResponse, DecodeError, SqsRecord, decode_batch};
@@ -32,7 +33,7 @@ use manifold_core::plan::PlannedTarget;
 use manifold_core::run::{Event, Observation, Reason, ReasonSource, Refusal, Run, Seen, Standing, Target, Told};
 use manifold_core::time::{Span, Timestamp};
 use manifold_ports::batch::{self, OutOfTime, Report};
-use manifold_ports::checkup::{AT_ONCE, Access, out_of_time};
+use manifold_ports::checkup::{AT_ONCE, Access, OUT_OF_TIME, Preview, out_of_time};
 use manifold_ports::clock::Clock;
 use manifold_ports::drift::Revert;
 use manifold_ports::engine::{Engine, Order, Start};
@@ -87,28 +88,58 @@ enum Failure {
     OutOfTime(#[from] OutOfTime),
 }
 
-impl<L, P, Q, E: Access, C: Clock> Deploy<L, P, Q, E, C> {
-    /// Answers a checkup: may this function work in these places? Only this function can tell, as target roles trust
-    /// no other. What `deadline` leaves no time for is unanswered.
+impl<L, P, Q, E: Access + Preview, C: Clock> Deploy<L, P, Q, E, C> {
+    /// Answers a checkup: may this function work in these places, and what would change sets do there? Only this function
+    /// can tell, as target roles trust no other. What `deadline` leaves no time for is unanswered.
     ///
     /// # Errors
     /// The question is another function's.
     pub async fn checkup(&self, question: Question, deadline: Timestamp) -> Result<Answer, Misunderstood> {
-        let places = match question {
-            Question::Access(places) => places,
+        match question {
+            Question::Access(places) => Ok(Answer::Access(self.access(&places, deadline).await)),
+            Question::Preview(asked) => Ok(Answer::Preview(self.preview(&asked, deadline).await)),
+            Question::Discard(asked) => Ok(Answer::Discarded(self.discard(&asked, deadline).await)),
             Question::Fleet | Question::Inspect(_) | Question::Slack(_) => {
-                return Err(Misunderstood::Misplaced { function: "deploy" });
+                Err(Misunderstood::Misplaced { function: "deploy" })
             }
-        };
-        self.engine.renew(&places);
+        }
+    }
+
+    async fn access(&self, places: &[Place], deadline: Timestamp) -> Vec<AccessSeen> {
+        self.engine.renew(places);
         let looks = places.iter().map(|place| async move {
             match batch::has_time(&self.clock, deadline) {
                 true => self.engine.try_access(place, deadline).await,
                 false => AccessSeen::not_assumed(out_of_time()),
             }
         });
-        Ok(Answer::Access(stream::iter(looks).buffered(AT_ONCE).collect().await))
+        stream::iter(looks).buffered(AT_ONCE).collect().await
     }
+
+    async fn preview(&self, asked: &ToPreview, deadline: Timestamp) -> Vec<Previewed> {
+        let looks = asked.targets.iter().map(|planned| async move {
+            match batch::has_time(&self.clock, deadline) {
+                true => self.engine.preview(first(asked, planned), deadline).await,
+                false => Previewed::Pending(OUT_OF_TIME.to_owned()),
+            }
+        });
+        stream::iter(looks).buffered(AT_ONCE).collect().await
+    }
+
+    async fn discard(&self, asked: &ToPreview, deadline: Timestamp) -> Vec<Tried<()>> {
+        let ends = asked.targets.iter().map(|planned| async move {
+            match batch::has_time(&self.clock, deadline) {
+                true => self.engine.discard(first(asked, planned), deadline).await,
+                false => out_of_time(),
+            }
+        });
+        stream::iter(ends).buffered(AT_ONCE).collect().await
+    }
+}
+
+/// The order that a rollout would have carried out first.
+fn first<'a>(asked: &'a ToPreview, planned: &'a PlannedTarget) -> Order<'a> {
+    Order { run: &asked.run, planned, attempt: Attempt::FIRST }
 }
 
 impl<L: Ledger, P: Paces, Q: Queues, E: Engine + Revert, C: Clock> Deploy<L, P, Q, E, C> {

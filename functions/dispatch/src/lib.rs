@@ -107,9 +107,11 @@ impl<L, Q, R, C> Dispatch<L, Q, R, C> {
     pub fn checkup(&self, question: &Question) -> Result<Answer, Misunderstood> {
         match question {
             Question::Fleet => Ok(Answer::Fleet { digest: self.fleet.digest().to_owned() }),
-            Question::Access(_) | Question::Inspect(_) | Question::Slack(_) => {
-                Err(Misunderstood::Misplaced { function: "dispatch" })
-            }
+            Question::Access(_)
+            | Question::Preview(_)
+            | Question::Discard(_)
+            | Question::Inspect(_)
+            | Question::Slack(_) => Err(Misunderstood::Misplaced { function: "dispatch" }),
         }
     }
 }

@@ -31,7 +31,11 @@ impl<I: Inspect, C: Clock> Looker<I, C> {
     pub async fn checkup(&self, question: Question, deadline: Timestamp) -> Result<Answer, Misunderstood> {
         let inspection = match question {
             Question::Inspect(inspection) => inspection,
-            Question::Fleet | Question::Access(_) | Question::Slack(_) => {
+            Question::Fleet
+            | Question::Access(_)
+            | Question::Preview(_)
+            | Question::Discard(_)
+            | Question::Slack(_) => {
                 return Err(Misunderstood::Misplaced { function: "inspect" });
             }
         };

@@ -136,9 +136,12 @@ impl<Q, S, C> Respond<Q, S, C> {
     /// The question is another function's.
     pub fn checkup(&self, question: &Question) -> Result<Answer, Misunderstood> {
         match question {
-            Question::Fleet | Question::Access(_) | Question::Inspect(_) | Question::Slack(_) => {
-                Err(Misunderstood::Misplaced { function: "respond" })
-            }
+            Question::Fleet
+            | Question::Access(_)
+            | Question::Preview(_)
+            | Question::Discard(_)
+            | Question::Inspect(_)
+            | Question::Slack(_) => Err(Misunderstood::Misplaced { function: "respond" }),
         }
     }
 }

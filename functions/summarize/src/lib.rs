@@ -107,7 +107,11 @@ impl<L, Q, S: LookAtSlack, C: Clock> Summarize<L, Q, S, C> {
     pub async fn checkup(&self, question: Question, deadline: Timestamp) -> Result<Answer, Misunderstood> {
         let channels = match question {
             Question::Slack(channels) => channels,
-            Question::Fleet | Question::Access(_) | Question::Inspect(_) => {
+            Question::Fleet
+            | Question::Access(_)
+            | Question::Preview(_)
+            | Question::Discard(_)
+            | Question::Inspect(_) => {
                 return Err(Misunderstood::Misplaced { function: "summarize" });
             }
         };

@@ -84,9 +84,12 @@ impl<L, O, Q, C> Sweep<L, O, Q, C> {
     /// The question is another function's.
     pub fn checkup(&self, question: &Question) -> Result<Answer, Misunderstood> {
         match question {
-            Question::Fleet | Question::Access(_) | Question::Inspect(_) | Question::Slack(_) => {
-                Err(Misunderstood::Misplaced { function: "sweep" })
-            }
+            Question::Fleet
+            | Question::Access(_)
+            | Question::Preview(_)
+            | Question::Discard(_)
+            | Question::Inspect(_)
+            | Question::Slack(_) => Err(Misunderstood::Misplaced { function: "sweep" }),
         }
     }
 }

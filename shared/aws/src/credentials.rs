@@ -50,7 +50,8 @@ pub(crate) struct Purpose {
 }
 
 impl Purpose {
-    fn of(run: &RunId, planned: &PlannedTarget) -> Self {
+    /// To carry a target's orders out.
+    pub(crate) fn of(run: &RunId, planned: &PlannedTarget) -> Self {
         let work = planned.work.as_ref().map(|work| (work, &planned.key.region));
         Self::rollout(run, &planned.role, planned.external_id.as_deref(), &planned.subject, work)
     }
@@ -73,6 +74,20 @@ impl Purpose {
             session: run.session_name(),
             policy: Some(policy.to_string()),
         }
+    }
+
+    /// To see what a release would do to one stack: as for a rollout, but that no change set may be executed. Nothing to see
+    /// is there where no stack is deployed to.
+    #[cfg(feature = "engines")]
+    pub(crate) fn preview(run: &RunId, planned: &PlannedTarget) -> Option<Self> {
+        let statements = rollout::previewing(planned)?;
+        let policy = json!({"Version": "2012-10-17", "Statement": statements});
+        Some(Self {
+            role: planned.role.clone(),
+            external_id: planned.external_id.clone(),
+            session: run.session_name(),
+            policy: Some(policy.to_string()),
+        })
     }
 
     /// To prepare change sets of one stack. CloudFormation reads what is there with the caller's permissions ("Using
@@ -185,7 +200,12 @@ impl<C: Clock> Assumer<C> {
     /// # Errors
     /// The role can't be assumed, for now or for good, as the refusal tells.
     pub async fn assume(&self, run: &RunId, planned: &PlannedTarget) -> Result<Credentials, Refusal> {
-        self.session(&Purpose::of(run, planned)).await.map_err(|failure| refusal(&failure, &planned.role))
+        self.enter(&Purpose::of(run, planned)).await
+    }
+
+    /// Credentials for a purpose, or what it means for the target that there are none.
+    pub(crate) async fn enter(&self, purpose: &Purpose) -> Result<Credentials, Refusal> {
+        self.session(purpose).await.map_err(|failure| refusal(&failure, &purpose.role))
     }
 
     /// Whether the cache has credentials for a target of a run, so that nothing is asked of STS.

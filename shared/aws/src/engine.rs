@@ -31,6 +31,7 @@ use aws_smithy_types::DateTime;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_smithy_types::error::operation::BuildError;
 use futures::future::BoxFuture;
+use manifold_core::changes::Previewed;
 use manifold_core::checkup::{AccessSeen, Place, Tried};
 use manifold_core::engine::{Service, Subject, Verb};
 use manifold_core::ids::{ExecutionId, Region, RunId};
@@ -38,7 +39,7 @@ use manifold_core::pace::Api;
 use manifold_core::plan::PlannedTarget;
 use manifold_core::run::{Outcome, Reason, ReasonSource, Refusal, Standing};
 use manifold_core::time::Timestamp;
-use manifold_ports::checkup::Access;
+use manifold_ports::checkup::{Access, OUT_OF_TIME, Preview};
 use manifold_ports::clock::Clock;
 use manifold_ports::engine::{AlarmState, CLOCK_SKEW, Engine, Order, Start};
 use tracing::Instrument;
@@ -95,6 +96,16 @@ trait Dialect: Send + Sync {
 
     /// [`Engine::stop`].
     fn stop<'a>(&'a self, order: Order<'a>, execution: &'a ExecutionId, reason: &'a str) -> Answer<'a, ()>;
+
+    /// [`Preview::preview`]. Only change sets can be looked at before they are carried out.
+    fn preview<'a>(&'a self, order: Order<'a>) -> Answer<'a, Previewed> {
+        Box::pin(async move { Err(Trouble::unforeseen(order.planned)) })
+    }
+
+    /// [`Preview::discard`].
+    fn discard<'a>(&'a self, _order: Order<'a>) -> Answer<'a, ()> {
+        Box::pin(async { Ok(()) })
+    }
 
     /// A cheap call that reads, as a rollout would make it: whether the role may, and what is started is there.
     fn look<'a>(&'a self, started: &'a Subject) -> BoxFuture<'a, Result<(), Failure>>;
@@ -180,11 +191,27 @@ impl Trouble {
         Self::failed(format!("The plan does not say what to start in {}", planned.subject.words()), None, None)
     }
 
+    /// What it would do is known only once it is done.
+    fn unforeseen(planned: &PlannedTarget) -> Self {
+        Self::failed(format!("Nothing tells beforehand what {} will do", planned.subject.words()), None, None)
+    }
+
     /// The service's code, if a call failed with one of these.
     fn has_code(&self, codes: &[&str]) -> bool {
         match self {
             Self::Failed { failure, .. } => failure.kind == Kind::Refused && codes.contains(&failure.code.as_str()),
             Self::Refused(_) => false,
+        }
+    }
+
+    /// What it means for the target.
+    fn refusal(self, planned: &PlannedTarget, api: Api, meaning: fn(&Call<'_>) -> Option<Refusal>) -> Refusal {
+        match self {
+            Self::Refused(refusal) => refusal,
+            Self::Failed { operation, failure } => {
+                let call = Call { operation, api, planned, failure: &failure };
+                meaning(&call).unwrap_or_else(|| call.refusal())
+            }
         }
     }
 
@@ -279,13 +306,36 @@ impl<C: Clock> Engines<C> {
         let service = order.planned.subject.service();
         let Spoken { with, meaning } = spoken(service);
         let dialect = |credentials| with(&self.clients, &order.planned.key.region, credentials);
-        self.call(order, service.api(verb), dialect, call, meaning).await
+        let purpose = Purpose::of(order.run, order.planned);
+        self.call(order, &purpose, service.api(verb), dialect, call, meaning).await
+    }
+
+    /// Asks for what leaves everything as it is, in a session that can do no more, while there is time to tell it.
+    async fn look_ahead<T, F, Answer>(&self, order: Order<'_>, deadline: Timestamp, call: F) -> Result<T, Refusal>
+    where
+        F: Fn(Box<dyn Dialect>) -> Answer,
+        Answer: Future<Output = Result<T, Trouble>>,
+    {
+        let Spoken { with, meaning } = spoken(order.planned.subject.service());
+        let api = order.planned.subject.service().api(Verb::Start);
+        let dialect = |credentials| with(&self.clients, &order.planned.key.region, credentials);
+        let Some(purpose) = Purpose::preview(order.run, order.planned) else {
+            return Err(Trouble::unforeseen(order.planned).refusal(order.planned, api, meaning));
+        };
+        let patience = Patience { clock: self.assumer.clock(), deadline, backoff: self.patience };
+        let called = patience.within(self.call(order, &purpose, api, dialect, call, meaning)).await;
+        called.unwrap_or_else(|| {
+            let cause = OUT_OF_TIME.to_owned();
+            let reason = Reason { cause, detail: None, link: None, source: ReasonSource::Manifold, attempt: 0 };
+            Err(Refusal::Later { reason })
+        })
     }
 
     /// Calls with the target's credentials; once more with new ones if they are called expired.
     async fn call<S, T, F, Answer>(
         &self,
         order: Order<'_>,
+        purpose: &Purpose,
         api: Api,
         client: impl Fn(Credentials) -> S,
         call: F,
@@ -305,21 +355,15 @@ impl<C: Clock> Engines<C> {
             attempt = attempt.0,
         );
         let called = async {
-            let credentials = self.assumer.assume(run, planned).await?;
+            let credentials = self.assumer.enter(purpose).await?;
             let mut result = Box::pin(call(client(credentials))).await;
             if result.as_ref().is_err_and(Trouble::is_expired) {
                 tracing::warn!(operation = %api, "assumed credentials have expired; assuming the role again");
-                self.assumer.forget(run, planned);
-                let credentials = self.assumer.assume(run, planned).await?;
+                self.assumer.forget_session(purpose);
+                let credentials = self.assumer.enter(purpose).await?;
                 result = Box::pin(call(client(credentials))).await;
             }
-            result.map_err(|trouble| match trouble {
-                Trouble::Refused(refusal) => refusal,
-                Trouble::Failed { operation, failure } => {
-                    let call = Call { operation, api, planned, failure: &failure };
-                    meaning(&call).unwrap_or_else(|| call.refusal())
-                }
-            })
+            result.map_err(|trouble| trouble.refusal(planned, api, meaning))
         };
         called.instrument(span).await
     }
@@ -385,7 +429,21 @@ impl<C: Clock> Engine for Engines<C> {
                 Ok(states.collect())
             }
         };
-        self.call(order, API, client, look, |_| None).await
+        self.call(order, &Purpose::of(order.run, order.planned), API, client, look, |_| None).await
+    }
+}
+
+impl<C: Clock> Preview for Engines<C> {
+    async fn preview(&self, order: Order<'_>, deadline: Timestamp) -> Previewed {
+        let looked = self.look_ahead(order, deadline, |engine| async move { engine.preview(order).await });
+        looked.await.unwrap_or_else(Previewed::from)
+    }
+
+    async fn discard(&self, order: Order<'_>, deadline: Timestamp) -> Tried<()> {
+        match self.look_ahead(order, deadline, |engine| async move { engine.discard(order).await }).await {
+            Ok(()) => Tried::Done(()),
+            Err(refusal) => Tried::Unanswered { reason: refusal.words() },
+        }
     }
 }
 

@@ -27,8 +27,6 @@ impl<C: Clock> Patience<'_, C> {
         F: Fn() -> Answer,
         Answer: Future<Output = Result<T, Failure>>,
     {
-        let left = self.deadline.since(self.clock.now().plus(ANSWER_MARGIN));
-        let left = Duration::from_millis(u64::try_from(left.as_millis()).unwrap_or(0));
         let tries = async {
             let mut failed = 0;
             loop {
@@ -42,12 +40,14 @@ impl<C: Clock> Patience<'_, C> {
                 }
             }
         };
-        // Not even begun when nothing is left.
-        if left.is_zero() {
-            out_of_time()
-        } else {
-            tokio::time::timeout(left, tries).await.unwrap_or_else(|_| out_of_time())
-        }
+        self.within(tries).await.unwrap_or_else(out_of_time)
+    }
+
+    /// What comes of it, if that comes while there is time to tell. It is not even begun when nothing is left.
+    pub(crate) async fn within<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let left = self.deadline.since(self.clock.now().plus(ANSWER_MARGIN));
+        let left = Duration::from_millis(u64::try_from(left.as_millis()).unwrap_or(0));
+        if left.is_zero() { None } else { tokio::time::timeout(left, work).await.ok() }
     }
 }
 

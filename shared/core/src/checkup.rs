@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::brief::brief;
+use crate::changes::{Previewed, ToPreview};
 use crate::engine::Service;
 use crate::ids::{AccountId, AppName, Region, RoleArn, RunId, TargetKey};
 use crate::plan::Channel;
@@ -77,6 +78,11 @@ pub enum Question {
     Fleet,
     /// `deploy`: may you work in these places?
     Access(Vec<Place>),
+    /// `deploy`: what would a release do to these stacks? Until that is told, something is left behind: the change sets,
+    /// which are made to be looked at.
+    Preview(Box<ToPreview>),
+    /// `deploy`: nobody waits for that any more. Take the change sets away.
+    Discard(Box<ToPreview>),
     /// `inspect`: what is there?
     Inspect(Inspection),
     /// `summarize`: does Slack take your secrets, and know these channels?
@@ -94,6 +100,10 @@ pub enum Answer {
     },
     /// One for each place.
     Access(Vec<AccessSeen>),
+    /// One for each target.
+    Preview(Vec<Previewed>),
+    /// One for each target: whether nothing is left of its change set.
+    Discarded(Vec<Tried<()>>),
     /// What is there.
     Inspect(Inspected),
     /// One for each channel.

@@ -15,6 +15,7 @@
 //! | [`known`] | what is known to be deployed in a target |
 //! | [`drift`] | drift checks: what was seen, against what should be there |
 //! | [`engine`] | which services do the work in targets, what they start, and with what |
+//! | [`changes`] | what a change set would do, and whether it may |
 //! | [`event`] | the lenient decoder of what AWS sends |
 //! | [`figures`] | pipeline figures: how often, how fast and how safely releases go out |
 //! | [`run`] | the state machine: heads, targets, attempts, outcomes, verdicts |
@@ -29,6 +30,7 @@
 //! | [`wildcard`] | patterns of names, as IAM and EventBridge read them |
 
 pub mod brief;
+pub mod changes;
 pub mod checkup;
 pub mod console;
 pub mod control;

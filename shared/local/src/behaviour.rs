@@ -42,6 +42,8 @@ pub enum Behaviour {
     UnknownState,
     /// Its engine says that it has the release already: CloudFormation alone does.
     Current,
+    /// Its change set would replace a resource. Other engines than CloudFormation succeed.
+    Replaces,
 }
 
 /// The names that [`Behaviour`] is written by, each with what it does. Any other name is an action's error code.
@@ -59,6 +61,7 @@ pub const NAMES: &[(&str, &str)] = &[
     ("PipelineNotFound", "its pipeline does not exist"),
     ("Throttled", "the first calls are throttled"),
     ("UnknownState", "it tells of a state that this version does not know"),
+    ("Replaces", "its change set would replace a resource; another engine than CloudFormation succeeds"),
     ("NoChanges", "its change set has no changes; another engine than CloudFormation succeeds"),
 ];
 
@@ -85,6 +88,7 @@ impl FromStr for Behaviour {
             "Throttled" => Self::Throttled,
             "UnknownState" => Self::UnknownState,
             "NoChanges" => Self::Current,
+            "Replaces" => Self::Replaces,
             code if (1..=64).contains(&code.len()) && code.chars().all(|c| c.is_ascii_alphanumeric()) => {
                 Self::Fails(code.to_owned())
             }
@@ -145,7 +149,9 @@ impl Behaviour {
             script.push(state(Span::from_seconds(1), PipelineState::Started, 1));
         }
         match self {
-            Self::Succeeds | Self::Throttled | Self::Current => script.push(state(took, PipelineState::Succeeded, 1)),
+            Self::Succeeds | Self::Throttled | Self::Current | Self::Replaces => {
+                script.push(state(took, PipelineState::Succeeded, 1))
+            }
             Self::Fails(code) => script.extend(failed(took, code, 1)),
             Self::FailsOnce => script.extend(failed(took, "JobFailed", 1)),
             Self::FailsThenRetried => {
@@ -196,7 +202,8 @@ impl Behaviour {
             | Self::PipelineNotFound
             | Self::Throttled
             | Self::UnknownState
-            | Self::Current) => other,
+            | Self::Current
+            | Self::Replaces) => other,
         }
     }
 
@@ -217,7 +224,8 @@ impl Behaviour {
             | Self::PipelineNotFound
             | Self::Throttled
             | Self::UnknownState
-            | Self::Current => None,
+            | Self::Current
+            | Self::Replaces => None,
         }
     }
 }

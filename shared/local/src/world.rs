@@ -8,10 +8,11 @@ use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
+use manifold_core::changes::{Change, Effect, Objection, Previewed, objection};
 use manifold_core::control::Decision;
 use manifold_core::drift::check::Telling;
 use manifold_core::drift::{Check, Looked, OpenCheck};
-use manifold_core::engine::{Service, Subject, Verb};
+use manifold_core::engine::{Service, Subject, Verb, Work};
 use manifold_core::event::{PipelineState, decode_event};
 use manifold_core::ids::{Attempt, ExecutionId, ExecutionRef, Nonce, PipelineName, RunId, TargetKey};
 use manifold_core::known::Known;
@@ -1491,6 +1492,12 @@ pub(crate) fn throttled(api: Api) -> Refusal {
     Refusal::Throttled { api, reason: reason(format!("Throttled by {}", api.service()), "Simulated: Rate exceeded") }
 }
 
+fn denied(planned: &PlannedTarget) -> Refusal {
+    let cause = format!("AccessDenied on role {}", planned.role.name());
+    let reason = reason(cause, "Simulated: the hub's function may not assume the role");
+    Refusal::Permanent { outcome: Outcome::Unreachable, reason }
+}
+
 fn reason(cause: String, detail: &str) -> Reason {
     Reason { cause, detail: Some(detail.to_owned()), link: None, source: ReasonSource::Manifold, attempt: 0 }
 }
@@ -1507,13 +1514,7 @@ impl World {
             }
         }
         if self.lock().behaviours.of(&planned.key) == Behaviour::AccessDenied {
-            return Err(Refusal::Permanent {
-                outcome: Outcome::Unreachable,
-                reason: reason(
-                    format!("AccessDenied on role {}", planned.role.name()),
-                    "Simulated: the hub's function may not assume the role",
-                ),
-            });
+            return Err(denied(planned));
         }
         let partition = planned.key.region.partition().as_str();
         let (account, role) = (&planned.key.account, planned.role.name());
@@ -1625,7 +1626,46 @@ impl Engine for World {
     }
 }
 
+/// What the change set of a simulated stack does.
+fn change_set(behaviour: &Behaviour) -> Vec<Change> {
+    let change = |effect, resource: &str, kind: &str| Change {
+        effect,
+        resource: resource.to_owned(),
+        kind: Some(kind.to_owned()),
+    };
+    let mut changes = vec![change(Effect::Changes, "Service", "AWS::ECS::Service")];
+    if *behaviour == Behaviour::Replaces {
+        changes.push(change(Effect::Replaces, "Table", "AWS::DynamoDB::Table"));
+    }
+    changes
+}
+
+/// Whether it is executed, as the plan has it.
+fn may_be_executed(planned: &PlannedTarget, behaviour: &Behaviour) -> Result<(), Refusal> {
+    let Some(Work::Stack(work)) = &planned.work else { return Ok(()) };
+    match objection(&change_set(behaviour), work.replacements) {
+        None => Ok(()),
+        Some(Objection { cause, detail }) => Err(Refusal::Permanent {
+            outcome: Outcome::Failed,
+            reason: Reason { detail: Some(detail), ..reason(cause.to_owned(), "") },
+        }),
+    }
+}
+
 impl World {
+    /// What a release would do to a target's stack.
+    #[must_use]
+    pub fn preview(&self, planned: &PlannedTarget) -> Previewed {
+        let behaviour = self.lock().behaviours.of(&planned.key);
+        if behaviour == Behaviour::Current {
+            Previewed::Current
+        } else if behaviour == Behaviour::AccessDenied {
+            Previewed::from(denied(planned))
+        } else {
+            Previewed::Changes(change_set(&behaviour))
+        }
+    }
+
     fn standing(&self, execution: &ExecutionId) -> Option<Standing> {
         let inner = self.lock();
         let known = inner.executions.iter().find(|known| known.id == *execution)?;
@@ -1719,10 +1759,12 @@ impl Inner {
             | Behaviour::Silent
             | Behaviour::AccessDenied
             | Behaviour::UnknownState
+            | Behaviour::Replaces
             | Behaviour::Current => {}
         }
         if service == Service::CloudFormation {
             self.prepared(&token, planned)?;
+            may_be_executed(planned, &behaviour)?;
         }
         let id: ExecutionId =
             self.execution_id(&planned.subject, &token).parse().map_err(|error| Refusal::Permanent {

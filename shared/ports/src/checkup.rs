@@ -4,9 +4,12 @@
 
 use std::future::Future;
 
+use manifold_core::changes::Previewed;
 use manifold_core::checkup::{AccessSeen, HubAsked, HubSeen, Place, SlackSeen, Spot, SpotSeen, Tried};
 use manifold_core::plan::Channel;
 use manifold_core::time::{Span, Timestamp};
+
+use crate::engine::Order;
 
 /// What is left of an invocation when the last look has ended, for the answer to get out.
 pub const ANSWER_MARGIN: Span = Span::from_seconds(5);
@@ -15,10 +18,13 @@ pub const ANSWER_MARGIN: Span = Span::from_seconds(5);
 /// CodePipeline in one account.
 pub const AT_ONCE: usize = 16;
 
+/// What ends what is not done by the deadline.
+pub const OUT_OF_TIME: &str = "the function's time was up";
+
 /// Why something was not looked at any more.
 #[must_use]
 pub fn out_of_time<T>() -> Tried<T> {
-    Tried::Unanswered { reason: "the function's time was up".to_owned() }
+    Tried::Unanswered { reason: OUT_OF_TIME.to_owned() }
 }
 
 /// What a rollout may do in a place, found out by harmless calls.
@@ -28,6 +34,16 @@ pub trait Access: Send + Sync {
 
     /// Assumes the role as a rollout would, and lists executions and actions.
     fn try_access(&self, place: &Place, deadline: Timestamp) -> impl Future<Output = AccessSeen> + Send;
+}
+
+/// What a rollout would do, found out before it does.
+pub trait Preview: Send + Sync {
+    /// What a target's change set would do. It is made if it is not there, and taken away once it was seen: whoever is told
+    /// [`Previewed::Pending`] asks again, or has it discarded. None is ever executed.
+    fn preview(&self, order: Order<'_>, deadline: Timestamp) -> impl Future<Output = Previewed> + Send;
+
+    /// Takes the change set away that is there for a preview.
+    fn discard(&self, order: Order<'_>, deadline: Timestamp) -> impl Future<Output = Tried<()>> + Send;
 }
 
 /// What is there, seen with roles that can only read.

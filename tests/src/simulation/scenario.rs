@@ -477,6 +477,7 @@ fn behaviour() -> impl Strategy<Value = Behaviour> {
         Behaviour::Throttled,
         Behaviour::UnknownState,
         Behaviour::Current,
+        Behaviour::Replaces,
     ])
 }
 

@@ -213,7 +213,7 @@ impl State {
         let mut states = vec![("STARTED", start.plus(Span::from_seconds(1)), 1)];
         let mut failure = None;
         match &execution.behaviour {
-            Behaviour::Succeeds | Behaviour::Throttled | Behaviour::Current => {
+            Behaviour::Succeeds | Behaviour::Throttled | Behaviour::Current | Behaviour::Replaces => {
                 states.push(("SUCCEEDED", end, 1));
             }
             Behaviour::Fails(code) => {
@@ -377,7 +377,8 @@ impl Execution {
             | Behaviour::PipelineNotFound
             | Behaviour::Throttled
             | Behaviour::UnknownState
-            | Behaviour::Current => "Succeeded",
+            | Behaviour::Current
+            | Behaviour::Replaces => "Succeeded",
         }
     }
 }

@@ -10,11 +10,13 @@
 //! | `promises` | what all of them promise |
 //! | `refusals` | what goes wrong with each call, and what it means |
 //! | `stacks` | change sets: made, reviewed, executed |
+//! | `previews` | change sets: made to be looked at, and taken away |
 //! | `deployments` | revisions and rollbacks |
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod deployments;
+mod previews;
 mod promises;
 mod refusals;
 mod stacks;

@@ -2,12 +2,15 @@
 
 use manifold_aws::credentials::Assumer;
 use manifold_aws::engine::Engines;
+use manifold_core::changes::Previewed;
+use manifold_core::checkup::Tried;
 use manifold_core::engine::Verb;
 use manifold_core::event::{PipelineState, decode_event};
 use manifold_core::ids::{Attempt, ExecutionId, RunId, TargetKey};
 use manifold_core::plan::{PlannedTarget, RevisionKind, SourceRevision};
 use manifold_core::run::{Observation, Observed, Reason, Refusal, Standing};
 use manifold_core::time::{Span, Timestamp};
+use manifold_ports::checkup::Preview;
 use manifold_ports::clock::Clock;
 use manifold_ports::engine::{Engine, Order, Start};
 use manifold_tests::standin::{EXTERNAL_ID, Emitted, Setting, SkippingClock, StandIn, Started};
@@ -130,6 +133,34 @@ impl Stage {
     /// One call.
     pub(crate) async fn start(&self, attempt: &Try) -> Result<Start, Refusal> {
         self.engine.start(order(attempt, &self.planned_for(attempt))).await
+    }
+
+    /// What a plan is told of an attempt.
+    pub(crate) async fn preview(&self, attempt: &Try) -> Previewed {
+        self.engine.preview(order(attempt, &self.planned_for(attempt)), self.in_a_minute()).await
+    }
+
+    /// The same once it is known.
+    pub(crate) async fn foresee(&self, attempt: &Try) -> Previewed {
+        for _ in 0..MOST_STARTS {
+            match self.preview(attempt).await {
+                Previewed::Pending(_) => self.pass(Span::from_seconds(2)),
+                told @ (Previewed::New(_)
+                | Previewed::Current
+                | Previewed::Changes(_)
+                | Previewed::Busy(_)
+                | Previewed::Fails(_)) => return told,
+            }
+        }
+        panic!("{} is looked at without end", self.row.service);
+    }
+
+    pub(crate) async fn discard(&self, attempt: &Try) -> Tried<()> {
+        self.engine.discard(order(attempt, &self.planned_for(attempt)), self.in_a_minute()).await
+    }
+
+    fn in_a_minute(&self) -> Timestamp {
+        self.now().plus(Span::from_minutes(1))
     }
 
     /// What a start comes to, with all that has to be prepared for it.

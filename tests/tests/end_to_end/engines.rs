@@ -7,8 +7,10 @@ use manifold_core::ids::RunId;
 use manifold_core::run::{Outcome, Verdict};
 use manifold_tests::local_aws::front::codepipeline::{Behaviour, PipelineId};
 use manifold_tests::local_aws::organization::{COMMIT, Organization, PIPELINE, REGIONS};
-use manifold_tests::mixed::{self, OF_BUILDS, OF_DEPLOYMENTS, OF_STACKS, STACK_ROLE, place};
+use manifold_tests::mixed::{self, OF_BUILDS, OF_DEPLOYMENTS, OF_STACKS, STACK, STACK_ROLE, place};
 use manifold_tests::wire::engines::Fate;
+use manifold_tests::wire::engines::cloudformation::{Change, Stack};
+use serde_json::json;
 
 use crate::story::{LIMIT, one_message, outcome, release, target};
 
@@ -152,5 +154,58 @@ async fn one_failure_of_each_engine_is_told_with_its_reason() {
         assert!(message.contains(cause), "{cause} is missing: {message}");
         assert!(thread[0].contains(why), "{why} is missing: {}", thread[0]);
     }
+    assert_eq!(story.front().troubles(), [""; 0]);
+}
+
+#[tokio::test]
+async fn what_change_sets_would_do_is_told_before_the_release_and_nothing_is_left_of_them() {
+    let story = mixed_fleet().await;
+    let mut web = Stack::new(STACK);
+    web.changes.push(Change::replace("Table", "AWS::DynamoDB::Table"));
+    story.front().engines(|engines| engines.cloudformation.declare(&place(&story.prod, OF_STACKS), web));
+    let plan = async |more: &[&str]| {
+        let arguments = ["web", "--revision", COMMIT, "--change-sets"];
+        story.control("plan", &[arguments.as_slice(), more].concat()).await
+    };
+    let done = plan(&[]).await;
+    assert_eq!(done.status, Some(1), "{done:#?}");
+    for words in [
+        "✔ 1 target: would be executed\n    in dev/eu-central-1\n    changes Function (AWS::Lambda::Function)\n",
+        "✖ 1 target: would not be executed",
+        "    in prod/eu-central-1\n    replaces Table (AWS::DynamoDB::Table)\n",
+    ] {
+        assert!(done.out.contains(words), "{words} is missing: {}", done.out);
+    }
+
+    // Once nothing is lost, in the form that scripts read.
+    story.front().engines(|engines| mixed::set(engines, &story.prod));
+    let done = plan(&["--output", "json"]).await;
+    assert_eq!(done.status, Some(0), "{done:#?}");
+    let told = done.json();
+    let told: Vec<_> =
+        told["targets"].as_array().unwrap().iter().filter(|told| !told["change_set"].is_null()).collect();
+    assert_eq!(told.len(), 2, "{told:#?}");
+    for target in told {
+        assert_eq!(target["region"], OF_STACKS);
+        let change = json!([
+            {"effect": "changes", "resource": "Function", "kind": "AWS::Lambda::Function"},
+            {"effect": "changes", "resource": "Alias", "kind": "AWS::Lambda::Alias"},
+        ]);
+        assert_eq!(target["change_set"], json!({"told": {"changes": change}, "executed": true}));
+    }
+
+    for account in [&story.dev, &story.prod] {
+        let place = place(account, OF_STACKS);
+        let left = story.front().engines(|engines| engines.cloudformation.change_sets(&place, STACK));
+        assert_eq!(left, [""; 0]);
+        let refused = story.front().refusals(account);
+        assert!(refused.iter().all(|refusal| refusal.contains("ChangeSetNotFound")), "{refused:#?}");
+    }
+    let members = [story.dev.as_str(), story.prod.as_str()];
+    story.front().engines(|engines| {
+        let executed = engines.cloudformation.executions().iter();
+        assert_eq!(executed.filter(|each| members.contains(&each.place.account.as_str())).count(), 0);
+    });
+    assert_eq!(story.refused(), []);
     assert_eq!(story.front().troubles(), [""; 0]);
 }

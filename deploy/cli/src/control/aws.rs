@@ -1,17 +1,21 @@
 //! The site on AWS: the hub's ledger and queues, by its stack's outputs.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
+use futures::{StreamExt, stream};
 use manifold_aws::clients::Clients;
 use manifold_aws::clock::SystemClock;
 use manifold_aws::ledger::DynamoLedger;
 use manifold_aws::open_runs::DynamoOpenRuns;
 use manifold_aws::queues::SqsQueues;
 use manifold_aws::releases::CodePipelineReleases;
+use manifold_core::changes::{Previewed, ToPreview};
+use manifold_core::checkup::{Answer, Finding, HubTrouble, Question, Tried, judge_function};
 use manifold_core::control::{Via, Who};
 use manifold_core::ids::{ExecutionRef, Nonce, PipelineName, Region, RunId};
 use manifold_core::ledger::{Key, Listing, Record};
@@ -28,16 +32,22 @@ use manifold_ports::releases::Releases;
 
 use super::Desk;
 use super::options::{Place, Verb};
-use super::site::Site;
+use super::site::{Ahead, Site};
 use crate::aws::{self, Session};
 use crate::input::advise;
 use crate::install::stack;
-use crate::{confirm, print, validate};
+use crate::interrupt::Interrupt;
+use crate::{confirm, hub, print, say, validate};
 
 /// How often the ledger is read while something is waited for.
 const EVERY: Duration = Duration::from_secs(2);
 /// Queues, a cold start, and an event that comes first: usually it takes seconds.
 const PATIENCE: Span = Span::from_seconds(60);
+
+/// How many targets one invocation is asked for: a few seconds' work, and an answer that fits when stacks are large.
+const CHUNK: usize = 24;
+/// How many invocations are under way at once.
+const AT_ONCE: usize = 8;
 
 /// A hub.
 struct Hub {
@@ -45,6 +55,9 @@ struct Hub {
     open: DynamoOpenRuns,
     queues: SqsQueues,
     releases: CodePipelineReleases,
+    functions: hub::Hub,
+    /// Listens once there is something to take back.
+    interrupt: OnceCell<Interrupt>,
     who: Who,
 }
 
@@ -93,6 +106,7 @@ impl Hub {
                 || advise(format!("the stack {name} has no output {output}"), "update the hub: manifold install");
             outputs.remove(output).ok_or_else(missing)
         };
+        let functions = hub::Hub::new(&session, &place.prefix);
         let clients = Clients::new(session.config.clone());
         let table = output("LedgerName")?;
         let urls = BTreeMap::from([
@@ -104,8 +118,114 @@ impl Hub {
             open: DynamoOpenRuns::new(clients.dynamodb(), table),
             queues: SqsQueues::new(clients.sqs(), urls),
             releases: CodePipelineReleases::new(clients),
+            functions,
+            interrupt: OnceCell::new(),
             who: Who { via: Via::Cli, id: session.arn, name: None },
         })
+    }
+}
+
+impl Hub {
+    /// Asks `deploy` about targets, some of them at a time. What it leaves behind is taken away also at Ctrl-C.
+    async fn ask_deploy<T>(
+        &self,
+        asked: ToPreview,
+        question: impl Fn(Box<ToPreview>) -> Question,
+        read: impl Fn(Answer) -> Option<Vec<T>>,
+    ) -> Result<Vec<T>> {
+        const FUNCTION: &str = "deploy";
+        if self.interrupt.get().is_none() {
+            // Another one was first: then it listens.
+            let _ = self.interrupt.set(Interrupt::listen()?);
+        }
+        let ToPreview { run, targets } = asked;
+        let (question, read) = (&question, &read);
+        let asks = targets.chunks(CHUNK).map(|targets| {
+            let part = ToPreview { run: run.clone(), targets: targets.to_vec() };
+            async move {
+                let answer = self.functions.ask(FUNCTION, &question(Box::new(part))).await;
+                answer.map(|answer| read(answer).filter(|told| told.len() == targets.len()))
+            }
+        });
+        let done: Vec<_> = stream::iter(asks).buffered(AT_ONCE).collect().await;
+        let mut all = Vec::with_capacity(targets.len());
+        for told in done {
+            let trouble = match told {
+                Ok(Some(told)) => {
+                    all.extend(told);
+                    continue;
+                }
+                Ok(None) => HubTrouble::Failed { message: "it answered another question".to_owned() },
+                Err(trouble) => trouble,
+            };
+            return Err(refused(&self.functions.name(FUNCTION), &trouble));
+        }
+        Ok(all)
+    }
+}
+
+/// Why a function could not be asked, and what mends that.
+fn refused(function: &str, trouble: &HubTrouble) -> anyhow::Error {
+    let Finding { cause, detail, remedy, .. } = judge_function(function, Some(trouble));
+    let cause = cause.unwrap_or_else(|| format!("{function} could not be asked"));
+    let problem = detail.map_or_else(|| cause.clone(), |detail| format!("{cause}: {detail}"));
+    match remedy {
+        Some(remedy) => advise(problem, remedy),
+        None => anyhow!(problem),
+    }
+}
+
+impl Ahead for Hub {
+    async fn preview(&self, asked: ToPreview) -> Result<Vec<Previewed>> {
+        self.ask_deploy(asked, Question::Preview, |answer| match answer {
+            Answer::Preview(told) => Some(told),
+            Answer::Fleet { .. } | Answer::Access(_) | Answer::Discarded(_) | Answer::Inspect(_) | Answer::Slack(_) => {
+                None
+            }
+        })
+        .await
+    }
+
+    async fn discard(&self, asked: ToPreview) -> Result<()> {
+        let left = self
+            .ask_deploy(asked.clone(), Question::Discard, |answer| match answer {
+                Answer::Discarded(told) => Some(told),
+                Answer::Fleet { .. }
+                | Answer::Access(_)
+                | Answer::Preview(_)
+                | Answer::Inspect(_)
+                | Answer::Slack(_) => None,
+            })
+            .await?;
+        for (target, left) in asked.targets.iter().zip(left).filter(|(_, left)| left.done().is_none()) {
+            let why = match left {
+                Tried::Refused { code, message } => format!("{code}: {message}"),
+                Tried::Unanswered { reason } => reason,
+                Tried::Done(()) | Tried::NotTried => continue,
+            };
+            let (name, place) = (target.subject.words(), &target.key);
+            say(&format!(
+                "A change set manifold-plan-… of {name} in {place} may be left, to be deleted by hand: {why}"
+            ));
+        }
+        Ok(())
+    }
+
+    fn is_to_stop(&self) -> bool {
+        self.interrupt.get().is_some_and(Interrupt::is_asked)
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "nobody tells: the ledger is read, or a function asked, again after a while"
+    )]
+    async fn pass(&self) -> Result<()> {
+        tokio::time::sleep(EVERY).await;
+        Ok(())
+    }
+
+    fn now(&self) -> Timestamp {
+        SystemClock.now()
     }
 }
 
@@ -149,18 +269,8 @@ impl Site for Hub {
         })
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the ledger tells nobody: it is read again after a while")]
-    async fn pass(&self) -> Result<()> {
-        tokio::time::sleep(EVERY).await;
-        Ok(())
-    }
-
     fn patience(&self) -> Span {
         PATIENCE
-    }
-
-    fn now(&self) -> Timestamp {
-        SystemClock.now()
     }
 
     fn nonce(&self) -> Nonce {

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 
 use anyhow::{Result, anyhow, bail};
+use manifold_core::changes::{Previewed, ToPreview};
 use manifold_core::control::Who;
 use manifold_core::drift::Check;
 use manifold_core::ids::{ExecutionRef, Nonce, PipelineName, RunId};
@@ -14,7 +15,7 @@ use manifold_core::time::{Span, Timestamp};
 use manifold_local::simulation::Simulation;
 use manifold_ports::clock::Clock;
 
-use super::site::Site;
+use super::site::{Ahead, Site};
 
 /// A moment.
 const MOMENT: Span = Span::from_seconds(1);
@@ -115,6 +116,28 @@ impl Embedded {
     }
 }
 
+impl Ahead for Embedded {
+    async fn preview(&self, asked: ToPreview) -> Result<Vec<Previewed>> {
+        Ok(self.look(|simulation| asked.targets.iter().map(|target| simulation.world().preview(target)).collect()))
+    }
+
+    async fn discard(&self, _: ToPreview) -> Result<()> {
+        Ok(())
+    }
+
+    fn is_to_stop(&self) -> bool {
+        false
+    }
+
+    async fn pass(&self) -> Result<()> {
+        self.wait(MOMENT)
+    }
+
+    fn now(&self) -> Timestamp {
+        self.look(|simulation| simulation.world().now())
+    }
+}
+
 impl Site for Embedded {
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Record>>> {
         Ok(self.look(|simulation| keys.iter().map(|key| simulation.world().record(key)).collect()))
@@ -145,16 +168,8 @@ impl Site for Embedded {
         known.ok_or_else(|| anyhow!("{pipeline} has no execution {}", source.id))
     }
 
-    async fn pass(&self) -> Result<()> {
-        self.wait(MOMENT)
-    }
-
     fn patience(&self) -> Span {
         Span::from_minutes(2)
-    }
-
-    fn now(&self) -> Timestamp {
-        self.look(|simulation| simulation.world().now())
     }
 
     fn nonce(&self) -> Nonce {

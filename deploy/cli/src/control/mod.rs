@@ -12,6 +12,7 @@ mod look;
 pub(crate) mod options;
 mod orders;
 mod plan;
+mod preview;
 mod replay;
 mod requests;
 pub(crate) mod site;

@@ -13,6 +13,20 @@ use crate::args::{Output, prefix};
 const RUN: &str = "The run: its id, the beginning of it, or an app's name for the app's newest run";
 
 /// What the help of the commands that give an order says after the options.
+const PLAN_HELP: &str = "\
+Nothing is started. With --change-sets the hub's function deploy has a change set made of each stack that is there already,
+shows what it would do, and deletes it; it is never executed. You need lambda:InvokeFunction on that function.
+
+Examples:
+  manifold plan web --fleet fleet.yaml
+  manifold plan web --fleet fleet.yaml --revision 2d4e6f --change-sets
+
+Exit status:
+  0  it was planned
+  1  a change set would not be executed, or could not be made
+  2  the command was not understood, or what it needs could not be read or used
+  7  what a change set would do was not known in time";
+
 const ORDER_HELP: &str = "\
 Exit status:
   0  it was done
@@ -57,6 +71,7 @@ Exit status:
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// See what a release would do, before it does: waves, targets, what changes, how long, how much.
+    #[command(after_help = PLAN_HELP)]
     Plan(Plan),
     /// Roll a release out: one that was refused, one from before, or the newest once more.
     #[command(after_help = ORDER_HELP)]
@@ -130,6 +145,9 @@ pub(crate) struct Plan {
     /// A parameter's value for every target. May be given more than once
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
     pub(crate) set: Vec<(String, String)>,
+    /// Have CloudFormation say what would become of stacks: change sets are made, shown, and deleted again
+    #[arg(long)]
+    pub(crate) change_sets: bool,
     #[command(flatten)]
     pub(crate) common: Common,
 }

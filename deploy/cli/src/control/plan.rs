@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use manifold_core::engine::{Replacements, Service, Work};
+use manifold_core::engine::Service;
 use manifold_core::ids::{ExecutionRef, RunId, TargetKey};
 use manifold_core::known::Known;
 use manifold_core::ledger::Listing;
@@ -15,10 +15,10 @@ use manifold_fleet::{App, Fleet, Selection};
 use serde_json::json;
 
 use super::look::table;
-use super::options;
+use super::preview::{self, Foreseen};
 use super::requests::{app, needed, newest, release_pipeline};
 use super::site::Site;
-use super::{Desk, find};
+use super::{Desk, find, options};
 use crate::args::Output;
 use crate::paint;
 use crate::words::{counted, grouped};
@@ -48,6 +48,19 @@ struct Change<'a> {
     is_same: bool,
 }
 
+/// All that is told.
+struct Told<'a> {
+    run: &'a RunId,
+    app: &'a App,
+    release: &'a Release,
+    plan: &'a Plan,
+    targets: Vec<Change<'a>>,
+    estimate: Estimate,
+    /// What change sets would do, if that was asked for.
+    foreseen: Option<Foreseen<'a>>,
+    hints: Vec<String>,
+}
+
 /// How long a run would take.
 struct Estimate {
     /// What a target took, as the median of so many.
@@ -71,8 +84,14 @@ pub(super) async fn plan<S: Site>(options: &options::Plan, desk: &mut Desk<'_, S
     let change = |target| changes(target, &known);
     let targets: Vec<Change<'_>> = plan.targets.iter().map(change).collect();
     let estimate = estimate(desk.site, app, &plan).await?;
+    let foreseen = match options.change_sets {
+        true => Some(Box::pin(preview::foresee(desk.site, &run, &plan.targets)).await?),
+        false => None,
+    };
     let mut hints = Vec::new();
-    hints.extend(change_sets(&plan.targets));
+    if foreseen.is_none() {
+        hints.extend(preview::hint(app.name().as_str(), &plan.targets));
+    }
     let open = desk.site.open_runs().await?;
     if let Some(head) = find::head(desk.site, &run).await? {
         let verdict = head.verdict().map_or("in progress", |verdict| verdict.words());
@@ -84,12 +103,13 @@ pub(super) async fn plan<S: Site>(options: &options::Plan, desk: &mut Desk<'_, S
         }
     }
     hints.push("Whether roles, pipelines and forwarding are in place: manifold doctor.".to_owned());
+    let told = Told { run: &run, app, release: &release, plan: &plan, targets, estimate, foreseen, hints };
     let text = match options.common.output {
-        Output::Text => paint::summary(&draw(app, &release, &plan, &targets, &estimate, &hints)),
-        Output::Json => format!("{:#}\n", document(&run, &release, &plan, &targets, &estimate, &hints)),
+        Output::Text => paint::summary(&draw(&told)),
+        Output::Json => format!("{:#}\n", document(&told)),
     };
     (desk.tell)(&text)?;
-    Ok(0)
+    Ok(told.foreseen.as_ref().map_or(0, Foreseen::exit_status))
 }
 
 async fn release<S: Site>(options: &options::Plan, app: &App, fleet: &Fleet, site: &S) -> Result<Release> {
@@ -190,22 +210,6 @@ struct Cost {
     build_minutes: i64,
 }
 
-/// How change sets are reviewed: nobody knows what they would do before they are made.
-fn change_sets(targets: &[PlannedTarget]) -> Option<String> {
-    let stacks = targets.iter().filter_map(|target| match &target.work {
-        Some(Work::Stack(work)) => Some(work.replacements),
-        Some(Work::Build { .. } | Work::Deployment(_)) | None => None,
-    });
-    let (refused, allowed): (Vec<_>, Vec<_>) = stacks.partition(|replacements| *replacements == Replacements::Refuse);
-    let words = match (refused.len(), allowed.len()) {
-        (0, 0) => return None,
-        (_, 0) => "one that would replace or remove resources is not executed",
-        (0, _) => "one may replace and remove resources",
-        (_, _) => "whether one may replace or remove resources is said for each",
-    };
-    Some(format!("Change sets are made and reviewed when their targets have their turn: {words}."))
-}
-
 fn release_words(release: &Release) -> String {
     release.revision.as_ref().map_or_else(
         || "an unknown revision".to_owned(),
@@ -285,14 +289,8 @@ fn costs(targets: &[Change<'_>], plan: &Plan, estimate: &Estimate) -> [String; 2
     [takes, format!("Costs    about ${sum:.2}: {}", parts.join(", "))]
 }
 
-fn draw(
-    app: &App,
-    release: &Release,
-    plan: &Plan,
-    targets: &[Change<'_>],
-    estimate: &Estimate,
-    hints: &[String],
-) -> String {
+fn draw(told: &Told<'_>) -> String {
+    let Told { run: _, app, release, plan, targets, estimate, foreseen, hints } = told;
     let mut lines = vec![format!(
         "{}: {} to {} in {}",
         app.name(),
@@ -322,6 +320,7 @@ fn draw(
         lines.push(String::new());
         lines.push(format!("{} left alone: the release is there already", counted(plan.unchanged.len(), "target")));
     }
+    lines.extend(foreseen.iter().flat_map(Foreseen::draw));
     lines.push(String::new());
     if !targets.is_empty() {
         lines.extend(costs(targets, plan, estimate));
@@ -331,14 +330,8 @@ fn draw(
     lines.join("\n")
 }
 
-fn document(
-    run: &RunId,
-    release: &Release,
-    plan: &Plan,
-    targets: &[Change<'_>],
-    estimate: &Estimate,
-    hints: &[String],
-) -> serde_json::Value {
+fn document(told: &Told<'_>) -> serde_json::Value {
+    let Told { run, app: _, release, plan, targets, estimate, foreseen, hints } = told;
     let cost = cost(targets, estimate);
     let targets: Vec<_> = targets
         .iter()
@@ -353,6 +346,7 @@ fn document(
                 "variables": change.target.variables,
                 "has": change.has.map(|known| &known.current),
                 "same": change.is_same,
+                "change_set": foreseen.as_ref().and_then(|foreseen| foreseen.document(&change.target.key)),
             })
         })
         .collect();

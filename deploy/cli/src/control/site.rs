@@ -3,6 +3,7 @@
 //! Nobody answers a command. It is a message, and what became of it is read from the ledger.
 
 use anyhow::Result;
+use manifold_core::changes::{Previewed, ToPreview};
 use manifold_core::control::Who;
 use manifold_core::ids::{ExecutionRef, Nonce, PipelineName, RunId};
 use manifold_core::ledger::{Key, Listing, Record};
@@ -11,8 +12,22 @@ use manifold_core::release::Release;
 use manifold_core::run::Target;
 use manifold_core::time::{Span, Timestamp};
 
+/// Looking ahead, and the time that it takes.
+pub(crate) trait Ahead {
+    /// What a release would do to stacks, one answer for each target.
+    async fn preview(&self, asked: ToPreview) -> Result<Vec<Previewed>>;
+    /// Takes away what is there for that.
+    async fn discard(&self, asked: ToPreview) -> Result<()>;
+    /// Whether whoever gives the commands does not want to wait any more.
+    fn is_to_stop(&self) -> bool;
+    /// Lets a moment pass, before it is asked or read again.
+    async fn pass(&self) -> Result<()>;
+    /// Now.
+    fn now(&self) -> Timestamp;
+}
+
 /// A place where Manifold runs.
-pub(crate) trait Site {
+pub(crate) trait Site: Ahead {
     /// Reads items, consistently. The answer has the order of `keys`.
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Record>>>;
     /// All targets of a run that were ever claimed.
@@ -27,12 +42,8 @@ pub(crate) trait Site {
     async fn who(&self) -> Result<Who>;
     /// What the release pipeline tells of an execution of its own.
     async fn release(&self, pipeline: &PipelineName, source: &ExecutionRef) -> Result<Release>;
-    /// Lets a moment pass, before the ledger is read again.
-    async fn pass(&self) -> Result<()>;
     /// How long what was sent is waited for.
     fn patience(&self) -> Span;
-    /// Now.
-    fn now(&self) -> Timestamp;
     /// A mark that was never used before.
     fn nonce(&self) -> Nonce;
     /// Asks whoever gives the commands. `None`: nobody can be asked.

@@ -1,7 +1,6 @@
 //! `manifold doctor`: asks the hub's functions what a rollout would meet, and tells what mends it.
 
 mod draw;
-mod hub;
 mod inquiry;
 pub(crate) mod options;
 
@@ -18,8 +17,8 @@ use manifold_core::checkup::{
 use manifold_core::plan::{Channel, SecretRef};
 
 use crate::args::Output;
+use crate::hub::Hub;
 use crate::{aws, input, print, validate};
-use hub::Hub;
 use inquiry::Inquiry;
 use options::Doctor;
 
@@ -122,7 +121,7 @@ async fn ask(hub: &Hub, inquiry: &Inquiry, progress: &ProgressBar) -> Answers {
 fn another(answer: &Answer) -> HubTrouble {
     let kind = match answer {
         Answer::Fleet { .. } => "dispatch's",
-        Answer::Access(_) => "deploy's",
+        Answer::Access(_) | Answer::Preview(_) | Answer::Discarded(_) => "deploy's",
         Answer::Inspect(_) => "inspect's",
         Answer::Slack(_) => "summarize's",
     };

@@ -10,7 +10,6 @@
 //! | [`secrets`] | the ARNs of the fleet's secrets |
 //! | [`stack`] | one stack on AWS: plan, deploy, or leave as it was |
 //! | [`run`] | the whole: who may do what, in which order |
-//! | [`interrupt`] | Ctrl-C |
 //! | [`report`], [`watch`] | what is told |
 //!
 //! **Invariant:** nothing is changed for good before the plan was shown and agreed to, and what is not deployed leaves
@@ -19,7 +18,6 @@
 mod changes;
 mod code;
 mod desired;
-mod interrupt;
 pub(crate) mod options;
 mod package;
 mod pattern;

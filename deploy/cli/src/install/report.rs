@@ -59,7 +59,7 @@ impl End {
             Self::NothingToDo | Self::Deployed => 0,
             Self::Failed => 1,
             Self::NotDeployed => 3,
-            Self::Interrupted => super::interrupt::EXIT_STATUS,
+            Self::Interrupted => crate::interrupt::EXIT_STATUS,
         }
     }
 }

@@ -13,7 +13,6 @@ use manifold_fleet::Fleet;
 
 use super::code::Bucket;
 use super::desired::{self, Code, Desired};
-use super::interrupt::Interrupt;
 use super::options::{Install, Kind};
 use super::package::Package;
 use super::report::{self, End, Entry};
@@ -24,6 +23,7 @@ use super::watch::{Watch, label};
 use crate::args::Output;
 use crate::aws::Session;
 use crate::input::advise;
+use crate::interrupt::Interrupt;
 use crate::words::counted;
 use crate::{confirm, print, say};
 

@@ -6,6 +6,8 @@
 
 use manifold_core::engine::{DeploymentRevision, DeploymentWork, GroupName, S3Object, StackWork, Subject, Work};
 use manifold_core::ids::{Region, RoleArn};
+#[cfg(feature = "engines")]
+use manifold_core::plan::PlannedTarget;
 use serde_json::{Value, json};
 
 use super::{allow, everything_else};
@@ -64,6 +66,23 @@ pub(super) fn statements(role: &RoleArn, subject: &Subject, work: Option<(&Work,
             statements
         }
     }
+}
+
+/// What it takes to have a change set made of a stack that is deployed to, to look at it and to take it away.
+#[cfg(feature = "engines")]
+pub(super) fn previewing(planned: &PlannedTarget) -> Option<Vec<Value>> {
+    let (Subject::Stack(name), Some(Work::Stack(work))) = (&planned.subject, &planned.work) else { return None };
+    let partition = planned.role.as_str().split(':').nth(1).unwrap_or("aws");
+    let stack = format!("arn:{partition}:cloudformation:*:{}:stack/{name}/*", planned.role.account());
+    let actions = [
+        "cloudformation:CreateChangeSet",
+        "cloudformation:DescribeChangeSet",
+        "cloudformation:DeleteChangeSet",
+        "cloudformation:DescribeStacks",
+    ];
+    let mut statements = vec![allow(&json!(actions), &json!(stack))];
+    statements.extend(of_a_change_set(partition, work, &planned.key.region));
+    Some(statements)
 }
 
 /// What a change set is made from. A template is read with the caller's permissions, and so are AWS's own transforms.
@@ -220,6 +239,46 @@ mod tests {
         let others = "\"NotAction\":[\"cloudformation:*\",\"codebuild:Retry*\",\"codebuild:Start*\",\
                       \"codedeploy:CreateDeployment\",\"codepipeline:*\",\"sts:*\"]";
         assert!(without.contains(others) && !without.contains("PassRole"), "{without}");
+    }
+
+    #[test]
+    #[cfg(feature = "engines")]
+    fn what_looks_ahead_may_make_and_delete_change_sets_and_execute_none() {
+        let role = "arn:aws:iam::444455556666:role/ManifoldTarget";
+        let work = stack("s3://artifacts/web/0a1b/t", None, Some("arn:aws:iam::444455556666:role/web-stack"));
+        let planned = |subject: &str, work: Option<Work>| PlannedTarget {
+            index: 0,
+            wave: 0,
+            key: manifold_core::ids::TargetKey {
+                account: "444455556666".parse().unwrap(),
+                region: "eu-west-1".parse().unwrap(),
+            },
+            account_name: "prod".to_owned(),
+            role: role.parse().unwrap(),
+            external_id: None,
+            subject: subject.parse().unwrap(),
+            variables: std::collections::BTreeMap::new(),
+            source_revision: None,
+            after: Vec::new(),
+            before: Vec::new(),
+            release: None,
+            work,
+            looks: None,
+        };
+        let run = "web-0f3a5b7c9d1e2f40".parse().unwrap();
+        let ahead = Purpose::preview(&run, &planned("cloudformation:web", Some(work))).unwrap().policy.unwrap();
+        for allowed in ["CreateChangeSet", "DescribeChangeSet", "DeleteChangeSet", "DescribeStacks", "PassRole"] {
+            assert!(ahead.contains(allowed), "{allowed}: {ahead}");
+        }
+        for missing in ["ExecuteChangeSet", "CancelUpdateStack", "NotAction"] {
+            assert!(!ahead.contains(missing), "{missing}: {ahead}");
+        }
+        let without =
+            Purpose::preview(&run, &planned("cloudformation:web", Some(stack("s3://artifacts/t", None, None))));
+        let without = without.unwrap().policy.unwrap();
+        assert!(without.contains("\"NotAction\":[\"cloudformation:*\""), "{without}");
+        assert!(!without.contains("ExecuteChangeSet"), "{without}");
+        assert_eq!(Purpose::preview(&run, &planned("svc-deploy", None)), None);
     }
 
     #[test]

@@ -11,6 +11,15 @@
 //! A stack has one change set of a name, and the name follows from the attempt's token: whoever comes again finds how far
 //! it is. The token itself goes out with the execution, so that it is executed once, and every event of the operation has
 //! it: it is the execution's id. The change set is made with another token, as its events are none of the execution.
+//!
+//! Before a release there is the same to look at, under a name that follows from what would be deployed:
+//!
+//! ```text
+//!  preview ─► change set? ─ none ─► stack? ─ none ─► a new one
+//!                 │                   ╰───────────► parameters ─► CreateChangeSet ─► come again
+//!                 │ being made ────────────────────────────────────────────────────► come again
+//!                 ╰ made, no changes, failed ─► deleted, and told
+//! ```
 
 mod parameters;
 
@@ -24,8 +33,9 @@ use aws_sdk_cloudformation::types::{
 };
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use manifold_core::changes::{self, Effect, Objection, Previewed};
 use manifold_core::console;
-use manifold_core::engine::{Replacements, S3Object, StackWork, Subject, Work};
+use manifold_core::engine::{S3Object, StackWork, Subject, Work};
 use manifold_core::event::{PipelineState, StackStatus};
 use manifold_core::ids::{ExecutionId, Partition, Region};
 use manifold_core::plan::PlannedTarget;
@@ -50,8 +60,6 @@ const READ: &str = "GetObject";
 const AGAIN: Span = Span::from_seconds(10);
 /// How many pages of events are read for the first failure of an operation: some thousands, as large a stack may have.
 const MOST_PAGES_OF_AN_OPERATION: usize = 30;
-/// How many resources are named that a change set would replace or remove.
-const MOST_NAMED: usize = 10;
 
 pub(super) const SPOKEN: Spoken = Spoken {
     with: |clients, region, credentials| {
@@ -122,6 +130,8 @@ struct Attempt<'a> {
     /// The change set's name, and what it is made with. It begins with a letter, and has at most 128 characters of
     /// `[-a-zA-Z0-9]` (`CreateChangeSet`, `ChangeSetName`).
     change_set: String,
+    /// What it says of itself.
+    description: &'static str,
 }
 
 impl<'a> Attempt<'a> {
@@ -130,7 +140,16 @@ impl<'a> Attempt<'a> {
         let Some(Work::Stack(work)) = &planned.work else { return Err(Trouble::incomplete(planned)) };
         let token = run.attempt_token(&planned.key, attempt);
         let change_set = format!("manifold-{token}");
-        Ok(Self { planned, stack: planned.subject.name(), work, token, change_set })
+        let description = "Made by Manifold, and executed by it once it is reviewed.";
+        Ok(Self { planned, stack: planned.subject.name(), work, token, change_set, description })
+    }
+
+    /// The same to be looked at only. Whoever asks for another release, or with other parameters, has another change set.
+    fn to_look_at(order: Order<'a>) -> Result<Self, Trouble> {
+        let change_set = format!("manifold-plan-{}", order.planned.fingerprint());
+        let description =
+            "Made by Manifold to see what a release would do. It is not executed, and deleted once it was seen.";
+        Ok(Self { change_set, description, ..Self::of(order)? })
     }
 
     fn begun(&self, operation: &'static str) -> Result<Start, Trouble> {
@@ -208,15 +227,49 @@ impl Stacks {
                     self.delete(attempt).await?;
                     return execution_id(REVIEW, Some(&attempt.token)).map(Start::Current);
                 }
-                Err(Trouble::failed(
-                    format!("The change set of stack {} could not be made", attempt.stack),
-                    reason,
-                    link(attempt, seen),
-                ))
+                Err(Trouble::failed(cannot_be_made(attempt), reason, link(attempt, seen)))
             }
             // It is made, or deleted to be made again.
             (status, _) => Err(attempt.preparing(status)),
         }
+    }
+
+    /// What a change set tells that was made to be looked at. It is not needed any more then.
+    async fn seen(&self, attempt: &Attempt<'_>, seen: &DescribeChangeSetOutput) -> Result<Previewed, Trouble> {
+        let status = seen.status.as_ref().map_or("", |status| status.as_str());
+        let execution = seen.execution_status.as_ref().map_or("", |status| status.as_str());
+        match (status, execution) {
+            ("CREATE_COMPLETE", "OBSOLETE") => {
+                self.delete(attempt).await?;
+                Err(attempt.preparing(execution))
+            }
+            ("CREATE_COMPLETE", _) => {
+                self.delete(attempt).await?;
+                Ok(Previewed::Changes(changes(seen)))
+            }
+            ("FAILED", _) => {
+                self.delete(attempt).await?;
+                let reason = seen.status_reason.clone();
+                if reason.as_deref().is_some_and(says_no_changes) {
+                    return Ok(Previewed::Current);
+                }
+                Err(Trouble::failed(cannot_be_made(attempt), reason, None))
+            }
+            (status, _) => Err(attempt.preparing(status)),
+        }
+    }
+
+    /// The types of the resources that a new stack would have. Its parameters are read, so that it is told if they can't be.
+    async fn new_stack(&self, attempt: &Attempt<'_>) -> Result<Vec<String>, Trouble> {
+        if let Some(object) = &attempt.work.parameters {
+            parameters::read(&self.objects, object).await?;
+        }
+        let template = url(&attempt.work.template, &attempt.planned.key.region);
+        let summary = self.client.get_template_summary().template_url(template).send().await;
+        let mut kinds = summary.map_err(Trouble::of(SUMMARISE))?.resource_types.unwrap_or_default();
+        kinds.sort_unstable();
+        kinds.dedup();
+        Ok(kinds)
     }
 
     async fn execute(&self, attempt: &Attempt<'_>) -> Result<Start, Trouble> {
@@ -244,9 +297,8 @@ impl Stacks {
     }
 
     /// Has the change set made. One that is there already was asked for by another worker, at the same time.
-    async fn create(&self, attempt: &Attempt<'_>) -> Result<(), Trouble> {
-        let Attempt { planned, stack, work, token: _, change_set } = attempt;
-        let known = self.stack(stack).await?;
+    async fn create(&self, attempt: &Attempt<'_>, known: Option<Stack>) -> Result<(), Trouble> {
+        let Attempt { planned, stack, work, token: _, change_set, description } = attempt;
         let kind = kind(attempt, known.as_ref())?;
         let template = url(&work.template, &planned.key.region);
         let File { mut parameters, tags } = match &work.parameters {
@@ -278,7 +330,7 @@ impl Stacks {
             ))
             .set_role_arn(work.role.as_ref().map(ToString::to_string))
             .set_tags(Some(tags.collect()).filter(|tags: &Vec<Tag>| !tags.is_empty()))
-            .description("Made by Manifold, and executed by it once it is reviewed.");
+            .description(*description);
         match request.send().await.map_err(Trouble::of(CREATE)) {
             Ok(_) => Ok(()),
             Err(trouble) if trouble.has_code(&["AlreadyExistsException"]) => Ok(()),
@@ -420,7 +472,8 @@ impl Dialect for Stacks {
             match self.change_set(&attempt).await? {
                 Some(seen) => self.go_on(&attempt, &seen).await,
                 None => {
-                    self.create(&attempt).await?;
+                    let known = self.stack(attempt.stack).await?;
+                    self.create(&attempt, known).await?;
                     Err(attempt.preparing("CREATE_PENDING"))
                 }
             }
@@ -530,6 +583,28 @@ impl Dialect for Stacks {
         .boxed()
     }
 
+    fn preview<'a>(&'a self, order: Order<'a>) -> Answer<'a, Previewed> {
+        async move {
+            let attempt = Attempt::to_look_at(order)?;
+            match self.change_set(&attempt).await? {
+                Some(seen) => self.seen(&attempt, &seen).await,
+                None => {
+                    let known = self.stack(attempt.stack).await?;
+                    if kind(&attempt, known.as_ref())? == ChangeSetType::Create {
+                        return self.new_stack(&attempt).await.map(Previewed::New);
+                    }
+                    self.create(&attempt, known).await?;
+                    Err(attempt.preparing("CREATE_PENDING"))
+                }
+            }
+        }
+        .boxed()
+    }
+
+    fn discard<'a>(&'a self, order: Order<'a>) -> Answer<'a, ()> {
+        async move { self.delete(&Attempt::to_look_at(order)?).await }.boxed()
+    }
+
     /// A stack that is not there yet is made by the first release.
     fn look<'a>(&'a self, started: &'a Subject) -> BoxFuture<'a, Result<(), Failure>> {
         async move {
@@ -581,39 +656,37 @@ fn kind(attempt: &Attempt<'_>, known: Option<&Stack>) -> Result<ChangeSetType, T
     }
 }
 
-/// Refuses a change set that replaces or removes, unless it may. It is left for people to look at.
+/// Refuses a change set that may not be executed. It is left for people to look at.
 fn review(attempt: &Attempt<'_>, seen: &DescribeChangeSetOutput) -> Result<(), Trouble> {
-    match attempt.work.replacements {
-        Replacements::Allow => return Ok(()),
-        Replacements::Refuse => {}
+    match changes::objection(&changes(seen), attempt.work.replacements) {
+        None => Ok(()),
+        Some(Objection { cause, detail }) => Err(Trouble::failed(cause.to_owned(), Some(detail), link(attempt, seen))),
     }
-    let changes = seen.changes.as_deref().unwrap_or_default().iter();
-    let harmful: Vec<String> = changes.filter_map(|change: &Change| harm(change.resource_change.as_ref()?)).collect();
-    if harmful.is_empty() {
-        return Ok(());
-    }
-    let mut detail = harmful[..harmful.len().min(MOST_NAMED)].join(", ");
-    if let more @ 1.. = harmful.len().saturating_sub(MOST_NAMED) {
-        detail.push_str(&format!(" and {more} more"));
-    }
-    Err(Trouble::failed("Change set would replace or remove resources".to_owned(), Some(detail), link(attempt, seen)))
 }
 
-/// What a change does to a resource that is there, if it does not keep it.
-fn harm(change: &ResourceChange) -> Option<String> {
-    let what = match (change.action.as_ref()?, change.replacement.as_ref()) {
-        (ChangeAction::Remove, _) => "removes",
-        (ChangeAction::Modify, Some(Replacement::True)) => "replaces",
-        (ChangeAction::Modify, Some(Replacement::Conditional)) => "may replace",
-        // "The exact action for the resource can't be determined" (`ResourceChange`, `Action`).
-        (ChangeAction::Dynamic, _) => "may replace or remove",
-        (_, _) => return None,
+/// What a change set does, resource by resource.
+fn changes(seen: &DescribeChangeSetOutput) -> Vec<changes::Change> {
+    let changes = seen.changes.as_deref().unwrap_or_default().iter();
+    changes.filter_map(|change: &Change| Some(told(change.resource_change.as_ref()?))).collect()
+}
+
+fn told(change: &ResourceChange) -> changes::Change {
+    let effect = match (change.action.as_ref(), change.replacement.as_ref()) {
+        (Some(ChangeAction::Add), _) => Effect::Adds,
+        (Some(ChangeAction::Import), _) => Effect::Imports,
+        (Some(ChangeAction::Remove), _) => Effect::Removes,
+        (Some(ChangeAction::Modify), Some(Replacement::True)) => Effect::Replaces,
+        (Some(ChangeAction::Modify), Some(Replacement::Conditional)) => Effect::MayReplace,
+        (Some(ChangeAction::Modify), Some(Replacement::False) | None) => Effect::Changes,
+        (Some(ChangeAction::Dynamic), _) => Effect::MayReplaceOrRemove,
+        (Some(_) | None, _) => Effect::Unknown,
     };
-    let resource = change.logical_resource_id.as_deref().unwrap_or("?");
-    Some(match change.resource_type.as_deref() {
-        Some(kind) => format!("{what} {resource} ({kind})"),
-        None => format!("{what} {resource}"),
-    })
+    let resource = change.logical_resource_id.clone().unwrap_or_else(|| "?".to_owned());
+    changes::Change { effect, resource, kind: change.resource_type.clone() }
+}
+
+fn cannot_be_made(attempt: &Attempt<'_>) -> String {
+    format!("The change set of stack {} could not be made", attempt.stack)
 }
 
 fn link(attempt: &Attempt<'_>, seen: &DescribeChangeSetOutput) -> Option<String> {

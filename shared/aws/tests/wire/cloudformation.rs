@@ -1,5 +1,6 @@
 //! CloudFormation in target accounts.
 
+use manifold_core::changes::{Change, Effect, Previewed};
 use manifold_core::console::is_console_link;
 use manifold_core::engine::{Capability, Replacements, StackWork, Work};
 use manifold_core::event::PipelineState;
@@ -8,6 +9,7 @@ use manifold_core::pace::Api;
 use manifold_core::plan::PlannedTarget;
 use manifold_core::run::{Reason, ReasonSource, Refusal, Standing};
 use manifold_core::time::Span;
+use manifold_ports::checkup::Preview;
 use manifold_ports::engine::{Engine, Start};
 use serde_json::json;
 use wiremock::ResponseTemplate;
@@ -755,4 +757,75 @@ async fn what_can_not_be_cancelled_any_more_is_no_error_and_is_logged() {
     stub.then("CancelUpdateStack", sts_error(400, "AccessDenied"));
     let (means, cause, _) = told(stop(&stub).await.unwrap_err());
     assert_eq!((means, cause.as_str()), (Means::Failed, "AccessDenied for CancelUpdateStack in role ManifoldTarget"));
+}
+
+async fn preview(stub: &Stub) -> Previewed {
+    entered(stub).await.preview(order(&run(), &planned_with(work())), at(LONG_AFTER)).await
+}
+
+#[tokio::test]
+async fn what_a_change_set_would_do_is_told_by_action_and_replacement_in_a_session_that_can_not_execute_it() {
+    let resource = |action: &str, replacement: Option<&str>| {
+        let replacement = replacement.map_or_else(String::new, |text| format!("<Replacement>{text}</Replacement>"));
+        format!(
+            "<member><Type>Resource</Type><ResourceChange><Action>{action}</Action>{replacement}\
+             <LogicalResourceId>R</LogicalResourceId><ResourceType>AWS::X::Y</ResourceType></ResourceChange></member>"
+        )
+    };
+    let table = [
+        ("Add", None, Effect::Adds),
+        ("Import", None, Effect::Imports),
+        ("Remove", None, Effect::Removes),
+        ("Modify", Some("True"), Effect::Replaces),
+        ("Modify", Some("Conditional"), Effect::MayReplace),
+        ("Modify", Some("False"), Effect::Changes),
+        ("Modify", None, Effect::Changes),
+        ("Modify", Some("Perhaps"), Effect::Unknown),
+        ("Dynamic", None, Effect::MayReplaceOrRemove),
+        ("Melt", None, Effect::Unknown),
+    ];
+    let stub = Stub::start().await;
+    let changes: String = table.iter().map(|(action, replacement, _)| resource(action, *replacement)).collect();
+    change_set(&stub, "CREATE_COMPLETE", "AVAILABLE", &format!("<Changes>{changes}</Changes>"));
+    answer(&stub, "DeleteChangeSet", "");
+    let expected =
+        table.map(|(_, _, effect)| Change { effect, resource: "R".to_owned(), kind: Some("AWS::X::Y".to_owned()) });
+    assert_eq!(preview(&stub).await, Previewed::Changes(expected.to_vec()));
+    let name = stub.only("DescribeChangeSet").form("ChangeSetName").unwrap();
+    assert_eq!(name, format!("manifold-plan-{}", planned_with(work()).fingerprint()));
+    assert_eq!(stub.only("DeleteChangeSet").form("ChangeSetName").unwrap(), name);
+    let asked = stub.only("AssumeRole");
+    assert!(!asked.form("Policy").unwrap().contains("ExecuteChangeSet"));
+    assert_eq!(asked.form("RoleSessionName").unwrap(), run().session_name());
+}
+
+#[tokio::test]
+async fn a_preview_that_the_stack_has_outlived_is_made_again() {
+    let stub = Stub::start().await;
+    change_set(&stub, "CREATE_COMPLETE", "OBSOLETE", "");
+    answer(&stub, "DeleteChangeSet", "");
+    assert!(matches!(preview(&stub).await, Previewed::Pending(_)));
+    created(stack(no_change_set(&stub), "UPDATE_COMPLETE", &["VERSION"]));
+    assert!(matches!(preview(&stub).await, Previewed::Pending(_)));
+    let made = stub.only("CreateChangeSet");
+    assert_eq!(made.form("ChangeSetType").unwrap(), "UPDATE");
+    assert!(made.form("Description").unwrap().contains("not executed"));
+}
+
+#[tokio::test]
+async fn a_preview_for_which_there_is_no_time_calls_nobody() {
+    let stub = Stub::start().await;
+    let engine = engine(&stub).await;
+    let told = engine.preview(order(&run(), &planned_with(work())), at("2000-01-01T00:00:00Z")).await;
+    assert_eq!(told, Previewed::Pending("the function's time was up".to_owned()));
+    assert!(stub.sent().is_empty());
+}
+
+#[tokio::test]
+async fn a_preview_of_a_role_that_lets_nobody_in_fails_as_the_rollout_would() {
+    let stub = Stub::start().await;
+    stub.then("AssumeRole", sts_error(403, "AccessDenied"));
+    let told = engine(&stub).await.preview(order(&run(), &planned_with(work())), at(LONG_AFTER)).await;
+    let Previewed::Fails(reason) = told else { panic!("{told:?}") };
+    assert_eq!(reason.cause, "AccessDenied on role ManifoldTarget");
 }

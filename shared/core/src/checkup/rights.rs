@@ -23,6 +23,7 @@ pub const fn rights(service: Service) -> &'static [&'static str] {
             "cloudformation:CreateChangeSet",
             "cloudformation:ExecuteChangeSet",
             "cloudformation:DescribeChangeSet",
+            "cloudformation:DeleteChangeSet",
             "cloudformation:DescribeStacks",
             "cloudformation:DescribeStackEvents",
             "cloudformation:CancelUpdateStack",

@@ -101,6 +101,27 @@ pub enum Refusal {
     },
 }
 
+impl Refusal {
+    /// Why, if that is told.
+    #[must_use]
+    pub const fn reason(&self) -> Option<&Reason> {
+        match self {
+            Self::Permanent { reason, outcome: _ }
+            | Self::Busy { reason }
+            | Self::Throttled { reason, api: _ }
+            | Self::Preparing { reason, again: _ }
+            | Self::Later { reason } => Some(reason),
+            Self::Wait { throttled, turn: _ } => throttled.as_ref(),
+        }
+    }
+
+    /// Why, in one line.
+    #[must_use]
+    pub fn words(&self) -> String {
+        self.reason().map_or_else(|| "A call waits for its turn".to_owned(), Reason::words)
+    }
+}
+
 /// An event of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {

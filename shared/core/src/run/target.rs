@@ -43,6 +43,12 @@ pub enum ReasonSource {
 }
 
 impl Reason {
+    /// Cause and detail, in one line.
+    #[must_use]
+    pub fn words(&self) -> String {
+        self.detail.as_ref().map_or_else(|| self.cause.clone(), |detail| format!("{}: {detail}", self.cause))
+    }
+
     /// The better of two reasons: the later attempt, then the better source, then the one that says more, then a
     /// fixed order, so that the order of arrival does not matter.
     #[must_use]

@@ -254,6 +254,8 @@ enum Step {
 pub struct CloudFormation {
     /// The parameters of templates with their defaults, by bucket and key.
     templates: BTreeMap<(String, String), BTreeMap<String, Option<String>>>,
+    /// The types of templates' resources, by bucket and key.
+    kinds: BTreeMap<(String, String), Vec<String>>,
     stacks: Vec<Known>,
     executions: Vec<Execution>,
     change_sets_take: Span,
@@ -262,7 +264,8 @@ pub struct CloudFormation {
 impl Default for CloudFormation {
     fn default() -> Self {
         let change_sets_take = Span::from_seconds(3);
-        Self { templates: BTreeMap::new(), stacks: Vec::new(), executions: Vec::new(), change_sets_take }
+        let (templates, kinds) = (BTreeMap::new(), BTreeMap::new());
+        Self { templates, kinds, stacks: Vec::new(), executions: Vec::new(), change_sets_take }
     }
 }
 
@@ -321,6 +324,12 @@ impl CloudFormation {
     /// sets go by what was declared with it.
     pub fn template(&mut self, bucket: &str, key: &str, parameters: BTreeMap<String, Option<String>>) {
         self.templates.insert((bucket.to_owned(), key.to_owned()), parameters);
+    }
+
+    /// Says which types of resources a template has.
+    pub fn template_makes(&mut self, bucket: &str, key: &str, kinds: &[&str]) {
+        let kinds = kinds.iter().map(|kind| (*kind).to_owned()).collect();
+        self.kinds.insert((bucket.to_owned(), key.to_owned()), kinds);
     }
 
     /// How long a change set takes to get ready. Half of it, it is pending.
@@ -492,14 +501,15 @@ impl CloudFormation {
 
     fn summarise(&self, body: &Map<String, Value>) -> Result<Value, Refusal> {
         let url = text(body, "TemplateURL").unwrap_or_default();
-        if object(url).is_none() {
+        let Some((bucket, key)) = object(url) else {
             return Err(validation(format!("S3 error: {url} is not the URL of an object in Amazon S3")));
-        }
+        };
+        let kinds = self.kinds.get(&(bucket.to_owned(), key.to_owned())).cloned().unwrap_or_default();
         let parameter = |(key, default): (&String, &Option<String>)| {
             told(json!({"ParameterKey": key, "DefaultValue": default, "ParameterType": "String", "NoEcho": false}))
         };
         let parameters: Vec<Value> = self.parameters_of(url).into_iter().flatten().map(parameter).collect();
-        Ok(json!({"Parameters": parameters}))
+        Ok(json!({"Parameters": parameters, "ResourceTypes": kinds}))
     }
 
     fn describe_change_set(
