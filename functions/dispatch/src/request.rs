@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use manifold_core::control::{Answer, Command, Decision, Origin, Request, Which};
+use manifold_core::control::{Answer, Command, Decision, Origin, Request, Via, Which};
 use manifold_core::drift::Note;
 use manifold_core::event::{Envelope, PipelineEvent};
 use manifold_core::ids::{ExecutionRef, RunId, TargetKey};
@@ -11,7 +11,7 @@ use manifold_core::ledger::{Commit, Expect, Item, Key, Listing, RUN_RETENTION, W
 use manifold_core::message::{Message, Payload};
 use manifold_core::plan::Plan;
 use manifold_core::release::Release;
-use manifold_core::run::{AppQueue, Closing, Head, Outcome, Phase, Status, Target};
+use manifold_core::run::{AppQueue, Closing, Event, Head, NoWayBack, Outcome, Phase, Status, Target};
 use manifold_core::time::Timestamp;
 use manifold_fleet::{App, Back, Selection};
 use manifold_ports::clock::Clock;
@@ -19,7 +19,7 @@ use manifold_ports::jobs::Jobs;
 use manifold_ports::ledger::{Ledger, Listings};
 use manifold_ports::queues::Queues;
 use manifold_ports::releases::Releases;
-use manifold_ports::runs::{self, RunError};
+use manifold_ports::runs::{self, RunError, Stepped};
 use tracing::Instrument;
 
 use crate::{Dispatch, Failure};
@@ -127,11 +127,34 @@ impl<L: Ledger + Listings, Q: Queues, R: Releases + Jobs, C: Clock> Dispatch<L, 
                     Request::Rollback { .. } => "roll back",
                     Request::Restore { .. } => "bring back",
                 };
-                let answer = Answer::Refused { because };
-                let writes = vec![write(&request, verb.to_owned(), answer, self.clock.now())];
-                self.ledger.commit(Commit { writes, nonce: self.clock.nonce() }).await?;
+                let answer = Answer::Refused { because: because.clone() };
+                let record = write(&request, verb.to_owned(), answer, self.clock.now());
+                match (&request.what, request.who.via) {
+                    (Request::Rollback { of, .. }, Via::Manifold) => {
+                        self.no_way_back(of, NoWayBack { closed_at: request.at, because }, record).await?;
+                    }
+                    (_, Via::Manifold | Via::Cli | Via::Slack | Via::Pipeline) => {
+                        self.ledger.commit(Commit { writes: vec![record], nonce: self.clock.nonce() }).await?;
+                    }
+                }
                 Ok("refused")
             }
+        }
+    }
+
+    /// Has the run tell that it is not rolled back, although its policy wants it to be: nobody asked, so nobody else would
+    /// be told.
+    async fn no_way_back(&self, of: &RunId, none: NoWayBack, record: Write) -> Result<(), Failure> {
+        let noted = runs::advance(&self.ledger, &self.clock, of, &[], &[], |loaded, now| {
+            let (run, told) = loaded.run.step(Event::NoWayBack(none.clone()), now);
+            Stepped { run, answer: told, writes: vec![record.clone()] }
+        })
+        .await;
+        match noted {
+            Ok(noted) => Ok(runs::perform(&self.queues, noted.effects).await?),
+            // It is forgotten, and there is nobody to tell.
+            Err(RunError::Unknown(_)) => Ok(()),
+            Err(error) => Err(error.into()),
         }
     }
 

@@ -32,7 +32,7 @@ pub mod status;
 pub mod sweep;
 pub mod target;
 
-pub use head::{Closing, Ending, Head, Hold, Phase, Tally, Verdict, Wave};
+pub use head::{Closing, Ending, Head, Hold, NoWayBack, Phase, Tally, Verdict, Wave};
 pub use machine::{AlarmsSeen, AppQueue, Effect, Event, Opened, Refusal, Run, Step, Told, Wanted};
 pub use observation::{Learnt, Observation, Observed, Standing, build_failed_in, resource_failed};
 pub use seen::Seen;

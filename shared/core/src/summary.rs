@@ -485,7 +485,7 @@ fn asks(head: &Head) -> Option<Asks> {
     })
 }
 
-/// What operators have done to a run, in words. Names in it are untrusted.
+/// What operators have done to a run, and Manifold for want of another way, in words. Names in it are untrusted.
 fn deeds(head: &Head) -> Vec<String> {
     let mut deeds: Vec<(Timestamp, String)> = Vec::new();
     for wave in &head.waves {
@@ -522,8 +522,14 @@ fn deeds(head: &Head) -> Vec<String> {
         )
         | None => {}
     }
+    let mut undone = None;
+    if let (Some(none), Phase::Closed { at, .. }) = (&head.no_way_back, &head.phase)
+        && none.closed_at == *at
+    {
+        undone = Some(format!("Not rolled back: {}", none.because));
+    }
     deeds.sort_by_key(|(at, _)| *at);
-    deeds.into_iter().map(|(at, deed)| format!("{deed} at {at}")).collect()
+    deeds.into_iter().map(|(at, deed)| format!("{deed} at {at}")).chain(undone).collect()
 }
 
 /// What a run holds for, in words.

@@ -108,6 +108,15 @@ pub struct Wave {
     pub unlooked: Option<String>,
 }
 
+/// Why the way back that the policy wants is not taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoWayBack {
+    /// When the run closed that was to be taken back: that was the request.
+    pub closed_at: Timestamp,
+    /// Why there is none.
+    pub because: String,
+}
+
 /// Why nothing is started just now, although the run goes on (law 8).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Hold {
@@ -458,6 +467,9 @@ pub struct Head {
     /// Since when it holds and nothing is in flight.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holding_since: Option<Timestamp>,
+    /// Why it is not rolled back, although it should be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_way_back: Option<NoWayBack>,
 }
 
 /// Stored waves are counted with, and their targets gone through: a damaged item must not make that without end.
@@ -511,6 +523,7 @@ impl Head {
             ending: None,
             held: Span::from_millis(0),
             holding_since: None,
+            no_way_back: None,
         }
     }
 
@@ -779,7 +792,7 @@ impl Head {
         }
     }
 
-    /// What the policy wants once the run has ended: the way back, unless a newer release goes on from here. The request
+    /// What the policy wants once the run has ended: the way back, if there is one, unless a newer release goes on from here. The request
     /// follows from the run, so that wanting it twice is wanting it once.
     #[must_use]
     pub fn wants_rollback(&self) -> Option<Command<Request>> {
@@ -791,6 +804,9 @@ impl Head {
             (OnFailure::RollBackRun, _) => Which::All,
             (OnFailure::Halt | OnFailure::Continue, _) => return None,
         };
+        if self.no_way_back.as_ref().is_some_and(|none| none.closed_at == *at) {
+            return None;
+        }
         if !because.is_failure() || self.handed_to.is_some() || self.verdict() != Some(Verdict::Failed) {
             return None;
         }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::head::{Closing, Ending, Head, Phase, Verdict, Wave};
+use super::head::{Closing, Ending, Head, NoWayBack, Phase, Verdict, Wave};
 use super::observation::{Learnt, Observation, Observed};
 use super::seen::Seen;
 use super::status::{Outcome, Status};
@@ -197,6 +197,8 @@ pub enum Event {
     },
     /// An operator decided something.
     Commanded(Box<Command<Order>>),
+    /// The way back that the policy wanted is not taken.
+    NoWayBack(NoWayBack),
     /// Somebody looked at the alarms of a wave.
     Alarms {
         /// The wave's position.
@@ -545,6 +547,7 @@ impl Run {
             Event::Advanced => self.advanced(now),
             Event::Newer { run } => self.newer(&run, now),
             Event::Commanded(command) => self.commanded(&command, now),
+            Event::NoWayBack(none) => self.no_way_back(none),
             Event::Alarms { wave, began, seen } => self.alarms(wave, began, seen, now),
         };
         (self, told)
@@ -585,6 +588,21 @@ impl Run {
             effects: effects.into_iter().collect(),
             figures,
         }
+    }
+
+    /// The message tells of it: else the way back would be waited for.
+    fn no_way_back(&mut self, none: NoWayBack) -> Told {
+        let told = if self.head.no_way_back.as_ref() == Some(&none) {
+            Told::Duplicate
+        } else if self.head.wants_rollback().is_some_and(|wanted| wanted.at == none.closed_at) {
+            self.head.no_way_back = Some(none);
+            Told::Changed
+        } else {
+            // It has gone on since.
+            return Told::TooLate;
+        };
+        self.emit_summarize();
+        told
     }
 
     fn activate(&mut self, now: Timestamp) -> Told {

@@ -5,8 +5,9 @@ use manifold_core::event::PipelineState::{Failed, Resumed, Stopped, Succeeded};
 use manifold_core::known::{Good, Known};
 use manifold_core::plan::{Approval, Bake, Lapse, Newer, OnFailure, Plan};
 use manifold_core::run::{
-    AlarmsSeen, AppQueue, Closing, Event, Hold, Outcome, Phase, Run, Status, Told, Verdict, Wanted,
+    AlarmsSeen, AppQueue, Closing, Event, Hold, NoWayBack, Outcome, Phase, Run, Status, Told, Verdict, Wanted,
 };
+use manifold_core::summary::Summary;
 use manifold_core::time::{Span, Timestamp};
 
 use super::play::{DEADLINE, Play, WaveOf, app, key, plan, release, released_at, run_id};
@@ -64,6 +65,12 @@ impl Play {
         let run = self.run();
         let (run, told) = run.step(Event::Advanced, self.now);
         self.keep(run.finish(), told).effects
+    }
+
+    fn no_way_back(&mut self, none: NoWayBack) -> (Told, Vec<String>) {
+        let (run, told) = self.run().step(Event::NoWayBack(none), self.now);
+        let kept = self.keep(run.finish(), told);
+        (kept.told, kept.effects)
     }
 
     fn look(&mut self, wave: u32, seen: AlarmsSeen) -> Told {
@@ -422,6 +429,35 @@ fn a_failure_beyond_tolerance_wants_the_way_back_once_and_the_same_each_time() {
     play.start(0);
     play.observe(0, Failed);
     assert_eq!(play.head.wants_rollback(), None, "it only halts");
+}
+
+#[test]
+fn that_there_is_no_way_back_is_told_and_not_asked_for_again() {
+    let mut play = with(&[(2, 1, 0)], |plan| plan.policy.on_failure = OnFailure::RollBackRun);
+    play.start(0);
+    play.observe(0, Failed);
+    let wanted = play.head.wants_rollback().unwrap();
+    let none = |closed_at| NoWayBack { closed_at, because: "nothing good is known".to_owned() };
+    assert_eq!(play.no_way_back(none(Timestamp::from_millis(0))), (Told::TooLate, vec![]), "of another end");
+    assert_eq!(play.head.wants_rollback().map(|again| again.at), Some(wanted.at));
+    assert_eq!(play.no_way_back(none(wanted.at)), (Told::Changed, vec!["summarize".to_owned()]));
+    assert_eq!(play.head.wants_rollback(), None);
+    assert_eq!(play.no_way_back(none(wanted.at)), (Told::Duplicate, vec!["summarize".to_owned()]));
+    let told = Summary::of(&play.head, &[], &[]).deeds;
+    assert_eq!(told, ["Not rolled back: nothing good is known"]);
+}
+
+#[test]
+fn a_way_back_that_was_refused_while_its_run_went_on_is_wanted_again() {
+    let mut play = with(&[(2, 1, 0)], |plan| plan.policy.on_failure = OnFailure::RollBackRun);
+    play.start(0);
+    play.observe(0, Failed);
+    let wanted = play.head.wants_rollback().unwrap();
+    play.observe_try(0, Resumed, Some(2));
+    let none = NoWayBack { closed_at: wanted.at, because: "it is under way".to_owned() };
+    assert_eq!(play.no_way_back(none), (Told::TooLate, vec![]));
+    play.observe_try(0, Failed, Some(2));
+    assert_eq!(play.head.wants_rollback().map(|again| again.run()), Some(wanted.run()));
 }
 
 #[test]
