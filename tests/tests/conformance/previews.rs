@@ -126,14 +126,21 @@ async fn what_would_fail_is_told_in_the_words_that_it_would_fail_with() {
 }
 
 #[tokio::test]
-async fn what_nobody_waits_for_is_taken_away_whether_it_is_there_or_not() {
+async fn what_nobody_waits_for_is_taken_away_as_soon_as_it_is_made_and_whether_it_is_there_or_not() {
+    let left = |told| match told {
+        Tried::Unanswered { reason } => reason,
+        told @ (Tried::Done(()) | Tried::Refused { .. } | Tried::NotTried) => panic!("{told:?}"),
+    };
     let stage = set().await;
     assert!(matches!(stage.preview(&ours()).await, Previewed::Pending(_)));
+    let reason = left(stage.discard(&ours()).await);
+    assert!(reason.starts_with("InvalidChangeSetStatus for DeleteChangeSet"), "{reason}");
+    stage.pass(Span::from_seconds(5));
     assert_eq!(stage.discard(&ours()).await, Tried::Done(()));
     assert!(change_sets(&stage).is_empty());
     assert_eq!(stage.discard(&ours()).await, Tried::Done(()));
     stage.befall("DeleteChangeSet", Mishap::Throttled);
-    let Tried::Unanswered { reason } = stage.discard(&ours()).await else { panic!("it may be there still") };
+    let reason = left(stage.discard(&ours()).await);
     assert!(reason.starts_with("Throttled by CloudFormation"), "{reason}");
 }
 

@@ -160,7 +160,7 @@ async fn a_change_set_fails_for_another_reason_too() {
 
 #[tokio::test]
 async fn a_name_is_one_change_sets_and_a_token_asks_for_the_same_again() {
-    let (_stage, client) = set(Stack::new("web")).await;
+    let (stage, client) = set(Stack::new("web")).await;
     let first = create(&client, "mf-1").client_token("t-1").send().await.unwrap();
     let again = create(&client, "mf-1").client_token("t-1").send().await.unwrap();
     assert_eq!(first.id(), again.id());
@@ -169,7 +169,10 @@ async fn a_name_is_one_change_sets_and_a_token_asks_for_the_same_again() {
     let other = create(&client, "mf-1").client_token("t-1").parameters(parameter("Color", "blue")).send().await;
     assert_eq!(code(other), "AlreadyExistsException");
     create(&client, "mf-2").send().await.unwrap();
-    client.delete_change_set().stack_name("web").change_set_name("mf-1").send().await.unwrap();
+    let delete = || client.delete_change_set().stack_name("web").change_set_name("mf-1").send();
+    assert_eq!(code(delete().await), "InvalidChangeSetStatus", "it is being made");
+    stage.pass(5);
+    delete().await.unwrap();
     let gone = client.describe_change_set().stack_name("web").change_set_name("mf-1").send().await.unwrap_err();
     assert_eq!(gone.raw_response().unwrap().status().as_u16(), 404);
     assert!(gone.into_service_error().is_change_set_not_found_exception());

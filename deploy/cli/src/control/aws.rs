@@ -37,7 +37,7 @@ use crate::aws::{self, Session};
 use crate::input::advise;
 use crate::install::stack;
 use crate::interrupt::Interrupt;
-use crate::{confirm, hub, print, say, validate};
+use crate::{confirm, hub, print, validate};
 
 /// How often the ledger is read while something is waited for.
 const EVERY: Duration = Duration::from_secs(2);
@@ -186,29 +186,14 @@ impl Ahead for Hub {
         .await
     }
 
-    async fn discard(&self, asked: ToPreview) -> Result<()> {
-        let left = self
-            .ask_deploy(asked.clone(), Question::Discard, |answer| match answer {
-                Answer::Discarded(told) => Some(told),
-                Answer::Fleet { .. }
-                | Answer::Access(_)
-                | Answer::Preview(_)
-                | Answer::Inspect(_)
-                | Answer::Slack(_) => None,
-            })
-            .await?;
-        for (target, left) in asked.targets.iter().zip(left).filter(|(_, left)| left.done().is_none()) {
-            let why = match left {
-                Tried::Refused { code, message } => format!("{code}: {message}"),
-                Tried::Unanswered { reason } => reason,
-                Tried::Done(()) | Tried::NotTried => continue,
-            };
-            let (name, place) = (target.subject.words(), &target.key);
-            say(&format!(
-                "A change set manifold-plan-… of {name} in {place} may be left, to be deleted by hand: {why}"
-            ));
-        }
-        Ok(())
+    async fn discard(&self, asked: ToPreview) -> Result<Vec<Tried<()>>> {
+        self.ask_deploy(asked, Question::Discard, |answer| match answer {
+            Answer::Discarded(told) => Some(told),
+            Answer::Fleet { .. } | Answer::Access(_) | Answer::Preview(_) | Answer::Inspect(_) | Answer::Slack(_) => {
+                None
+            }
+        })
+        .await
     }
 
     fn is_to_stop(&self) -> bool {

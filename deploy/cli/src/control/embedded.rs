@@ -4,6 +4,7 @@ use std::cell::RefCell;
 
 use anyhow::{Result, anyhow, bail};
 use manifold_core::changes::{Previewed, ToPreview};
+use manifold_core::checkup::Tried;
 use manifold_core::control::Who;
 use manifold_core::drift::Check;
 use manifold_core::ids::{ExecutionRef, Nonce, PipelineName, RunId};
@@ -121,8 +122,8 @@ impl Ahead for Embedded {
         Ok(self.look(|simulation| asked.targets.iter().map(|target| simulation.world().preview(target)).collect()))
     }
 
-    async fn discard(&self, _: ToPreview) -> Result<()> {
-        Ok(())
+    async fn discard(&self, asked: ToPreview) -> Result<Vec<Tried<()>>> {
+        Ok(vec![Tried::Done(()); asked.targets.len()])
     }
 
     fn is_to_stop(&self) -> bool {

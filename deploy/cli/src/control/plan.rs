@@ -371,6 +371,7 @@ fn document(told: &Told<'_>) -> serde_json::Value {
                 "build_minute": BUILD_MINUTE,
             },
         },
+        "change_sets_left": foreseen.as_ref().map(Foreseen::left).unwrap_or_default(),
         "hints": hints,
     })
 }

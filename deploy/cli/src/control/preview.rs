@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use manifold_core::changes::{Change, Previewed, ToPreview, objection};
+use manifold_core::checkup::Tried;
 use manifold_core::engine::{Replacements, Work};
 use manifold_core::ids::{RunId, TargetKey};
 use manifold_core::plan::PlannedTarget;
@@ -19,12 +20,16 @@ use crate::words::counted;
 
 /// How long change sets are waited for. Most are made in half a minute; nested stacks and macros take longer.
 const LONGEST: Span = Span::from_minutes(3);
+/// How long it is tried to take them away. None can be while it is being made.
+const LONGEST_AWAY: Span = Span::from_minutes(1);
 /// How many targets, and how many changes of one change set, are named before the rest is counted.
 const MOST_NAMED: usize = 20;
 
 /// What CloudFormation says about the stacks of a plan.
 pub(super) struct Foreseen<'a> {
     stacks: Vec<(&'a PlannedTarget, Replacements, Previewed)>,
+    /// Of which targets a change set may be left, and why.
+    left: Vec<String>,
 }
 
 /// How a target's change set stands, the best first.
@@ -65,19 +70,20 @@ pub(super) async fn foresee<'a, S: Ahead>(site: &S, run: &RunId, targets: &'a [P
     loop {
         let open: Vec<usize> = (0..stacks.len()).filter(|index| is_pending(&stacks[*index].2)).collect();
         if open.is_empty() {
-            return Ok(Foreseen { stacks });
+            return Ok(Foreseen { stacks, left: Vec::new() });
         }
         let targets = open.iter().map(|index| stacks[*index].0.clone()).collect();
         let asked = ToPreview { run: run.clone(), targets };
         if site.is_to_stop() || site.now() >= until {
-            site.discard(asked).await?;
-            return Ok(Foreseen { stacks });
+            let left = take_away(site, asked).await?;
+            return Ok(Foreseen { stacks, left });
         }
         let told = match site.preview(asked.clone()).await {
             Ok(told) => told,
             Err(error) => {
-                return Err(match site.discard(asked).await {
-                    Ok(()) => error,
+                return Err(match take_away(site, asked).await {
+                    Ok(left) if left.is_empty() => error,
+                    Ok(left) => advise(error, left.join("; ")),
                     Err(_) => advise(
                         error,
                         "change sets named manifold-plan-… may be left; a plan of the same release takes them away",
@@ -91,6 +97,34 @@ pub(super) async fn foresee<'a, S: Ahead>(site: &S, run: &RunId, targets: &'a [P
         if stacks.iter().any(|(_, _, previewed)| is_pending(previewed)) {
             site.pass().await?;
         }
+    }
+}
+
+/// Takes change sets away for which nobody waits any more. Says which ones may be left, and why.
+async fn take_away<S: Ahead>(site: &S, mut asked: ToPreview) -> Result<Vec<String>> {
+    let until = site.now().plus(LONGEST_AWAY);
+    loop {
+        let told = site.discard(asked.clone()).await?;
+        let left: Vec<(PlannedTarget, String)> = asked
+            .targets
+            .into_iter()
+            .zip(told)
+            .filter_map(|(target, told)| match told {
+                Tried::Done(()) => None,
+                Tried::Refused { code, message } => Some((target, format!("{code}: {message}"))),
+                Tried::Unanswered { reason } => Some((target, reason)),
+                Tried::NotTried => Some((target, "it was not tried".to_owned())),
+            })
+            .collect();
+        if left.is_empty() || site.now() >= until {
+            let words = |(target, why): (PlannedTarget, String)| {
+                let (name, place) = (target.subject.words(), format!("{}/{}", target.account_name, target.key.region));
+                format!("a change set manifold-plan-… of {name} in {place} may be left, to be deleted by hand: {why}")
+            };
+            return Ok(left.into_iter().map(words).collect());
+        }
+        asked.targets = left.into_iter().map(|(target, _)| target).collect();
+        site.pass().await?;
     }
 }
 
@@ -178,7 +212,13 @@ impl Foreseen<'_> {
             lines.push(format!("    in {}", places.join(", ")));
             lines.extend(details.iter().map(|detail| format!("    {}", text::plain(detail, 300))));
         }
+        lines.extend(self.left.iter().map(|left| format!("! {}", text::plain(left, 300))));
         lines
+    }
+
+    /// What is said of change sets that may be left.
+    pub(super) fn left(&self) -> &[String] {
+        &self.left
     }
 
     /// What is said of a target, in full.
@@ -228,6 +268,8 @@ mod tests {
         stop: Option<Timestamp>,
         /// The function is away from then on.
         away: Option<Timestamp>,
+        /// Until then none is deleted.
+        fixed: Timestamp,
         asked: RefCell<Vec<usize>>,
         discarded: RefCell<Vec<u32>>,
     }
@@ -240,6 +282,7 @@ mod tests {
                 ready,
                 stop: None,
                 away: None,
+                fixed: at(0),
                 asked: RefCell::default(),
                 discarded: RefCell::default(),
             }
@@ -263,9 +306,13 @@ mod tests {
             Ok(asked.targets.iter().map(told).collect())
         }
 
-        async fn discard(&self, asked: ToPreview) -> Result<()> {
+        async fn discard(&self, asked: ToPreview) -> Result<Vec<Tried<()>>> {
+            if self.now() < self.fixed {
+                let why = Tried::Unanswered { reason: "it is being made".to_owned() };
+                return Ok(vec![why; asked.targets.len()]);
+            }
             self.discarded.borrow_mut().extend(asked.targets.iter().map(|target| target.index));
-            Ok(())
+            Ok(vec![Tried::Done(()); asked.targets.len()])
         }
 
         fn is_to_stop(&self) -> bool {
@@ -343,6 +390,21 @@ mod tests {
     }
 
     #[test]
+    fn what_can_not_be_deleted_yet_is_deleted_later_or_told() {
+        let slow = |fixed| Slow { stop: Some(at(2)), fixed: at(fixed), ..Slow::new(&[10_000, 10_000]) };
+        let (hub, targets) = (slow(9), targets(2));
+        let foreseen = hub.foresee(&targets).unwrap();
+        assert_eq!((hub.now(), foreseen.left.len()), (at(10), 0));
+        assert_eq!(*hub.discarded.borrow(), [0, 1]);
+        let hub = slow(10_000);
+        let told = hub.foresee(&targets).unwrap().draw().join("\n");
+        let left = "! a change set manifold-plan-… of stack web in dev/eu-west-1 may be left, to be deleted by hand: it is \
+                    being made";
+        assert!(told.contains(left), "{told}");
+        assert_eq!(hub.now(), at(2).plus(LONGEST_AWAY));
+    }
+
+    #[test]
     fn the_worst_decides_and_many_changes_are_counted() {
         let targets = targets(3);
         let reason = Reason {
@@ -361,6 +423,7 @@ mod tests {
             .collect();
         let seen = |told: [Previewed; 3]| Foreseen {
             stacks: targets.iter().zip(told).map(|(target, told)| (target, Replacements::Refuse, told)).collect(),
+            left: Vec::new(),
         };
         let kinds = vec!["AWS::SQS::Queue".to_owned()];
         let good = seen([Previewed::Changes(adds), Previewed::New(kinds), Previewed::Busy(reason.clone())]);

@@ -4,6 +4,7 @@
 
 use anyhow::Result;
 use manifold_core::changes::{Previewed, ToPreview};
+use manifold_core::checkup::Tried;
 use manifold_core::control::Who;
 use manifold_core::ids::{ExecutionRef, Nonce, PipelineName, RunId};
 use manifold_core::ledger::{Key, Listing, Record};
@@ -16,8 +17,8 @@ use manifold_core::time::{Span, Timestamp};
 pub(crate) trait Ahead {
     /// What a release would do to stacks, one answer for each target.
     async fn preview(&self, asked: ToPreview) -> Result<Vec<Previewed>>;
-    /// Takes away what is there for that.
-    async fn discard(&self, asked: ToPreview) -> Result<()>;
+    /// Takes away what is there for that, and says of each target whether nothing is left.
+    async fn discard(&self, asked: ToPreview) -> Result<Vec<Tried<()>>>;
     /// Whether whoever gives the commands does not want to wait any more.
     fn is_to_stop(&self) -> bool;
     /// Lets a moment pass, before it is asked or read again.

@@ -608,7 +608,12 @@ impl CloudFormation {
 
     fn delete(&mut self, call: &Call<'_>, body: &Map<String, Value>) -> Result<Value, Refusal> {
         match self.change_set(call.place, body) {
-            Ok((stack, index)) if stack.change_sets[index].execution == "EXECUTE_IN_PROGRESS" => {
+            // "the change set status might be CREATE_IN_PROGRESS" (`DeleteChangeSet`, `InvalidChangeSetStatus`).
+            Ok((stack, index))
+                if stack.change_sets[index].execution == "EXECUTE_IN_PROGRESS"
+                    || ["CREATE_PENDING", "CREATE_IN_PROGRESS"]
+                        .contains(&stack.change_sets[index].status(call.now).0) =>
+            {
                 let message = "An operation on this ChangeSet is currently in progress.";
                 Err(Refusal::new("InvalidChangeSetStatus", message))
             }
