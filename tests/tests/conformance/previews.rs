@@ -9,26 +9,9 @@ use manifold_ports::engine::Start;
 use manifold_tests::wire::engines::cloudformation::{self, Stack};
 use manifold_tests::wire::engines::{Fate, Mishap};
 
+use crate::stacks::{change_sets, set, with};
 use crate::stage::{Stage, ours, place, theirs};
 use crate::table::{BUCKET, PARAMETERS, TEMPLATE, row};
-
-async fn set() -> Stage {
-    Stage::set(row(Service::CloudFormation)).await
-}
-
-async fn with(web: Stack) -> Stage {
-    let stage = set().await;
-    stage.standin.engines(|engines| {
-        engines.cloudformation.declare(&place(), web);
-        let any = ["Version", "Stage", "Loud"].map(|name| (name.to_owned(), None)).into();
-        engines.cloudformation.template(BUCKET, TEMPLATE, any);
-    });
-    stage
-}
-
-fn change_sets(stage: &Stage) -> Vec<String> {
-    stage.standin.engines(|engines| engines.cloudformation.change_sets(&place(), "web"))
-}
 
 fn change(effect: Effect, resource: &str, kind: &str) -> Change {
     Change { effect, resource: resource.to_owned(), kind: Some(kind.to_owned()) }

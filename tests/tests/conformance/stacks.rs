@@ -14,12 +14,12 @@ use manifold_tests::wire::engines::cloudformation::{Change, Stack};
 use crate::stage::{Stage, ours, ours_again, place};
 use crate::table::{BUCKET, PARAMETERS, TEMPLATE, row, stack};
 
-async fn set() -> Stage {
+pub(crate) async fn set() -> Stage {
     Stage::set(row(Service::CloudFormation)).await
 }
 
 /// With another stack than the table's.
-async fn with(web: Stack) -> Stage {
+pub(crate) async fn with(web: Stack) -> Stage {
     let stage = set().await;
     stage.standin.engines(|engines| {
         engines.cloudformation.declare(&place(), web);
@@ -33,7 +33,7 @@ fn anything() -> BTreeMap<String, Option<String>> {
     ["Version", "Stage", "Loud"].map(|name| (name.to_owned(), None)).into()
 }
 
-fn change_sets(stage: &Stage) -> Vec<String> {
+pub(crate) fn change_sets(stage: &Stage) -> Vec<String> {
     stage.standin.engines(|engines| engines.cloudformation.change_sets(&place(), "web"))
 }
 

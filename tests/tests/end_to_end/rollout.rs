@@ -6,9 +6,7 @@ use manifold_tests::local_aws::front::faults::{Fault, Which};
 use manifold_tests::local_aws::organization::{COMMIT, Organization};
 use manifold_tests::local_aws::{patience, processes};
 
-use crate::story::{
-    DUPLICATE, LIMIT, LIMIT_OF_A_LEASE, executions, one_message, outcome, release, target, ten_executions,
-};
+use crate::story::{DUPLICATE, LIMIT, executions, one_message, outcome, release, target, ten_executions};
 
 #[tokio::test]
 async fn one_release_event_deploys_ten_targets_and_edits_one_message() {
@@ -114,7 +112,7 @@ async fn a_function_killed_in_its_call_starts_nothing_twice() {
     patience::within("deploy's first start", LIMIT, held.reached()).await;
     assert!(processes::kill(&story.name("deploy")) > 0, "no instance of deploy was running");
     held.let_go();
-    let summary = story.settle(&run, LIMIT_OF_A_LEASE).await;
+    let summary = story.settle(&run, LIMIT).await;
     assert_eq!(summary.verdict, Some(Verdict::Succeeded));
     ten_executions(&story, &run);
     one_message(&story);

@@ -9,10 +9,9 @@ use manifold_core::summary::Summary;
 use manifold_tests::local_aws::front::codepipeline::{Execution, PipelineId};
 use manifold_tests::local_aws::organization::{COMMIT, Organization, PIPELINE};
 
-/// More than enough for a run of ten targets, and longer than a worker in the way of another holds it up (two minutes).
-pub(crate) const LIMIT: Duration = Duration::from_secs(300);
-/// A message is hidden, and a claim held, for two minutes.
-pub(crate) const LIMIT_OF_A_LEASE: Duration = Duration::from_secs(420);
+/// More than enough for a run of ten targets, and longer than what an invocation leaves behind that died: its messages are
+/// hidden for six minutes, and its claims are held for two.
+pub(crate) const LIMIT: Duration = Duration::from_secs(600);
 
 /// A message that says what another worker is doing just now fails and comes again: here after seconds, and not minutes.
 pub(crate) const DUPLICATE: u32 = 10;
