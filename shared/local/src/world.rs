@@ -158,6 +158,8 @@ pub struct Execution {
     pub error_code: Option<String>,
     /// The states that its engine tells when it is asked, each from when on it does. A retry is no state of its own.
     pub states: Vec<(Timestamp, PipelineState)>,
+    /// There was nothing to do: nothing ran, so that nothing tells of it but the answer of its start.
+    pub is_current: bool,
 }
 
 /// What a simulated release pipeline tells of its execution.
@@ -1530,7 +1532,7 @@ impl Engine for World {
 
     async fn start(&self, order: Order<'_>) -> Result<Start, Refusal> {
         if let Some(answer) = self.recorded_start(order).await {
-            return answer.map(Start::Begun);
+            return answer;
         }
         let session = self.assume(order).await?;
         let Order { run, planned, attempt } = order;
@@ -1559,7 +1561,7 @@ impl Engine for World {
             .executions
             .iter()
             .filter(|e| e.run == *order.run && e.target == order.planned.key && e.started_at.plus(CLOCK_SKEW) >= since)
-            .filter(|e| !except.contains(&e.id))
+            .filter(|e| !except.contains(&e.id) && !e.is_current)
             .min_by_key(|e| e.started_at);
         Ok(found.map(|e| e.id.clone()))
     }
@@ -1722,8 +1724,7 @@ impl Inner {
             Service::CodeDeploy => false,
         };
         if let Some(known) = known.filter(|_| is_remembered) {
-            let had_nothing_to_do = known.states.first().is_some_and(|(_, state)| *state == PipelineState::Succeeded);
-            return Ok(match had_nothing_to_do {
+            return Ok(match known.is_current {
                 true => Start::Current(known.id.clone()),
                 false => Start::Begun(known.id.clone()),
             });
@@ -1771,7 +1772,6 @@ impl Inner {
                 outcome: Outcome::Failed,
                 reason: reason("The simulation made no execution id".to_owned(), &format!("{error}")),
             })?;
-        let has_nothing_to_do = service == Service::CloudFormation && behaviour == Behaviour::Current;
         let mut execution = Execution {
             target: planned.key.clone(),
             id: id.clone(),
@@ -1782,8 +1782,9 @@ impl Inner {
             started_at: self.now,
             states: vec![(self.now, PipelineState::Started)],
             error_code: behaviour.error_code(),
+            is_current: service == Service::CloudFormation && behaviour == Behaviour::Current,
         };
-        if has_nothing_to_do {
+        if execution.is_current {
             self.tell(|| format!("finds no changes in {}, as {session}", planned.key));
             execution.states = vec![(self.now, PipelineState::Succeeded)];
             self.executions.push(execution);

@@ -342,7 +342,8 @@ fn check_end(world: &World) -> Check {
             // Somebody purged the message of an attempt whose call seemed to fail, and its events were lost as well: then
             // nobody is left who would look, once the deadline has passed.
             let untraceable = world.purged() > 0 && lost.contains(&execution.id);
-            if !untraceable {
+            // Where nothing was to be done nothing ran: whoever was told so may have died with it.
+            if !untraceable && !execution.is_current {
                 check_known(&targets, execution)?;
             }
             let current = targets.iter().find(|target| target.execution.as_ref() == Some(&execution.id));

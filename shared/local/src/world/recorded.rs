@@ -14,7 +14,7 @@ use manifold_core::run::{
 };
 use manifold_core::time::{Span, Timestamp};
 use manifold_ports::clock::Clock;
-use manifold_ports::engine::Order;
+use manifold_ports::engine::{Order, Start};
 use manifold_ports::runs;
 
 use super::{Due, Execution, Inbox, Inner, Letter, World, reason};
@@ -27,7 +27,7 @@ const LONGEST_ANSWER: Span = Span::from_seconds(10);
 #[derive(Debug, Clone)]
 struct Answer {
     at: Timestamp,
-    what: Result<ExecutionId, Refusal>,
+    what: Result<Start, Refusal>,
 }
 
 /// What was recorded of one target.
@@ -48,14 +48,15 @@ impl Script {
             let Some(id) = past.execution.clone() else { continue };
             reasons.extend(past.reason.clone().map(|reason| (id.clone(), reason)));
             let first = target.heard.iter().filter(|heard| heard.execution == id).map(|heard| heard.at).min();
-            answers.insert(past.attempt, Answer { at: first.unwrap_or(began), what: Ok(id) });
+            answers.insert(past.attempt, Answer { at: first.unwrap_or(began), what: Ok(Start::Begun(id)) });
         }
         let unknown = || reason("Not started".to_owned(), "Nothing is recorded of why");
         let why = || target.reason.clone().unwrap_or_else(unknown);
         let answer = match (&target.execution, target.gave_up) {
             (Some(id), _) => {
                 reasons.extend(target.reason.clone().map(|reason| (id.clone(), reason)));
-                Some(Answer { at: target.started_at.unwrap_or(began), what: Ok(id.clone()) })
+                let start = if target.already { Start::Current(id.clone()) } else { Start::Begun(id.clone()) };
+                Some(Answer { at: target.started_at.unwrap_or(began), what: Ok(start) })
             }
             (None, Some(gave_up)) if gave_up.outcome == Outcome::TimedOut => {
                 Some(Answer { at: began, what: Err(Refusal::Busy { reason: why() }) })
@@ -92,7 +93,7 @@ impl World {
     }
 
     /// What the engine answered to an attempt, not before it did; nothing if nothing is recorded in this world.
-    pub(super) async fn recorded_start(&self, order: Order<'_>) -> Option<Result<ExecutionId, Refusal>> {
+    pub(super) async fn recorded_start(&self, order: Order<'_>) -> Option<Result<Start, Refusal>> {
         let (answer, now) = {
             let inner = self.lock();
             let script = inner.recorded.as_ref()?.get(&order.planned.key);
@@ -105,7 +106,7 @@ impl World {
             return Some(Err(Refusal::Wait { turn, throttled: None }));
         }
         self.wait_until(answer.at).await;
-        if let Ok(id) = &answer.what {
+        if let Ok(Start::Begun(id)) = &answer.what {
             self.lock().begin_recorded(order, id);
         }
         Some(answer.what)
@@ -216,6 +217,7 @@ impl Inner {
             started_at: now,
             error_code: None,
             states,
+            is_current: false,
         });
     }
 }
