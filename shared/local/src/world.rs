@@ -159,6 +159,7 @@ pub struct Execution {
     /// The states that its engine tells when it is asked, each from when on it does. A retry is no state of its own.
     pub states: Vec<(Timestamp, PipelineState)>,
     /// There was nothing to do: nothing ran, so that nothing tells of it but the answer of its start.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_current: bool,
 }
 
