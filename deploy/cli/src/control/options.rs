@@ -14,8 +14,9 @@ const RUN: &str = "The run: its id, the beginning of it, or an app's name for th
 
 /// What the help of the commands that give an order says after the options.
 const PLAN_HELP: &str = "\
-Nothing is started. With --change-sets the hub's function deploy has a change set made of each stack that is there already,
-shows what it would do, and deletes it; it is never executed. You need lambda:InvokeFunction on that function.
+Nothing is started. With --change-sets the hub's function deploy has a change set made of each
+stack that is there already, shows what it would do, and deletes it; it is never executed. You
+need lambda:InvokeFunction on that function.
 
 Examples:
   manifold plan web --fleet fleet.yaml
